@@ -1,0 +1,88 @@
+//! A backup that is proved: what is asked for, how it goes, and what its sidecar says.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::text::Clean;
+
+/// What to dump.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupOrder {
+    /// Leave out the rows (not the definition) of `"LiteLLM_SpendLogs"`: much smaller and faster,
+    /// and the spend history of before the backup is then only in the live database.
+    pub without_spend_logs: bool,
+    /// When it was asked for: names the file `litellm_backup_YYYYmmdd_HHMMSS.dump` (UTC).
+    pub at: Timestamp,
+}
+
+impl BackupOrder {
+    /// The file name of the finished dump.
+    pub fn file_name(&self) -> String {
+        self.at.strftime("litellm_backup_%Y%m%d_%H%M%S.dump").to_string()
+    }
+}
+
+/// Where a running backup stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BackupProgress {
+    /// Counting rows in the snapshot that will be dumped.
+    Counting,
+    /// Dumping: the table in hand, rows done of about how many, bytes written so far.
+    Dumping {
+        /// The table that is copied now.
+        table: Option<Clean>,
+        /// Rows of that table so far.
+        rows: u64,
+        /// Planner's estimate of that table's rows, where it has one.
+        of_about: Option<u64>,
+        /// Bytes in the file so far.
+        bytes: u64,
+    },
+    /// Reading the whole file back: bytes read so far, and its size.
+    ReadingBack {
+        /// Bytes read.
+        bytes: u64,
+        /// Size of the file.
+        of: u64,
+    },
+}
+
+/// What the sidecar beside the dump says (`FILE.json`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BackupProof {
+    /// File name of the dump.
+    pub file: Clean,
+    /// Folder that it is in.
+    pub folder: Clean,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the file, hexadecimal.
+    pub sha256: Clean,
+    /// `server_version` of the database.
+    pub server_version: Clean,
+    /// Version of the `pg_dump` that wrote it.
+    pub pg_dump_version: Clean,
+    /// Rows per table (`schema.table`), counted in the very snapshot that was dumped.
+    pub rows: BTreeMap<Clean, u64>,
+    /// Tables whose rows were left out on request.
+    pub left_out: Vec<Clean>,
+    /// The newest applied migration.
+    pub migration_head: Option<Clean>,
+    /// When it began and when it was proved.
+    pub started_at: Timestamp,
+    /// When reading it back succeeded.
+    pub proved_at: Timestamp,
+}
+
+/// What a backup brings: progress, then one end.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BackupItem {
+    /// Still going.
+    Progress(BackupProgress),
+    /// Written, read back in full, renamed, with its sidecar.
+    Proved(Box<BackupProof>),
+    /// It failed; no file of the final name exists.
+    Failed(crate::domain::trouble::Trouble),
+}

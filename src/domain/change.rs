@@ -1,0 +1,455 @@
+//! A change of a Deployment, and the schema guard that every such change must pass.
+//!
+//! An older LiteLLM may rewrite the database when it starts: versions up to 1.75 push their own
+//! schema, and 1.78.5 to 1.83.8 execute the difference between the live database and their own
+//! schema after every migration, which drops newer columns and tables. So no change may start a
+//! pod whose image is older than the newest on record, or whose age cannot be told, unless the
+//! template that results says by itself that the schema stays alone.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::domain::cluster::{Field, WorkloadRef};
+use crate::domain::image::Image;
+use crate::domain::name::{Name, Uid, VarName};
+use crate::domain::workload::{Container, EnvValue, FieldChange, MigrationJob, Template, Workload};
+use crate::text::{Clean, Secret};
+
+/// The variable that keeps a LiteLLM pod from touching the schema when it starts.
+pub const DISABLE_SCHEMA_UPDATE: &str = "DISABLE_SCHEMA_UPDATE";
+
+/// What is to be done to a Deployment's template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// Back to the template of this ReplicaSet.
+    Revert {
+        /// UID of the ReplicaSet.
+        to: Uid,
+        /// Its revision number, for people.
+        revision: u64,
+    },
+    /// One container's image.
+    SetImage {
+        /// Which container.
+        container: Name,
+        /// The image.
+        image: Image,
+    },
+    /// One variable of one container; `None` removes it.
+    SetVariable {
+        /// Which container.
+        container: Name,
+        /// Which variable.
+        name: VarName,
+        /// The value. A secret, because nobody knows what is in it.
+        value: Option<Secret>,
+    },
+    /// Restart every pod with kubectl's annotation.
+    Restart {
+        /// The time that the annotation says.
+        at: Timestamp,
+    },
+}
+
+/// A planned change, tied to the object that it was planned on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which Deployment.
+    pub workload: WorkloadRef,
+    /// Its UID: a deleted and re-created Deployment is another one.
+    pub uid: Uid,
+    /// Its generation when the change was planned: any change of its spec since then stops us.
+    pub generation: i64,
+    /// The main container's image that is to go, tested by the patch.
+    pub from_image: Option<Image>,
+    /// What is to be done.
+    pub kind: ChangeKind,
+    /// Also set `DISABLE_SCHEMA_UPDATE=true` on every container with a gateway image, in the same patch.
+    pub protect: bool,
+}
+
+impl Change {
+    /// A change planned on what was last seen of a workload.
+    pub fn on(workload: &Workload, kind: ChangeKind, protect: bool) -> Self {
+        Self {
+            workload: workload.reference.clone(),
+            uid: workload.uid.clone(),
+            generation: workload.numbers.generation,
+            from_image: workload.template.main().map(|container| container.image.clone()),
+            kind,
+            protect,
+        }
+    }
+
+    /// What it does, in one sentence.
+    pub fn sentence(&self) -> Clean {
+        let protection = if self.protect { ", with DISABLE_SCHEMA_UPDATE=true in the same patch" } else { "" };
+        match &self.kind {
+            ChangeKind::Revert { revision, .. } => {
+                say!("revert {} to revision {}{}", self.workload, revision, protection)
+            }
+            ChangeKind::SetImage { container, image } => {
+                say!("set the image of {} in {} to {}{}", container, self.workload, image, protection)
+            }
+            ChangeKind::SetVariable { container, name, value: Some(_) } => {
+                say!("set {} on {} in {}{}", name, container, self.workload, protection)
+            }
+            ChangeKind::SetVariable { container, name, value: None } => {
+                say!("remove {} from {} in {}{}", name, container, self.workload, protection)
+            }
+            ChangeKind::Restart { .. } => say!("restart {}{}", self.workload, protection),
+        }
+    }
+
+    /// The nearest kubectl command line, for the plan and the journal. kubectl cannot do it in
+    /// one patch and tests nothing, so this is what it amounts to, not what is sent.
+    pub fn command(&self, context: Option<&crate::domain::name::ContextName>) -> Clean {
+        let context = context.map_or(Clean::default(), |context| say!(" --context '{}'", context));
+        let place = say!("kubectl{} -n {}", context, self.workload.namespace);
+        let main = match &self.kind {
+            ChangeKind::Revert { revision, .. } => {
+                say!("{} rollout undo {} --to-revision={}", place, self.workload, revision)
+            }
+            ChangeKind::SetImage { container, image } => {
+                say!("{} set image {} {}={}", place, self.workload, container, image)
+            }
+            ChangeKind::SetVariable { container, name, value } => {
+                let value = if value.is_some() { "=VALUE" } else { "-" };
+                say!("{} set env {} -c {} {}{}", place, self.workload, container, name, value)
+            }
+            ChangeKind::Restart { .. } => say!("{} rollout restart {}", place, self.workload),
+        };
+        if self.protect {
+            say!("{} set env {} {}=true && {}", place, self.workload, DISABLE_SCHEMA_UPDATE, main)
+        } else {
+            main
+        }
+    }
+}
+
+/// What the API server's dry run says would come of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    /// The change.
+    pub change: Change,
+    /// The template that would result.
+    pub template: Template,
+    /// What differs from the live template.
+    pub diff: Vec<FieldChange>,
+    /// Warnings of the API server.
+    pub warnings: Vec<Clean>,
+    /// Migration Jobs that run or may run beside it. `None` when they could not be listed.
+    pub jobs: Option<Vec<MigrationJob>>,
+}
+
+/// The newest gateway image that is known to have run against this database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Newest {
+    /// Every image on record has a version, and this is the newest one.
+    Known(Image),
+    /// At least one image on record does not tell its version.
+    Untold(Image),
+    /// Nothing is on record.
+    Nothing,
+}
+
+impl Newest {
+    /// The newest of all the gateway images on record: templates of all revisions, pods, and
+    /// whatever else was seen. One image that does not tell makes the answer [`Newest::Untold`].
+    pub fn of<'a>(images: impl IntoIterator<Item = &'a Image>) -> Self {
+        let mut newest = Newest::Nothing;
+        for image in images {
+            let Some(version) = image.version() else { return Newest::Untold(image.clone()) };
+            newest = match newest {
+                Newest::Known(before) => match before.version().and_then(|v| v.partial_cmp(&version)) {
+                    Some(std::cmp::Ordering::Less) => Newest::Known(image.clone()),
+                    Some(_) => Newest::Known(before),
+                    None => return Newest::Untold(image.clone()),
+                },
+                _ => Newest::Known(image.clone()),
+            };
+        }
+        newest
+    }
+
+    /// The newest gateway image of a workload's revisions and of its pods.
+    pub fn on_record<'a>(workload: &'a Workload, pods: impl IntoIterator<Item = &'a Image>) -> Self {
+        let templates = workload.revisions.iter().map(|revision| &revision.template).chain([&workload.template]);
+        let gateways = templates.flat_map(gateway_containers).map(|container| &container.image);
+        Self::of(gateways.chain(pods.into_iter().filter(|image| image.is_litellm())))
+    }
+}
+
+/// Why a gate refused, and the step that would make it pass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// What was refused and why.
+    pub what: Clean,
+    /// What to do now.
+    pub remedy: Clean,
+    /// True when the same change with [`Change::protect`] would pass.
+    pub protect_helps: bool,
+}
+
+/// A change that the guard let through, with the template that it was judged on. The only key
+/// to [`crate::world::Workloads::apply`], which sends no other template than this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cleared {
+    change: Change,
+    template: Template,
+    why: Clean,
+}
+
+impl Cleared {
+    /// The change.
+    pub fn change(&self) -> &Change {
+        &self.change
+    }
+
+    /// The template that was judged.
+    pub fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// Why it was let through: goes into the journal.
+    pub fn why(&self) -> &Clean {
+        &self.why
+    }
+}
+
+/// The schema guard. Lets a change through when the template that results keeps its hands off
+/// the schema by itself, or when its image is certainly not older than the newest on record.
+pub fn clear(preview: &Preview, newest: &Newest) -> Result<Cleared, Refusal> {
+    let pass = |why: Clean| Ok(Cleared { change: preview.change.clone(), template: preview.template.clone(), why });
+    let workload = &preview.change.workload;
+    migration_job_refusal(workload, preview.jobs.as_deref())?;
+    let age = age_of(&preview.template, newest);
+    let Err(why_old) = age else {
+        return pass(say!("the image is not older than the newest on record"));
+    };
+    match hands_off(&preview.template) {
+        Ok(()) => pass(say!("{}, and the template keeps its hands off the schema", why_old)),
+        Err(gap) => Err(Refusal {
+            what: say!(
+                "{} was not changed: {}, and {}; when it starts it may drop newer columns and tables",
+                workload,
+                why_old,
+                gap.why
+            ),
+            remedy: gap.remedy,
+            protect_helps: gap.protect_helps && !preview.change.protect,
+        }),
+    }
+}
+
+fn migration_job_refusal(workload: &WorkloadRef, jobs: Option<&[MigrationJob]>) -> Result<(), Refusal> {
+    let Some(jobs) = jobs else {
+        return Err(Refusal {
+            what: say!(
+                "{} was not changed: migration Jobs could not be listed, so nobody knows whether one would run",
+                workload
+            ),
+            remedy: Clean::ours("ask for the permission `list jobs.batch` in this namespace"),
+            protect_helps: false,
+        });
+    };
+    match jobs.iter().find(|job| job.active) {
+        None => Ok(()),
+        Some(job) => Err(Refusal {
+            what: say!(
+                "{} was not changed: the migration Job {} is running, and a Job ignores {}",
+                workload,
+                job.name,
+                DISABLE_SCHEMA_UPDATE
+            ),
+            remedy: say!(
+                "wait for it, or suspend it: kubectl -n {} patch job/{} -p '{{\"spec\":{{\"suspend\":true}}}}'",
+                workload.namespace,
+                job.name
+            ),
+            protect_helps: false,
+        }),
+    }
+}
+
+/// `Ok` when every gateway image of the template is certainly not older than the newest on record.
+fn age_of(template: &Template, newest: &Newest) -> Result<(), Clean> {
+    let newest = match newest {
+        Newest::Known(image) => image,
+        Newest::Untold(image) => return Err(say!("the age of {} on record cannot be told from its tag", image)),
+        Newest::Nothing => return Err(Clean::ours("no image is on record to compare with")),
+    };
+    let mut any = false;
+    for container in gateway_containers(template) {
+        any = true;
+        let order = container.image.version().zip(newest.version()).and_then(|(a, b)| a.partial_cmp(&b));
+        match order {
+            Some(std::cmp::Ordering::Less) => return Err(say!("{} is older than {}", container.image, newest)),
+            Some(_) => {}
+            None => return Err(say!("the age of {} cannot be told from its tag", container.image)),
+        }
+    }
+    if any { Ok(()) } else { Err(Clean::ours("the template has no container")) }
+}
+
+struct Gap {
+    why: Clean,
+    remedy: Clean,
+    protect_helps: bool,
+}
+
+/// `Ok` when no container of the template would write to the schema.
+fn hands_off(template: &Template) -> Result<(), Gap> {
+    let words = |container: &Container, word: &str| container.words.iter().any(|w| w.as_str().contains(word));
+    for container in &template.containers {
+        if words(container, "use_prisma_db_push") {
+            return Err(Gap {
+                why: say!(
+                    "container {} is started with --use_prisma_db_push, which overwrites the schema",
+                    container.name
+                ),
+                remedy: Clean::ours("choose a revision without that argument"),
+                protect_helps: false,
+            });
+        }
+        if ["prisma_migration", "prisma migrate", "prisma db push", "migrate deploy"]
+            .iter()
+            .any(|word| words(container, word))
+        {
+            return Err(Gap {
+                why: say!(
+                    "container {} runs migrations by itself and ignores {}",
+                    container.name,
+                    DISABLE_SCHEMA_UPDATE
+                ),
+                remedy: Clean::ours("choose a revision without that container"),
+                protect_helps: false,
+            });
+        }
+    }
+    for container in gateway_containers(template) {
+        let value = container.variable(DISABLE_SCHEMA_UPDATE);
+        let safe = matches!(value, Some(EnvValue::Literal(Field::Shown(value))) if value.as_str().eq_ignore_ascii_case("true"));
+        if !safe {
+            let state = match value {
+                None => "does not set DISABLE_SCHEMA_UPDATE",
+                Some(EnvValue::From(_)) => "takes DISABLE_SCHEMA_UPDATE from elsewhere, so its value cannot be told",
+                Some(EnvValue::Literal(_)) => "sets DISABLE_SCHEMA_UPDATE to something other than true",
+            };
+            return Err(Gap {
+                why: say!("container {} {}", container.name, state),
+                remedy: Clean::ours("let the revert set DISABLE_SCHEMA_UPDATE=true in the same patch"),
+                protect_helps: true,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The containers that run the gateway: those with a LiteLLM image, init containers included;
+/// where none looks like one, all of them, because a private registry may call it anything.
+pub fn gateway_containers(template: &Template) -> impl Iterator<Item = &Container> {
+    let named = template.containers.iter().any(|c| c.image.is_litellm());
+    template.containers.iter().filter(move |c| !named || c.image.is_litellm())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::cluster::Field;
+    use crate::domain::workload::EnvVar;
+
+    fn container(image: &str, env: &[(&str, &str)], words: &[&'static str]) -> Container {
+        Container {
+            name: "litellm".parse().unwrap(),
+            image: image.parse().unwrap(),
+            init: false,
+            words: words.iter().map(|w| Clean::ours(w)).collect(),
+            env: env
+                .iter()
+                .map(|(name, value)| EnvVar {
+                    name: name.parse().unwrap(),
+                    value: match *value {
+                        "<ref>" => EnvValue::From(Clean::ours("secret x")),
+                        value => EnvValue::Literal(Field::Shown(crate::text::Gate::default().clean(value))),
+                    },
+                })
+                .collect(),
+            env_from: vec![],
+        }
+    }
+
+    fn preview(container: Container, jobs: Option<Vec<MigrationJob>>) -> Preview {
+        Preview {
+            change: Change {
+                workload: WorkloadRef { namespace: "llm".parse().unwrap(), name: "litellm".parse().unwrap() },
+                uid: "u1".parse().unwrap(),
+                generation: 7,
+                from_image: None,
+                kind: ChangeKind::Restart { at: Timestamp::UNIX_EPOCH },
+                protect: false,
+            },
+            template: Template { containers: vec![container], ..Template::default() },
+            diff: vec![],
+            warnings: vec![],
+            jobs,
+        }
+    }
+
+    const OLD: &str = "ghcr.io/berriai/litellm:main-v1.74.7-stable";
+    const NEW: &str = "ghcr.io/berriai/litellm:v1.83.10";
+
+    fn newest(raw: &str) -> Newest {
+        Newest::of([&raw.parse::<Image>().unwrap()])
+    }
+
+    #[test]
+    fn an_older_image_passes_only_with_its_hands_off_the_schema() {
+        let job =
+            |active| Some(vec![MigrationJob { name: "litellm-migrations".parse().unwrap(), image: None, active }]);
+        let safe: &[(&str, &str)] = &[("DISABLE_SCHEMA_UPDATE", "true")];
+        // image, env, words, jobs, newest on record, may it pass
+        type Row<'a> =
+            (&'a str, &'a [(&'a str, &'a str)], &'a [&'static str], Option<Vec<MigrationJob>>, &'a str, bool);
+        let rows: Vec<Row<'_>> = vec![
+            (NEW, &[], &[], Some(vec![]), NEW, true),
+            (NEW, &[], &[], Some(vec![]), OLD, true),
+            (OLD, &[], &[], Some(vec![]), NEW, false),
+            (OLD, safe, &[], Some(vec![]), NEW, true),
+            (OLD, &[("DISABLE_SCHEMA_UPDATE", "True")], &[], Some(vec![]), NEW, true),
+            (
+                OLD,
+                &[("DISABLE_SCHEMA_UPDATE", "true"), ("DISABLE_SCHEMA_UPDATE", "false")],
+                &[],
+                Some(vec![]),
+                NEW,
+                false,
+            ),
+            (OLD, &[("DISABLE_SCHEMA_UPDATE", "<ref>")], &[], Some(vec![]), NEW, false),
+            (OLD, &[("DISABLE_SCHEMA_UPDATE", "1")], &[], Some(vec![]), NEW, false),
+            (OLD, safe, &["--use_prisma_db_push"], Some(vec![]), NEW, false),
+            (OLD, safe, &["python", "litellm/proxy/prisma_migration.py"], Some(vec![]), NEW, false),
+            (OLD, safe, &[], job(true), NEW, false),
+            (OLD, safe, &[], job(false), NEW, true),
+            (NEW, &[], &[], job(true), NEW, false),
+            (NEW, &[], &[], None, NEW, false),
+            ("ghcr.io/berriai/litellm:main-latest", &[], &[], Some(vec![]), NEW, false),
+            ("ghcr.io/berriai/litellm:main-latest", safe, &[], Some(vec![]), NEW, true),
+            (NEW, &[], &[], Some(vec![]), "ghcr.io/berriai/litellm:main-latest", false),
+            ("private.local/llm-gateway:7", &[], &[], Some(vec![]), NEW, false),
+        ];
+        for (image, env, words, jobs, record, expected) in rows {
+            let shown = format!("{image} {env:?} {words:?} {jobs:?} record {record}");
+            let cleared = clear(&preview(container(image, env, words), jobs), &newest(record));
+            assert_eq!(cleared.is_ok(), expected, "{shown}: {cleared:?}");
+        }
+    }
+
+    #[test]
+    fn the_refusal_says_why_and_offers_the_step() {
+        let refusal = clear(&preview(container(OLD, &[], &[]), Some(vec![])), &newest(NEW)).unwrap_err();
+        assert!(refusal.protect_helps);
+        assert!(refusal.what.as_str().contains("is older than"), "{}", refusal.what);
+        assert!(refusal.remedy.as_str().contains("DISABLE_SCHEMA_UPDATE=true"));
+    }
+}

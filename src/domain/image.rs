@@ -1,0 +1,255 @@
+//! Container images and the LiteLLM version that an image tag tells, when it tells one.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::name::BadName;
+use crate::text::Safe;
+
+/// An image reference as a pod template spells it: `registry/path:tag@digest`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Image(Arc<str>);
+
+impl Image {
+    /// The reference as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Everything before the tag and the digest.
+    pub fn repository(&self) -> &str {
+        let undigested = self.0.split('@').next().unwrap_or_default();
+        match undigested.rsplit_once(':') {
+            Some((repository, tag)) if !tag.contains('/') => repository,
+            _ => undigested,
+        }
+    }
+
+    /// The tag, where one is written.
+    pub fn tag(&self) -> Option<&str> {
+        let undigested = self.0.split('@').next()?;
+        let (_, tag) = undigested.rsplit_once(':')?;
+        (!tag.contains('/')).then_some(tag)
+    }
+
+    /// The digest (`sha256:…`), where one is written.
+    pub fn digest(&self) -> Option<&str> {
+        self.0.split_once('@').map(|(_, digest)| digest)
+    }
+
+    /// The LiteLLM version that the tag names. `None` for digests alone and floating tags.
+    pub fn version(&self) -> Option<Version> {
+        self.tag()?.parse().ok()
+    }
+
+    /// True when the repository looks like one of LiteLLM's images, on any registry.
+    pub fn is_litellm(&self) -> bool {
+        self.repository().to_ascii_lowercase().contains("litellm")
+    }
+
+    /// True when the tag can point to another image tomorrow (`main-latest`, `main-stable`, none).
+    pub fn floats(&self) -> bool {
+        self.digest().is_none() && self.version().is_none()
+    }
+}
+
+impl FromStr for Image {
+    type Err = BadName;
+    fn from_str(raw: &str) -> Result<Self, BadName> {
+        let valid = (1..=1024).contains(&raw.len())
+            && raw
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'/' | b':' | b'@' | b'+'));
+        if valid {
+            Ok(Self(Arc::from(raw)))
+        } else {
+            Err(BadName { what: "an image reference", rule: "letters, digits and ./-_:@+, at most 1024 characters" })
+        }
+    }
+}
+
+impl TryFrom<String> for Image {
+    type Error = BadName;
+    fn try_from(raw: String) -> Result<Self, BadName> {
+        raw.parse()
+    }
+}
+
+impl From<Image> for String {
+    fn from(image: Image) -> String {
+        image.0.to_string()
+    }
+}
+
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Safe for Image {}
+
+/// How a build of one version number relates to the others of the same number, oldest first:
+/// LiteLLM cuts nightlies and release candidates before the stable tag, and patches after it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Channel {
+    Nightly,
+    Candidate(u32),
+    Stable,
+    Patch(u32),
+    /// A suffix of somebody's own, which says nothing about order.
+    Other(Arc<str>),
+}
+
+/// A LiteLLM version read from an image tag (`main-v1.77.2-stable`, `v1.83.10`, `v1.81.0-nightly`,
+/// `main-v1.74.9.rc.1`, `main-v1.81.0-stable.patch.2`) or from an answer of the gateway (`1.81.0`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    numbers: [u32; 3],
+    channel: Channel,
+}
+
+impl Version {
+    /// Major, minor and patch number.
+    pub fn numbers(&self) -> [u32; 3] {
+        self.numbers
+    }
+}
+
+/// `None` where the order cannot be told: the same number with a suffix that is nobody's standard.
+impl PartialOrd for Version {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        let rank = |channel: &Channel| match channel {
+            Channel::Nightly => Some((0, 0)),
+            Channel::Candidate(n) => Some((1, *n)),
+            Channel::Stable => Some((2, 0)),
+            Channel::Patch(n) => Some((3, *n)),
+            Channel::Other(_) => None,
+        };
+        match self.numbers.cmp(&other.numbers) {
+            Ordering::Equal if self.channel == other.channel && self.channel != Channel::Nightly => {
+                Some(Ordering::Equal)
+            }
+            Ordering::Equal => Some(rank(&self.channel)?.cmp(&rank(&other.channel)?)),
+            unequal => Some(unequal),
+        }
+    }
+}
+
+impl FromStr for Version {
+    type Err = BadName;
+    fn from_str(raw: &str) -> Result<Self, BadName> {
+        parse_version(raw).ok_or(BadName { what: "a LiteLLM version", rule: "like v1.83.10 or main-v1.77.2-stable" })
+    }
+}
+
+fn parse_version(raw: &str) -> Option<Version> {
+    let raw = raw.trim();
+    let rest = raw.strip_prefix("main-").unwrap_or(raw);
+    let rest = rest.strip_prefix("litellm_stable_release_branch-").unwrap_or(rest);
+    let rest = rest.strip_prefix('v').unwrap_or(rest);
+    let mut at = 0;
+    let mut numbers = [0u32; 3];
+    for (i, number) in numbers.iter_mut().enumerate() {
+        let digits = rest[at..].bytes().take_while(u8::is_ascii_digit).count();
+        *number = rest.get(at..at + digits)?.parse().ok()?;
+        at += digits;
+        if i < 2 {
+            at += rest[at..].starts_with('.').then_some(1)?;
+        }
+    }
+    let suffix = &rest[at..];
+    if !suffix.is_empty() && !suffix.starts_with(['-', '.', '+']) {
+        // `1.81.0abc` could be the start of a commit hash as well as anything else.
+        return None;
+    }
+    Some(Version { numbers, channel: channel(suffix.trim_start_matches(['-', '.'])) })
+}
+
+fn channel(suffix: &str) -> Channel {
+    let number = |text: &str| text.trim_start_matches(['.', '-']).parse::<u32>().ok();
+    let counted = |text: &str| if text.is_empty() { Some(0) } else { number(text) };
+    let known = match suffix {
+        "" | "stable" => Some(Channel::Stable),
+        "nightly" => Some(Channel::Nightly),
+        _ => None,
+    };
+    known
+        .or_else(|| suffix.strip_prefix("rc").and_then(counted).map(Channel::Candidate))
+        .or_else(|| suffix.strip_prefix("stable.patch").and_then(counted).map(Channel::Patch))
+        .or_else(|| suffix.strip_prefix("post").and_then(counted).map(Channel::Patch))
+        .unwrap_or_else(|| Channel::Other(Arc::from(suffix)))
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [major, minor, patch] = self.numbers;
+        write!(f, "{major}.{minor}.{patch}")?;
+        match &self.channel {
+            Channel::Stable => Ok(()),
+            Channel::Nightly => f.write_str("-nightly"),
+            Channel::Candidate(n) => write!(f, "-rc.{n}"),
+            Channel::Patch(n) => write!(f, "-patch.{n}"),
+            Channel::Other(suffix) => write!(f, "-{suffix}"),
+        }
+    }
+}
+
+impl Safe for Version {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(raw: &str) -> Option<Version> {
+        raw.parse().ok()
+    }
+
+    #[test]
+    fn every_published_form_of_tag_tells_its_version() {
+        let rows = [
+            ("ghcr.io/berriai/litellm:main-v1.74.7-stable", Some("1.74.7")),
+            ("ghcr.io/berriai/litellm-database:v1.83.10", Some("1.83.10")),
+            ("reg.local:5000/mirror/litellm:main-v1.81.0-stable.patch.2", Some("1.81.0-patch.2")),
+            ("litellm:v1.82.3-nightly", Some("1.82.3-nightly")),
+            ("litellm:main-v1.74.9.rc.1", Some("1.74.9-rc.1")),
+            ("litellm:v1.77.2.post1", Some("1.77.2-patch.1")),
+            ("quay.io/x/litellm:main-v1.81.0-stable-custom", Some("1.81.0-stable-custom")),
+            ("litellm:main-latest", None),
+            ("litellm@sha256:abc", None),
+            ("reg.local:5000/litellm", None),
+        ];
+        for (raw, expected) in rows {
+            let image: Image = raw.parse().unwrap();
+            assert_eq!(image.version().map(|v| v.to_string()).as_deref(), expected, "{raw}");
+        }
+    }
+
+    #[test]
+    fn versions_are_ordered_where_order_is_known() {
+        let rows = [
+            ("v1.74.7", "v1.81.0", Some(Ordering::Less)),
+            ("v1.83.9", "v1.83.10", Some(Ordering::Less)),
+            ("v1.83.10-nightly", "v1.83.10-stable", Some(Ordering::Less)),
+            ("v1.83.10-rc.2", "v1.83.10", Some(Ordering::Less)),
+            ("v1.81.0-stable.patch.1", "v1.81.0-stable", Some(Ordering::Greater)),
+            ("v1.81.0", "main-v1.81.0-stable", Some(Ordering::Equal)),
+            ("v1.81.0-custom", "v1.81.0", None),
+            ("v1.81.0-custom", "v1.82.0", Some(Ordering::Less)),
+        ];
+        for (a, b, expected) in rows {
+            assert_eq!(version(a).zip(version(b)).and_then(|(a, b)| a.partial_cmp(&b)), expected, "{a} {b}");
+        }
+    }
+}

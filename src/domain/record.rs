@@ -1,0 +1,250 @@
+//! What is written to disk: the facts of an incident that outlive the process.
+//!
+//! Serialised on purpose: [`Entry`] is a type of its own and a promise to old files, not the
+//! program's messages. Words in it are clean; when a journal is read, they pass the gate again.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::checklist::{CheckId, Mark};
+use crate::domain::cluster::WorkloadRef;
+use crate::domain::migration::Kept;
+use crate::domain::name::{EnvName, IncidentId, Slug, Uid};
+use crate::domain::runbook::NodeRef;
+use crate::domain::step::StepKind;
+
+/// Version of the line format below. Raised when an old reader could misread a new line.
+pub const FORMAT: u32 = 1;
+
+/// The number of an act within its incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ActId(pub u32);
+
+/// One line of a journal file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// [`FORMAT`].
+    pub v: u32,
+    /// Sequence number, from 0 without a gap.
+    pub seq: u64,
+    /// SHA-256 (hexadecimal) of the line before, without its line feed; empty for the first.
+    pub prev: String,
+    /// When.
+    pub at: Timestamp,
+    /// Who: local login, and the cluster's user in brackets once known.
+    pub actor: String,
+    /// On which machine.
+    pub host: String,
+    /// What.
+    #[serde(flatten)]
+    pub entry: Entry,
+}
+
+/// One fact. Strings are cleaned before they are written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum Entry {
+    /// The incident began.
+    Opened {
+        /// Its id.
+        incident: IncidentId,
+        /// The environment's name.
+        environment: EnvName,
+        /// `production`, `staging` or `drill`.
+        kind: String,
+        /// The scenario, in a drill.
+        scenario: Option<Slug>,
+        /// Context, server, namespace, workloads: what was opened on.
+        place: Vec<String>,
+        /// Runbook id, version and hash.
+        runbook: Slug,
+        /// Version of that runbook.
+        version: u32,
+        /// SHA-256 of its file.
+        hash: String,
+    },
+    /// Somebody took the incident up again.
+    Resumed {
+        /// How many entries were read.
+        entries: u64,
+    },
+    /// An answer was chosen.
+    Chose {
+        /// At which node.
+        node: NodeRef,
+        /// Which answer, from 1.
+        choice: u8,
+        /// Its words.
+        label: String,
+        /// What the evidence suggested, from 1; `None` when it suggested nothing.
+        suggested: Option<u8>,
+        /// The evidence in words.
+        evidence: Vec<String>,
+    },
+    /// The last step along the tree was taken back.
+    TookBack {
+        /// From which node.
+        from: NodeRef,
+        /// To which node.
+        to: NodeRef,
+    },
+    /// Jumped to a node from a log signature.
+    Jumped {
+        /// From which node.
+        from: NodeRef,
+        /// To which node.
+        to: NodeRef,
+        /// The signature.
+        signature: Slug,
+    },
+    /// A target was chosen for a workload.
+    Targeted {
+        /// The workload.
+        workload: WorkloadRef,
+        /// UID of the ReplicaSet.
+        uid: Uid,
+        /// Its number then.
+        revision: u64,
+        /// Its image.
+        image: String,
+        /// Why it ranks where it does.
+        reasons: Vec<String>,
+    },
+    /// The console was armed: somebody typed the environment's name.
+    Armed,
+    /// It was disarmed.
+    Disarmed,
+    /// An act is about to start. Synced to disk before it does.
+    Started {
+        /// Its number.
+        act: ActId,
+        /// The node that it belongs to, if it belongs to one.
+        node: Option<NodeRef>,
+        /// What it is, in machine words.
+        kind: ActKind,
+        /// What it is, in words.
+        words: String,
+        /// The equivalent command.
+        command: String,
+        /// Further facts: why the guard let it through, a masked copy of a row, the undo.
+        notes: Vec<String>,
+    },
+    /// An act ended.
+    Finished {
+        /// Its number.
+        act: ActId,
+        /// How.
+        end: End,
+        /// In words.
+        words: String,
+        /// The restore file that it kept, if it kept one.
+        kept: Option<Kept>,
+    },
+    /// A person said what became of an act whose outcome was unknown.
+    Settled {
+        /// Its number.
+        act: ActId,
+        /// True when it happened.
+        happened: bool,
+        /// What was seen when it was settled.
+        words: String,
+    },
+    /// A step of the runbook is done or failed and the incident moves on.
+    Stepped {
+        /// The node that was left.
+        node: NodeRef,
+        /// True when it was done, false when it failed or was skipped.
+        done: bool,
+        /// What a person wrote down, or why it was skipped.
+        words: String,
+    },
+    /// A gate refused something.
+    Refused {
+        /// What was asked for.
+        asked: String,
+        /// Why it was refused.
+        why: String,
+    },
+    /// A check's mark changed.
+    Marked {
+        /// Which check.
+        check: CheckId,
+        /// Its mark now.
+        mark: Mark,
+        /// The evidence.
+        evidence: Vec<String>,
+    },
+    /// The operator agreed that checks may call real models.
+    Consented,
+    /// A note.
+    Noted {
+        /// Its words.
+        words: String,
+    },
+    /// The incident ended.
+    Closed {
+        /// True when the goal was reached.
+        reached: bool,
+        /// In words.
+        words: String,
+    },
+}
+
+/// What kind of act a [`Entry::Started`] announces: enough to look at the world after a crash
+/// and see whether it happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "act", rename_all = "kebab-case")]
+pub enum ActKind {
+    /// A Deployment's template was to change.
+    Change {
+        /// Which Deployment.
+        workload: WorkloadRef,
+        /// Its generation before.
+        generation: i64,
+        /// The step that it belongs to.
+        step: StepKind,
+        /// The ReplicaSet to go back to, for a revert.
+        to: Option<Uid>,
+    },
+    /// A migration row was to be deleted.
+    DeleteRow {
+        /// Its id.
+        id: String,
+        /// Its name.
+        name: String,
+    },
+    /// A migration row was to be marked as rolled back.
+    ResolveRow {
+        /// Its id.
+        id: String,
+        /// Its name.
+        name: String,
+    },
+    /// A kept row was to be put back.
+    RestoreRow {
+        /// Its id.
+        id: String,
+        /// Its name.
+        name: String,
+    },
+    /// A dump was to be written.
+    Backup {
+        /// Its file name.
+        file: String,
+    },
+    /// A test completion was to be sent, which costs money.
+    Complete,
+}
+
+/// How an act ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// It happened.
+    Done,
+    /// It did not happen.
+    Failed,
+    /// Nobody knows whether it happened. Never repeated without asking.
+    Unknown,
+}

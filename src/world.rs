@@ -1,0 +1,138 @@
+//! The ports: what the console needs of the world, in its own words.
+//!
+//! Each port is implemented twice: live, over a real client, and in the sandbox, in process.
+//! [`World`] is chosen once, from the command; nothing ever falls back from one to the other.
+//! Everything that comes out of a port went through the gate inside the adapter, or it would
+//! not compile: the types here hold [`Clean`] text and validated identifiers.
+//!
+//! Rules for adapters: a method returns within its own time limit; a changing method is sent
+//! once and never retried; a connection that breaks after a change was sent is
+//! [`TroubleKind::Unknown`], not a failure; dropping a returned future cancels it.
+
+pub mod clock;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+use crate::domain::backup::{BackupItem, BackupOrder};
+use crate::domain::change::{Change, Cleared, Preview};
+use crate::domain::cluster::{Ask, Identity, Permission, PodsItem, WorkloadRef};
+use crate::domain::confirm::Confirmed;
+use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settings, SpendRow, Vitals};
+use crate::domain::live::Live;
+use crate::domain::log::{LogItem, LogSource};
+use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution};
+use crate::domain::name::{ModelName, RequestId};
+use crate::domain::trouble::{Trouble, TroubleKind};
+use crate::domain::workload::{Discovered, Workload};
+use crate::text::Clean;
+
+/// One answer, later.
+pub type Reply<T> = BoxFuture<'static, Result<T, Trouble>>;
+
+/// Answers without end. A feed never ends by itself: it reports trouble and goes on.
+pub type Feed<T> = BoxStream<'static, T>;
+
+/// Reading the cluster.
+pub trait Cluster: Send + Sync {
+    /// Who we are and which cluster this is. Asked at start and before each act.
+    fn identity(&self) -> Reply<Identity>;
+    /// One SelfSubjectAccessReview for each question, in the order of the questions.
+    fn permissions(&self, asks: Vec<Ask>) -> Reply<Vec<Permission>>;
+    /// Deployments of the namespace that look like LiteLLM, by image and labels.
+    fn discover(&self) -> Reply<Vec<Discovered>>;
+    /// The Deployment with its revisions, whenever it or its ReplicaSets or Jobs change.
+    fn workload(&self, workload: &WorkloadRef) -> Feed<Result<Box<Workload>, Trouble>>;
+    /// The pods of a Deployment: a list, then changes. Lists again after 410.
+    fn pods(&self, workload: &WorkloadRef) -> Feed<Result<PodsItem, Trouble>>;
+    /// One container's log from its last `tail` lines on, followed; opened again from the last
+    /// timestamp after a cut, without a lost or repeated line. A previous run's log just ends.
+    fn logs(&self, source: &LogSource, tail: u32) -> Feed<LogItem>;
+}
+
+/// Reverting and restarting Deployments.
+pub trait Workloads: Send + Sync {
+    /// What would come of the change, by a server-side dry run. Changes nothing.
+    fn preview(&self, change: Change) -> Reply<Preview>;
+    /// Applies the change with tests on UID, generation and image. [`TroubleKind::Changed`] when
+    /// the object is not the one that was planned on any more, or when the template that would
+    /// result is not the one that was cleared: then nothing was applied.
+    fn apply(&self, cleared: Cleared) -> Reply<Clean>;
+}
+
+/// LiteLLM's PostgreSQL database.
+pub trait Database: Send + Sync {
+    /// The migration table and the holders of its lock.
+    fn migrations(&self) -> Reply<MigrationTable>;
+    /// Deletes one row, in one transaction: locked, compared with what was shown, written to a
+    /// restore file in `folder`, deleted by id, counted, committed.
+    fn delete(&self, proof: Confirmed<Deletion>, folder: PathBuf) -> Reply<Kept>;
+    /// Marks one failed row as rolled back, with the same care.
+    fn resolve(&self, proof: Confirmed<Resolution>, folder: PathBuf) -> Reply<Kept>;
+    /// Puts back the exact row of a restore file. Refused when the name was applied again meanwhile.
+    fn restore(&self, kept: Kept, folder: PathBuf) -> Reply<Clean>;
+    /// The spend row of one request, by primary key.
+    fn spend_row(&self, id: RequestId) -> Reply<Option<SpendRow>>;
+}
+
+/// Dumping the database.
+pub trait Backup: Send + Sync {
+    /// Dumps into `folder`, reads the dump back, and ends with a proof or a failure. Dropping
+    /// the feed cancels it and leaves no file behind.
+    fn run(&self, order: BackupOrder, folder: PathBuf) -> Feed<BackupItem>;
+}
+
+/// The LiteLLM gateway's HTTP interface.
+pub trait Gateway: Send + Sync {
+    /// Liveliness, readiness, version. Costs nothing.
+    fn vitals(&self) -> Reply<Vitals>;
+    /// Settings that decide what a check can prove. Costs nothing.
+    fn settings(&self) -> Reply<Settings>;
+    /// `/health`, which calls every model unless background checks are on. May cost money.
+    fn model_health(&self) -> Reply<ModelHealth>;
+    /// One completion of one token. Costs money, unless the model is mocked.
+    fn complete(&self, model: ModelName) -> Reply<Completion>;
+    /// The admin UI's page and one asset, keys and teams through the API.
+    fn admin_ui(&self) -> Reply<AdminUi>;
+}
+
+/// The Redis that the gateway uses.
+pub trait Cache: Send + Sync {
+    /// Whether it answers, and its version.
+    fn info(&self) -> Reply<CacheInfo>;
+}
+
+/// A part of the world, or why this environment does not have it.
+pub type Part<P> = Result<Arc<P>, Trouble>;
+
+/// Everything outside, chosen once.
+#[derive(Clone)]
+pub struct World {
+    /// Reading the cluster.
+    pub cluster: Part<dyn Cluster>,
+    /// Changing Deployments.
+    pub workloads: Part<dyn Workloads>,
+    /// The database.
+    pub database: Part<dyn Database>,
+    /// Dumping it.
+    pub backup: Part<dyn Backup>,
+    /// The gateway.
+    pub gateway: Part<dyn Gateway>,
+    /// The cache.
+    pub cache: Part<dyn Cache>,
+    /// Lago is configured for this environment (usage events are expected).
+    pub billing: bool,
+}
+
+/// A part that the configuration does not name.
+pub fn missing<P: ?Sized>(what: Clean, remedy: Clean) -> Part<P> {
+    Err(Trouble::new(TroubleKind::Missing, what).remedy(remedy))
+}
+
+/// What a feed of a missing part shows.
+pub fn absent<T, P: ?Sized>(part: &Part<P>) -> Option<Live<T>> {
+    part.as_ref().err().cloned().map(Live::Absent)
+}
