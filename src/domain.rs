@@ -13,6 +13,7 @@ pub mod migration;
 pub mod name;
 pub mod record;
 pub mod runbook;
+pub mod signature;
 pub mod step;
 pub mod trouble;
 pub mod workload;
