@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod change;
 pub mod checklist;
+pub mod checks;
 pub mod cluster;
 pub mod confirm;
 pub mod gateway;
