@@ -4,14 +4,23 @@
 //! so the rest of the program may look nodes up without checking again. Every message names the
 //! file, the node, and what to do.
 
+mod bundled;
+mod command;
+mod parse;
+mod prove;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use bundled::{RUNBOOKS, bundled_runbooks};
+pub use command::{PLACEHOLDERS, Placeholder, fill};
+
+pub use crate::domain::document::{Fault, Source};
 use crate::domain::name::Slug;
 use crate::domain::step::{Fact, StepKind};
-use crate::text::Clean;
+use crate::text::{Clean, Gate};
 
 /// A node by runbook and id. Written `node` inside one runbook and `runbook:node` across two.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Debug)]
@@ -147,6 +156,13 @@ impl Node {
             NodeKind::End { .. } => vec![],
         }
     }
+
+    /// The answer that the facts suggest, from 0: the first one whose `when` is not empty and
+    /// holds altogether. `None` when nothing is suggested or this is no question.
+    pub fn suggested(&self, holds: impl Fn(Fact) -> bool) -> Option<usize> {
+        let NodeKind::Ask { choices } = &self.kind else { return None };
+        choices.iter().position(|choice| !choice.when.is_empty() && choice.when.iter().all(|fact| holds(*fact)))
+    }
 }
 
 /// One runbook's heading.
@@ -164,46 +180,94 @@ pub struct Runbook {
     pub start: NodeRef,
 }
 
-/// One problem in a runbook file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Fault {
-    /// The file.
-    pub file: Clean,
-    /// The line, where the parser knows it.
-    pub line: Option<usize>,
-    /// The node, where it is about one.
-    pub node: Option<Clean>,
-    /// What is wrong.
-    pub what: Clean,
-    /// What to do.
-    pub remedy: Clean,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file)?;
-        if let Some(line) = self.line {
-            write!(f, ":{line}")?;
-        }
-        if let Some(node) = &self.node {
-            write!(f, ": node {node}")?;
-        }
-        write!(f, ": {}; {}", self.what, self.remedy)
-    }
-}
-
-/// A runbook file before it is parsed.
-#[derive(Clone, Copy, Debug)]
-pub struct Source<'a> {
-    /// The file name for messages.
-    pub file: &'a str,
-    /// Its text.
-    pub text: &'a str,
-}
-
 /// Runbooks that refer to nothing outside themselves, proved sound together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Library {
+    first: Slug,
     runbooks: BTreeMap<Slug, Runbook>,
     nodes: BTreeMap<NodeRef, Node>,
 }
+
+impl Library {
+    /// Parses runbooks and proves them sound together. The first source is where every incident
+    /// starts, see [`Library::start`].
+    ///
+    /// # Errors
+    /// Every fault of every file, in the order of the files and their lines.
+    pub fn parse(sources: &[Source<'_>], gate: &Gate) -> Result<Self, Vec<Fault>> {
+        let (drafts, mut faults): (Vec<_>, Vec<_>) = sources.iter().map(|source| parse::draft(*source, gate)).unzip();
+        faults.push(prove::faults(&drafts));
+        let mut faults: Vec<Fault> = faults.into_iter().flatten().collect();
+        let runbooks: Vec<_> = drafts.iter().filter_map(|draft| draft.heading.clone()).collect();
+        match runbooks.first() {
+            Some(first) if faults.is_empty() => Ok(Self {
+                first: first.id.clone(),
+                runbooks: runbooks.into_iter().map(|runbook| (runbook.id.clone(), runbook)).collect(),
+                nodes: drafts
+                    .into_iter()
+                    .flat_map(|draft| draft.nodes)
+                    .filter_map(|draft| draft.node)
+                    .map(|node| (node.at.clone(), node))
+                    .collect(),
+            }),
+            _ => {
+                let place = |file: &Clean| drafts.iter().position(|draft| &draft.file == file);
+                faults.sort_by_key(|fault| (place(&fault.file), fault.line));
+                Err(faults)
+            }
+        }
+    }
+
+    /// Parses one file of an author, which may refer to the bundled runbooks, or replace one by
+    /// having its id.
+    ///
+    /// # Errors
+    /// Every fault of the file, and of a bundled runbook that would not be sound any more.
+    pub fn lint(file: &str, text: &str, gate: &Gate) -> Result<Runbook, Vec<Fault>> {
+        let source = Source { file, text };
+        let (draft, mut own) = parse::draft(source, gate);
+        let Some(heading) = draft.heading.clone() else {
+            own.extend(prove::faults(&[draft]));
+            return Err(own);
+        };
+        let bundled = RUNBOOKS.iter().filter(|other| !bundled::is(other, &heading.id));
+        let sources: Vec<Source<'_>> = bundled.copied().chain([source]).collect();
+        Self::parse(&sources, gate).map(|_| heading)
+    }
+
+    /// The runbooks, by id.
+    pub fn runbooks(&self) -> impl Iterator<Item = &Runbook> {
+        self.runbooks.values()
+    }
+
+    /// One runbook.
+    pub fn runbook(&self, id: &Slug) -> Option<&Runbook> {
+        self.runbooks.get(id)
+    }
+
+    /// One node.
+    pub fn node(&self, at: &NodeRef) -> Option<&Node> {
+        self.nodes.get(at)
+    }
+
+    /// Every node, by runbook and id.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    /// Where an incident starts: the start of the first runbook that was parsed.
+    pub fn start(&self) -> &NodeRef {
+        match self.runbooks.get(&self.first) {
+            Some(runbook) => &runbook.start,
+            None => unreachable!("parsing proved that the first runbook is there"),
+        }
+    }
+
+    /// The node that a log signature leads straight to.
+    pub fn for_signature(&self, signature: &Slug) -> Option<&NodeRef> {
+        self.nodes.values().find(|node| node.signatures.contains(signature)).map(|node| &node.at)
+    }
+}
+
+#[cfg(test)]
+mod tests;

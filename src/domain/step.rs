@@ -128,6 +128,8 @@ pub enum Fact {
     PodsHealthy,
     /// No ready pod is left: nobody is served.
     NothingServes,
+    /// At least one pod of the workload is ready, of whichever revision: somebody is served.
+    StillServes,
     /// A row of `_prisma_migrations` is failed.
     FailedMigration,
     /// The table was read and no row is failed.

@@ -1,0 +1,114 @@
+//! Placeholders in the commands of manual steps: a closed set, filled in when a command is shown.
+
+use crate::text::Clean;
+
+/// What stands between braces in a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Placeholder {
+    /// The namespace.
+    Namespace,
+    /// The Deployment's name.
+    Workload,
+    /// The kube context.
+    Context,
+    /// The Helm release.
+    Release,
+    /// The database's name.
+    Database,
+    /// The chosen revision's number.
+    Revision,
+    /// The chosen revision's image.
+    Image,
+    /// The dump's file.
+    BackupFile,
+    /// The migration's name.
+    Migration,
+}
+
+/// Every placeholder with its word.
+pub const PLACEHOLDERS: [(&str, Placeholder); 9] = [
+    ("namespace", Placeholder::Namespace),
+    ("workload", Placeholder::Workload),
+    ("context", Placeholder::Context),
+    ("release", Placeholder::Release),
+    ("database", Placeholder::Database),
+    ("revision", Placeholder::Revision),
+    ("image", Placeholder::Image),
+    ("backup-file", Placeholder::BackupFile),
+    ("migration", Placeholder::Migration),
+];
+
+/// A piece of a command.
+enum Piece<'a> {
+    Words(&'a str),
+    Braced(&'a str),
+}
+
+/// Cuts a command at its placeholders: `{` lower case letters and dashes `}`. Other braces are
+/// part of the command.
+fn pieces(command: &str) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let mut from = 0;
+    for (at, _) in command.match_indices('{') {
+        let inner = &command[at + 1..];
+        let length = inner.bytes().take_while(|b| b.is_ascii_lowercase() || *b == b'-').count();
+        if at < from || length == 0 || !inner[length..].starts_with('}') {
+            continue;
+        }
+        pieces.push(Piece::Words(&command[from..at]));
+        pieces.push(Piece::Braced(&inner[..length]));
+        from = at + length + 2;
+    }
+    pieces.push(Piece::Words(&command[from..]));
+    pieces
+}
+
+fn known(word: &str) -> Option<Placeholder> {
+    PLACEHOLDERS.iter().find(|(name, _)| *name == word).map(|(_, placeholder)| *placeholder)
+}
+
+/// The braced words of a command that are no placeholder.
+pub(super) fn unknown(command: &str) -> impl Iterator<Item = &str> {
+    pieces(command).into_iter().filter_map(|piece| match piece {
+        Piece::Braced(word) if known(word).is_none() => Some(word),
+        _ => None,
+    })
+}
+
+/// The command with its placeholders filled in. What is not known stays visible as `<word>`.
+pub fn fill(command: &Clean, value: impl Fn(Placeholder) -> Option<Clean>) -> Clean {
+    let mut filled = Clean::default();
+    let mut at = 0;
+    let mut copy = |filled: &Clean, length: usize| {
+        let words = command.slice(at..at + length).unwrap_or_default();
+        at += length;
+        say!("{}{}", filled, words)
+    };
+    for piece in pieces(command.as_str()) {
+        filled = match piece {
+            Piece::Words(words) => copy(&filled, words.len()),
+            Piece::Braced(word) => {
+                let written = copy(&Clean::default(), word.len() + 2);
+                let name = written.slice(1..word.len() + 1).unwrap_or_default();
+                match known(word).and_then(&value) {
+                    Some(value) => say!("{}{}", filled, value),
+                    None => say!("{}<{}>", filled, name),
+                }
+            }
+        };
+    }
+    filled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_filled_and_other_braces_stay() {
+        let command = Clean::ours(r#"kubectl -n {namespace} patch {workload} -p '{"spec":{}}' {x}{"#);
+        let filled = fill(&command, |p| (p == Placeholder::Namespace).then(|| Clean::ours("llm")));
+        assert_eq!(filled.as_str(), r#"kubectl -n llm patch <workload> -p '{"spec":{}}' <x>{"#);
+        assert_eq!(unknown(command.as_str()).collect::<Vec<_>>(), ["x"]);
+    }
+}
