@@ -2,8 +2,10 @@
 
 mod args;
 pub mod command;
+pub mod config_file;
 pub mod exit;
 pub mod output;
+pub mod secret;
 
 use std::ffi::OsString;
 use std::io;
