@@ -1,6 +1,7 @@
 //! lastgood.
 #[macro_use]
 pub mod text;
+pub mod app;
 pub mod cli;
 pub mod domain;
 pub mod world;

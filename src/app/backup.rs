@@ -36,7 +36,12 @@ pub fn start(state: &mut State, without_spend_logs: bool) -> Vec<Effect> {
     let leave_out = if without_spend_logs { " --exclude-table-data='public.\"LiteLLM_SpendLogs\"'" } else { "" };
     let told = Told {
         kind: ActKind::Backup { file },
-        words: say!("back up {} into {}{}", database, name, if without_spend_logs { ", without the rows of LiteLLM_SpendLogs" } else { "" }),
+        words: say!(
+            "back up {} into {}{}",
+            database,
+            name,
+            if without_spend_logs { ", without the rows of LiteLLM_SpendLogs" } else { "" }
+        ),
         command: say!("pg_dump -F c -w{} -f {}/{}", leave_out, state.setting.folder, name),
         notes: Vec::new(),
     };

@@ -19,7 +19,9 @@ use crate::text::Clean;
 /// Whether the cluster lets us patch; unknown permissions are left to the server.
 pub fn permitted(state: &State) -> Result<(), Clean> {
     let denied = state.permissions.last().and_then(|permissions| {
-        permissions.iter().find(|permission| permission.ask == Ask::PatchDeployment && permission.allowed == Some(false))
+        permissions
+            .iter()
+            .find(|permission| permission.ask == Ask::PatchDeployment && permission.allowed == Some(false))
     });
     match denied {
         Some(permission) => Err(say!(
@@ -34,7 +36,9 @@ fn selected_workload(state: &State) -> Option<WorkloadRef> {
     let workload = match state.view.focus {
         Pane::Revisions => {
             let revisions = state.revisions();
-            revisions.get(state.view.selected(Pane::Revisions, revisions.len())).map(|(workload, _)| workload.reference.clone())
+            revisions
+                .get(state.view.selected(Pane::Revisions, revisions.len()))
+                .map(|(workload, _)| workload.reference.clone())
         }
         Pane::Pods => {
             let pods = state.pods();
@@ -62,7 +66,9 @@ pub fn on_selected(state: &mut State, kind: impl FnOnce(&Workload) -> ChangeKind
 /// Reverts to the selected revision.
 pub fn revert_selected(state: &mut State) -> Vec<Effect> {
     let revisions = state.revisions();
-    let Some((_, revision)) = revisions.get(state.view.selected(Pane::Revisions, revisions.len())) else { return Vec::new() };
+    let Some((_, revision)) = revisions.get(state.view.selected(Pane::Revisions, revisions.len())) else {
+        return Vec::new();
+    };
     let kind = ChangeKind::Revert { to: revision.uid.clone(), revision: revision.number };
     on_selected(state, |_| kind)
 }
@@ -97,7 +103,9 @@ pub fn ask_variable(state: &mut State) -> Vec<Effect> {
 /// Shows what differs between the live template and the selected revision's.
 pub fn diff_selected(state: &mut State) -> Vec<Effect> {
     let revisions = state.revisions();
-    let Some((workload, revision)) = revisions.get(state.view.selected(Pane::Revisions, revisions.len())) else { return Vec::new() };
+    let Some((workload, revision)) = revisions.get(state.view.selected(Pane::Revisions, revisions.len())) else {
+        return Vec::new();
+    };
     let title = say!("{}: live template against revision {}", workload.reference, revision.number);
     let lines = workload.template.diff(&revision.template);
     state.overlays.push(Overlay::Diff { title, lines, scroll: 0 });
@@ -130,7 +138,12 @@ pub fn preview(state: &mut State, change: Change, step: StepKind, node: Option<N
         return refused(state, &change.sentence(), &say!("{} is not patched: {}; {}", change.workload, why, instead));
     }
     if state.workload(&change.workload).is_some_and(|workload| workload.paused) {
-        let why = say!("{} is paused; resume it first: kubectl -n {} rollout resume {}", change.workload, change.workload.namespace, change.workload);
+        let why = say!(
+            "{} is paused; resume it first: kubectl -n {} rollout resume {}",
+            change.workload,
+            change.workload.namespace,
+            change.workload
+        );
         return refused(state, &change.sentence(), &why);
     }
     let mut effects: Vec<Effect> = Vec::new();
@@ -151,12 +164,17 @@ pub fn preview(state: &mut State, change: Change, step: StepKind, node: Option<N
 /// The newest gateway image known to have run against this database: all templates and pods of
 /// all workloads, because they share it.
 pub fn newest(state: &State) -> Newest {
-    let workloads: Vec<&Workload> = state.setting.workloads.iter().filter_map(|reference| state.workload(reference)).collect();
+    let workloads: Vec<&Workload> =
+        state.setting.workloads.iter().filter_map(|reference| state.workload(reference)).collect();
     let pods = state.pods();
-    let images = pods.iter().flat_map(|pod| pod.containers.iter()).map(|container| &container.image).filter(|image| image.is_litellm());
-    let templates = workloads.iter().flat_map(|workload| {
-        workload.revisions.iter().map(|revision| &revision.template).chain([&workload.template])
-    });
+    let images = pods
+        .iter()
+        .flat_map(|pod| pod.containers.iter())
+        .map(|container| &container.image)
+        .filter(|image| image.is_litellm());
+    let templates = workloads
+        .iter()
+        .flat_map(|workload| workload.revisions.iter().map(|revision| &revision.template).chain([&workload.template]));
     let gateways = templates.flat_map(crate::domain::change::gateway_containers).map(|container| &container.image);
     Newest::of(gateways.chain(images).collect::<Vec<&Image>>())
 }
@@ -169,7 +187,9 @@ pub fn previewed(state: &mut State, look: LookId, result: Result<Box<Preview>, T
         Err(why) => {
             let words = say!("nothing was changed: {}", why.sentence());
             state.tell(Tone::Bad, words.clone());
-            return vec![state.commit(Entry::Refused { asked: asking.step.title().to_owned(), why: words.to_string() })];
+            return vec![
+                state.commit(Entry::Refused { asked: asking.step.title().to_owned(), why: words.to_string() }),
+            ];
         }
     };
     match clear(&preview, &newest(state)) {
@@ -198,7 +218,8 @@ pub fn apply(state: &mut State, review: Review) -> Vec<Effect> {
         state.overlays.push(Overlay::Review(Box::new(review)));
         return Vec::new();
     }
-    let told = Told::change(&review.preview.change, review.asking.step, review.cleared.why(), state.setting.context.as_ref());
+    let told =
+        Told::change(&review.preview.change, review.asking.step, review.cleared.why(), state.setting.context.as_ref());
     let node = review.asking.node;
     vec![state.announce(Act::Apply(Box::new(review.cleared)), node, told)]
 }
@@ -222,7 +243,9 @@ fn succeeded(state: &mut State, id: ActId, done: Done) -> Vec<Effect> {
             kept = Some(row.clone());
             say!("{}; the row is kept and can be put back", row.name)
         }
-        Done::Backup(proof) => say!("{}: {} bytes, read back in full, {} tables counted", proof.file, proof.bytes, proof.rows.len()),
+        Done::Backup(proof) => {
+            say!("{}: {} bytes, read back in full, {} tables counted", proof.file, proof.bytes, proof.rows.len())
+        }
         Done::Completed(completion) => say!("{} answered as {}", completion.model, completion.id),
     };
     let tone = if matches!(done, Done::Completed(_)) { Tone::Plain } else { Tone::Good };

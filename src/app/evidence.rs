@@ -31,16 +31,28 @@ pub fn evidence(state: &State, fact: Fact) -> Evidence {
         Fact::PodsBroken => pods_broken(state),
         Fact::PodsHealthy => pods_healthy(state),
         Fact::NothingServes => nothing_serves(state),
+        Fact::StillServes => {
+            let nothing = nothing_serves(state);
+            Evidence { holds: nothing.holds.map(|holds| !holds), words: nothing.words }
+        }
         Fact::FailedMigration => failed_migration(state),
         Fact::NoFailedMigration => {
             let failed = failed_migration(state);
             Evidence { holds: failed.holds.map(|holds| !holds), words: failed.words }
         }
-        Fact::RelationMissing => signature(state, &["relation-missing", "column-missing"], "a missing relation or column"),
-        Fact::CredentialsUnreadable => signature(state, &["decrypt-failed", "salt-key-changed"], "credentials that cannot be decrypted"),
+        Fact::RelationMissing => {
+            signature(state, &["relation-missing", "column-missing"], "a missing relation or column")
+        }
+        Fact::CredentialsUnreadable => {
+            signature(state, &["decrypt-failed", "salt-key-changed"], "credentials that cannot be decrypted")
+        }
         Fact::ImageChanged | Fact::OnlyConfigChanged | Fact::TemplateUnchanged => template(state, fact),
         Fact::BackupProved => {
-            let done = state.incident.acts.values().find(|act| act.done() && matches!(act.kind, crate::domain::record::ActKind::Backup { .. }));
+            let done = state
+                .incident
+                .acts
+                .values()
+                .find(|act| act.done() && matches!(act.kind, crate::domain::record::ActKind::Backup { .. }));
             match done.and_then(|act| act.end.as_ref()) {
                 Some((_, words, _)) => Evidence::is(true, words.clone()),
                 None => Evidence::is(false, Clean::ours("no backup was proved in this incident")),
@@ -55,7 +67,12 @@ pub fn evidence(state: &State, fact: Fact) -> Evidence {
             Evidence::is(state.checks.list.complete(), say!("{} of {} checks are settled", settled, all))
         }
         Fact::CheckFailed => {
-            let failed = state.checks.list.checks().iter().find(|check| check.verdict.mark == crate::domain::checklist::Mark::Failed);
+            let failed = state
+                .checks
+                .list
+                .checks()
+                .iter()
+                .find(|check| check.verdict.mark == crate::domain::checklist::Mark::Failed);
             match failed {
                 Some(check) => Evidence::is(true, say!("{} failed", check.id.title())),
                 None => Evidence::is(false, Clean::ours("no check failed")),

@@ -35,7 +35,12 @@ pub fn log_sources(state: &State) -> Vec<LogSource> {
     for pod in pods {
         for container in &pod.containers {
             let has_log = container.started.is_some() || container.restarts > 0 || container.terminated;
-            let source = LogSource { uid: pod.uid.clone(), pod: pod.name.clone(), container: container.name.clone(), previous: false };
+            let source = LogSource {
+                uid: pod.uid.clone(),
+                pod: pod.name.clone(),
+                container: container.name.clone(),
+                previous: false,
+            };
             if state.logs.previous && container.restarts > 0 {
                 sources.push(LogSource { previous: true, ..source.clone() });
             }

@@ -84,7 +84,8 @@ impl fmt::Display for Key {
 impl FromStr for Key {
     type Err = String;
     fn from_str(raw: &str) -> Result<Self, String> {
-        let bad = || format!("{raw:?} is not a key; write one character, or a name such as enter, esc, pgup, f5, ctrl-c");
+        let bad =
+            || format!("{raw:?} is not a key; write one character, or a name such as enter, esc, pgup, f5, ctrl-c");
         let mut rest = raw;
         let (mut ctrl, mut alt) = (false, false);
         loop {
@@ -97,7 +98,8 @@ impl FromStr for Key {
             }
         }
         let named = NAMED.iter().find(|(word, _)| *word == rest).map(|(_, code)| *code);
-        let function = || rest.strip_prefix('f').and_then(|n| n.parse::<u8>().ok()).filter(|n| (1..=12).contains(n)).map(Code::F);
+        let function =
+            || rest.strip_prefix('f').and_then(|n| n.parse::<u8>().ok()).filter(|n| (1..=12).contains(n)).map(Code::F);
         let mut chars = rest.chars();
         let single = match (chars.next(), chars.next()) {
             (Some(c), None) if !c.is_control() => Some(Code::Char(c)),

@@ -77,7 +77,8 @@ mod tests {
     fn the_built_in_keys_are_sound() {
         let map = Keymap::parse(DEFAULT).unwrap();
         for action in Action::ALL {
-            let reachable = std::iter::once(None).chain(Pane::ALL.map(Some)).any(|pane| map.key(pane, *action).is_some());
+            let reachable =
+                std::iter::once(None).chain(Pane::ALL.map(Some)).any(|pane| map.key(pane, *action).is_some());
             let by_palette = matches!(action, Action::Redraw | Action::Disarm);
             assert!(reachable || by_palette, "{} has no key", action.slug());
         }

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 
 use crate::app::action::Action;
 use crate::app::state::{State, Tone};
+use crate::domain::checks::{LagoLine, lago_line};
 use crate::domain::log::{LogItem, LogLine, LogSource, Segment};
-use crate::domain::name::Slug;
+use crate::domain::name::{Name, Slug};
 use crate::domain::runbook::NodeRef;
 use crate::domain::trouble::Trouble;
 use crate::text::Clean;
@@ -53,6 +54,8 @@ pub struct Logs {
     evicted: u64,
     streams: BTreeMap<LogSource, Stream>,
     hits: VecDeque<Hit>,
+    /// The last line of each kind that Lago's logger wrote: in which pod, and when.
+    lago: [Option<(Name, Timestamp)>; 2],
     /// Only lines that contain this are shown.
     pub filter: Option<Clean>,
     /// Lines that contain this are marked, and jumped to.
@@ -76,6 +79,7 @@ impl Default for Logs {
             evicted: 0,
             streams: BTreeMap::new(),
             hits: VecDeque::new(),
+            lago: [None, None],
             filter: None,
             search: None,
             held: None,
@@ -126,8 +130,15 @@ impl Logs {
         counts
     }
 
+    /// The last line of a kind that Lago's logger wrote: in which pod, and when.
+    pub fn lago(&self, kind: LagoLine) -> Option<(Name, Timestamp)> {
+        self.lago[kind as usize].clone()
+    }
+
     fn shown(&self, line: &LogLine) -> bool {
-        let has = |words: &Clean| contains(line.text.as_str(), words.as_str()) || line.source.pod.as_str().contains(words.as_str());
+        let has = |words: &Clean| {
+            contains(line.text.as_str(), words.as_str()) || line.source.pod.as_str().contains(words.as_str())
+        };
         self.filter.as_ref().is_none_or(has)
     }
 
@@ -136,14 +147,22 @@ impl Logs {
         let end = self.evicted + self.lines as u64;
         let skip = end.saturating_sub(from.saturating_add(1));
         let lines = self.segments.iter().rev().flat_map(|segment| segment.iter().rev());
-        lines.enumerate().map(move |(i, line)| (end - 1 - i as u64, line)).skip(usize::try_from(skip).unwrap_or(usize::MAX)).filter(|(_, line)| self.shown(line))
+        lines
+            .enumerate()
+            .map(move |(i, line)| (end - 1 - i as u64, line))
+            .skip(usize::try_from(skip).unwrap_or(usize::MAX))
+            .filter(|(_, line)| self.shown(line))
     }
 
     /// The lines with their numbers, from a number forwards, through the filter.
     pub fn forwards(&self, from: u64) -> impl Iterator<Item = (u64, &LogLine)> {
         let skip = usize::try_from(from.saturating_sub(self.evicted)).unwrap_or(usize::MAX);
         let lines = self.segments.iter().flat_map(|segment| segment.iter());
-        lines.enumerate().skip(skip).map(|(i, line)| (self.evicted + i as u64, line)).filter(|(_, line)| self.shown(line))
+        lines
+            .enumerate()
+            .skip(skip)
+            .map(|(i, line)| (self.evicted + i as u64, line))
+            .filter(|(_, line)| self.shown(line))
     }
 
     /// Number of the bottom line in view.
@@ -171,7 +190,15 @@ impl Logs {
         }
         for line in segment.iter() {
             if let Some(signature) = line.signature {
-                self.hits.push_back(Hit { at: line.at, signature, source: Arc::clone(&line.source), text: line.text.clone() });
+                self.hits.push_back(Hit {
+                    at: line.at,
+                    signature,
+                    source: Arc::clone(&line.source),
+                    text: line.text.clone(),
+                });
+            }
+            if let Some(kind) = lago_line(line.text.as_str()) {
+                self.lago[kind as usize] = Some((line.source.pod.clone(), line.at));
             }
         }
         while self.hits.len() > MOST_HITS {
@@ -267,7 +294,10 @@ pub fn act(state: &mut State, action: Action) {
         Action::Down => step(logs, 1, true),
         Action::PageUp => step(logs, page, false),
         Action::PageDown => step(logs, page, true),
-        Action::Top => logs.held = Some(logs.forwards(0).next().map_or(0, |(number, _)| number)),
+        Action::Top => {
+            let first = logs.forwards(0).next().map_or(0, |(number, _)| number);
+            logs.held = Some(first);
+        }
         Action::Bottom => logs.held = None,
         Action::SearchNext | Action::SearchBack | Action::ErrorNext | Action::ErrorBack => find(state, action),
         _ => {}
@@ -311,7 +341,9 @@ pub fn selected_remedy(state: &State) -> Result<(Slug, NodeRef), Clean> {
     let last = state.logs.hits().next_back().map(|hit| hit.signature);
     let index = selected.or(last).ok_or(Clean::ours("no line matched a known error"))?;
     let signature = state.signatures.get(index);
-    let to = state.library.for_signature(&signature.id).ok_or_else(|| say!("{} has no entry in the runbook: {}", signature.title, signature.remedy))?;
+    let to = state
+        .library
+        .for_signature(&signature.id)
+        .ok_or_else(|| say!("{} has no entry in the runbook: {}", signature.title, signature.remedy))?;
     Ok((signature.id.clone(), to.clone()))
 }
-

@@ -19,13 +19,12 @@ pub fn selected(state: &State) -> Option<&Row> {
 }
 
 /// The table was read, or could not be.
-pub fn seen(state: &mut State, result: Result<MigrationTable, Trouble>) -> Vec<Effect> {
+pub fn seen(state: &mut State, result: Result<MigrationTable, Trouble>) {
     let now = state.now;
     match result {
         Ok(table) => state.migrations.see(table, now),
         Err(why) => state.migrations.lose(why, now),
     }
-    Vec::new()
 }
 
 fn may_touch(state: &State) -> Result<&Row, Clean> {
@@ -36,7 +35,11 @@ fn may_touch(state: &State) -> Result<&Row, Clean> {
         return Err(Clean::ours("the table is not fresh; wait for the database to answer"));
     };
     if let Some(holder) = table.locks.iter().find(|lock| lock.granted) {
-        return Err(say!("a migration holds the lock (pid {}, {}); wait until it ends", holder.pid, holder.application));
+        return Err(say!(
+            "a migration holds the lock (pid {}, {}); wait until it ends",
+            holder.pid,
+            holder.application
+        ));
     }
     selected(state).ok_or(Clean::ours("no row is selected"))
 }
@@ -62,7 +65,8 @@ pub fn may_undo(state: &State) -> Result<Kept, Clean> {
             _ => None,
         })
     };
-    let mut kept = state.incident.acts.iter().rev().filter_map(|(act, record)| record.kept.as_ref().map(|kept| (*act, kept)));
+    let mut kept =
+        state.incident.acts.iter().rev().filter_map(|(act, record)| record.kept.as_ref().map(|kept| (*act, kept)));
     kept.find(|(act, kept)| restored(kept.id.as_str()).is_none_or(|later| later < *act))
         .map(|(_, kept)| kept.clone())
         .ok_or(Clean::ours("no row was changed in this incident"))

@@ -73,7 +73,7 @@ pub struct Refused {
 }
 
 /// A dialog that is open. One that is not open does not exist.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Overlay {
     /// The keys of the pane in focus.
     Help {
@@ -253,10 +253,14 @@ fn answered(state: &mut State, overlay: Overlay, key: Key) -> Vec<Effect> {
             state.overlays.push(Overlay::Backup { without_spend_logs: !without_spend_logs });
             Vec::new()
         }
-        Overlay::Backup { without_spend_logs } if enter || letter == Some('y') => backup::start(state, without_spend_logs),
+        Overlay::Backup { without_spend_logs } if enter || letter == Some('y') => {
+            backup::start(state, without_spend_logs)
+        }
         Overlay::Consent if letter == Some('y') => checks::consent(state),
         Overlay::Leave if letter == Some('y') => vec![Effect::Quit(crate::app::effect::Exit::Left)],
-        Overlay::Refused(_) | Overlay::Restore(_) | Overlay::Consent | Overlay::Leave if letter == Some('n') => Vec::new(),
+        Overlay::Refused(_) | Overlay::Restore(_) | Overlay::Consent | Overlay::Leave if letter == Some('n') => {
+            Vec::new()
+        }
         kept => {
             state.overlays.push(kept);
             Vec::new()
@@ -295,7 +299,9 @@ fn text(state: &mut State, purpose: Purpose, typed: &str) -> Vec<Effect> {
             runbook::leave(state, false, words)
         }
         Purpose::Image { container } => match typed.parse() {
-            Ok(image) => change::on_selected(state, |_| crate::domain::change::ChangeKind::SetImage { container, image }),
+            Ok(image) => {
+                change::on_selected(state, |_| crate::domain::change::ChangeKind::SetImage { container, image })
+            }
             Err(why) => {
                 state.tell(Tone::Bad, say!("that is not {}: {}", why.what, why.rule));
                 Vec::new()
@@ -311,9 +317,14 @@ fn variable(state: &mut State, container: Name, typed: &str) -> Vec<Effect> {
         None => (typed.trim_end_matches('-'), None),
     };
     match name.parse::<VarName>() {
-        Ok(name) => change::on_selected(state, |_| crate::domain::change::ChangeKind::SetVariable { container, name, value }),
+        Ok(name) => {
+            change::on_selected(state, |_| crate::domain::change::ChangeKind::SetVariable { container, name, value })
+        }
         Err(why) => {
-            state.tell(Tone::Bad, say!("that is not {}: {}; write NAME=value to set, NAME- to remove", why.what, why.rule));
+            state.tell(
+                Tone::Bad,
+                say!("that is not {}: {}; write NAME=value to set, NAME- to remove", why.what, why.rule),
+            );
             Vec::new()
         }
     }

@@ -88,7 +88,10 @@ pub fn next(state: &State, orders: &Orders) -> Move {
         return Move::Stop(Exit::Unreachable, why.sentence());
     }
     if let Some((_, act)) = state.unknown().first() {
-        return Move::Stop(Exit::Unknown, say!("the outcome of `{}` is unknown; `lastgood resume` settles it", act.words));
+        return Move::Stop(
+            Exit::Unknown,
+            say!("the outcome of `{}` is unknown; `lastgood resume` settles it", act.words),
+        );
     }
     if let Some(overlay) = state.overlays.last() {
         return answer(state, orders, overlay);
@@ -122,18 +125,31 @@ pub fn next(state: &State, orders: &Orders) -> Move {
 fn answer(state: &State, orders: &Orders, overlay: &Overlay) -> Move {
     match overlay {
         Overlay::Text { purpose: Purpose::Arm, .. } => typed(orders.arm.as_deref().unwrap_or_default()),
-        Overlay::Text { purpose: Purpose::Record { .. } | Purpose::Reason, .. } => typed(orders.manual.as_deref().unwrap_or("without a screen")),
+        Overlay::Text { purpose: Purpose::Record { .. } | Purpose::Reason, .. } => {
+            typed(orders.manual.as_deref().unwrap_or("without a screen"))
+        }
         Overlay::Review(_) if !state.armed => arm(state, orders),
         Overlay::Review(_) | Overlay::Restore(_) => press('y'),
         Overlay::Refused(refused) if refused.refusal.protect_helps && orders.protect => press('p'),
-        Overlay::Refused(refused) => Move::Stop(Exit::Refused, say!("{}; {}", refused.refusal.what, refused.refusal.remedy)),
+        Overlay::Refused(refused) => {
+            Move::Stop(Exit::Refused, say!("{}; {}", refused.refusal.what, refused.refusal.remedy))
+        }
         Overlay::Delete { confirm, .. } => phrase(orders, &confirm.wanted()),
         Overlay::Resolve { confirm, .. } => phrase(orders, &confirm.wanted()),
-        Overlay::Backup { without_spend_logs } if *without_spend_logs != (orders.backup == BackupOrders::WithoutSpendLogs) => press('w'),
+        Overlay::Backup { without_spend_logs }
+            if *without_spend_logs != (orders.backup == BackupOrders::WithoutSpendLogs) =>
+        {
+            press('w')
+        }
         Overlay::Backup { .. } => Move::Send(vec![ENTER]),
         Overlay::Consent if orders.consent => press('y'),
-        Overlay::Consent => Move::Stop(Exit::Refused, Clean::ours("checks would call real models, which may cost money; allow it with --spend-money")),
-        Overlay::Unknown(_) => Move::Stop(Exit::Unknown, Clean::ours("the outcome of an act is unknown; `lastgood resume` settles it")),
+        Overlay::Consent => Move::Stop(
+            Exit::Refused,
+            Clean::ours("checks would call real models, which may cost money; allow it with --spend-money"),
+        ),
+        Overlay::Unknown(_) => {
+            Move::Stop(Exit::Unknown, Clean::ours("the outcome of an act is unknown; `lastgood resume` settles it"))
+        }
         Overlay::Leave => press('n'),
         _ => Move::Send(vec![Msg::Key(Key::plain(Code::Esc))]),
     }
@@ -150,7 +166,10 @@ fn phrase(orders: &Orders, wanted: &Clean) -> Move {
 fn arm(state: &State, orders: &Orders) -> Move {
     match &orders.arm {
         Some(name) if name == state.setting.environment.as_str() => act(Action::Arm),
-        Some(_) => Move::Stop(Exit::Refused, say!("--arm does not name this environment, which is {}", state.setting.environment)),
+        Some(_) => Move::Stop(
+            Exit::Refused,
+            say!("--arm does not name this environment, which is {}", state.setting.environment),
+        ),
         None => Move::Stop(Exit::Refused, say!("read-only; allow changes with --arm {}", state.setting.environment)),
     }
 }
@@ -158,10 +177,14 @@ fn arm(state: &State, orders: &Orders) -> Move {
 fn step_on(state: &State, orders: &Orders, step: StepKind) -> Move {
     match step {
         StepKind::Preflight => {
-            let open = crate::app::preflight::findings(state).into_iter().find(|finding| finding.severity == crate::app::preflight::Severity::Unknown);
+            let open = crate::app::preflight::findings(state)
+                .into_iter()
+                .find(|finding| finding.severity == crate::app::preflight::Severity::Unknown);
             open.map_or_else(|| act(Action::GoOn), |finding| Move::Wait(finding.what))
         }
-        StepKind::Backup if orders.backup == BackupOrders::Skip || state.setting.missing.backup.is_some() => act(Action::StepFailed),
+        StepKind::Backup if orders.backup == BackupOrders::Skip || state.setting.missing.backup.is_some() => {
+            act(Action::StepFailed)
+        }
         StepKind::Backup => match failed_since_entered(state) {
             Some(why) => Move::Stop(Exit::NotReached, why),
             None => act(Action::GoOn),
@@ -169,7 +192,9 @@ fn step_on(state: &State, orders: &Orders, step: StepKind) -> Move {
         StepKind::ChooseTarget => target(state, orders),
         StepKind::Revert | StepKind::Restart => match runbook::progress(state, step) {
             _ if !state.armed => arm(state, orders),
-            Progress::Next(reference) if state.workload(&reference).is_none() => Move::Wait(say!("{} to be seen", reference)),
+            Progress::Next(reference) if state.workload(&reference).is_none() => {
+                Move::Wait(say!("{} to be seen", reference))
+            }
             Progress::Next(_) => match failed_since_entered(state) {
                 Some(why) => Move::Stop(Exit::NotReached, why),
                 None => act(Action::GoOn),
@@ -177,7 +202,9 @@ fn step_on(state: &State, orders: &Orders, step: StepKind) -> Move {
             Progress::Acting => Move::Wait(Clean::ours("the change to be sent")),
             // A failed migration keeps new pods from starting: the rollout cannot end before the
             // row is gone, so the step is left for the one that removes it.
-            Progress::Rolling(..) if holds(state, Fact::FailedMigration) && holds(state, Fact::PodsBroken) => act(Action::StepFailed),
+            Progress::Rolling(..) if holds(state, Fact::FailedMigration) && holds(state, Fact::PodsBroken) => {
+                act(Action::StepFailed)
+            }
             Progress::Rolling(reference, why) => Move::Wait(say!("the rollout of {}: {}", reference, why)),
             Progress::Failed(..) => act(Action::StepFailed),
             Progress::NoTarget(reference) => Move::Stop(Exit::NotReached, say!("{} has no target", reference)),
@@ -214,12 +241,15 @@ fn failed_since_entered(state: &State) -> Option<Clean> {
 }
 
 fn target(state: &State, orders: &Orders) -> Move {
-    let Some(open) = state.setting.workloads.iter().find(|reference| !state.incident.targets.contains_key(reference)) else {
+    let Some(open) = state.setting.workloads.iter().find(|reference| !state.incident.targets.contains_key(reference))
+    else {
         return act(Action::GoOn);
     };
     let Some(workload) = state.workload(open) else { return Move::Wait(say!("{} to be seen", open)) };
     match orders.targets.get(open) {
-        Some(uid) if workload.revision(uid).is_none() => Move::Stop(Exit::NotReached, say!("{} has no such revision", open)),
+        Some(uid) if workload.revision(uid).is_none() => {
+            Move::Stop(Exit::NotReached, say!("{} has no such revision", open))
+        }
         Some(uid) => Move::Send(vec![Msg::Target(open.clone(), uid.clone())]),
         None => match runbook::best_target(state) {
             Some((reference, uid)) => Move::Send(vec![Msg::Target(reference, uid)]),
@@ -237,7 +267,10 @@ fn verify(state: &State, orders: &Orders) -> Move {
         return if orders.consent {
             act(Action::Consent)
         } else {
-            Move::Stop(Exit::Refused, Clean::ours("checks would call real models, which may cost money; allow it with --spend-money"))
+            Move::Stop(
+                Exit::Refused,
+                Clean::ours("checks would call real models, which may cost money; allow it with --spend-money"),
+            )
         };
     }
     let open = state.checks.list.checks().iter().find(|check| !check.verdict.mark.settled());

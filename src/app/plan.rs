@@ -58,7 +58,12 @@ pub fn ahead(state: &State, from: &NodeRef) -> Vec<Planned> {
             }
             NodeKind::Ask { choices } => {
                 let does = choices.iter().map(|choice| choice.say.clone()).collect();
-                steps.push(Planned { kind: "question", does, waits_for: "your answer", ..manual(state, number, node, &[]) });
+                steps.push(Planned {
+                    kind: "question",
+                    does,
+                    waits_for: "your answer",
+                    ..manual(state, number, node, &[])
+                });
                 break;
             }
             NodeKind::End { .. } => break,
@@ -83,7 +88,8 @@ fn manual(state: &State, number: usize, node: &Node, commands: &[Clean]) -> Plan
 }
 
 fn planned(state: &State, number: usize, node: &Node, step: StepKind) -> Planned {
-    let blocking = preflight::findings(state).into_iter().filter(|f| f.severity == Severity::Blocks && f.blocks == Some(step));
+    let blocking =
+        preflight::findings(state).into_iter().filter(|f| f.severity == Severity::Blocks && f.blocks == Some(step));
     let (does, commands) = details(state, step);
     Planned {
         number,
@@ -135,7 +141,11 @@ fn details(state: &State, step: StepKind) -> (Vec<Clean>, Vec<Clean>) {
         StepKind::Backup => {
             let order = BackupOrder { without_spend_logs: false, at: state.now };
             let file = state.gate.clean(&order.file_name());
-            let does = vec![say!("dump {} into {} and read it back in full", state.setting.database.clone().unwrap_or_default(), state.setting.folder)];
+            let does = vec![say!(
+                "dump {} into {} and read it back in full",
+                state.setting.database.clone().unwrap_or_default(),
+                state.setting.folder
+            )];
             (does, vec![say!("pg_dump -F c -w -f {}/{}", state.setting.folder, file)])
         }
         StepKind::CleanMigrations => {
@@ -145,19 +155,34 @@ fn details(state: &State, step: StepKind) -> (Vec<Clean>, Vec<Clean>) {
             } else {
                 failed.iter().map(|row| say!("delete the failed row {} ({})", row.name, row.id)).collect()
             };
-            (does, failed.iter().map(|row| say!("DELETE FROM \"_prisma_migrations\" WHERE id = '{}'", row.id)).collect())
+            (
+                does,
+                failed.iter().map(|row| say!("DELETE FROM \"_prisma_migrations\" WHERE id = '{}'", row.id)).collect(),
+            )
         }
         StepKind::Preflight => {
             let findings = preflight::findings(state);
             let blocks = findings.iter().filter(|finding| finding.severity == Severity::Blocks).count();
-            (vec![say!("{} findings, {} of them block a step", findings.len(), blocks)], vec![Clean::ours("lastgood preflight")])
+            (
+                vec![say!("{} findings, {} of them block a step", findings.len(), blocks)],
+                vec![Clean::ours("lastgood preflight")],
+            )
         }
         StepKind::ChooseTarget => {
-            let chosen = state.incident.targets.iter().map(|(reference, target)| say!("{}: revision {} ({})", reference, target.revision, target.image));
+            let chosen = state
+                .incident
+                .targets
+                .iter()
+                .map(|(reference, target)| say!("{}: revision {} ({})", reference, target.revision, target.image));
             (chosen.collect(), Vec::new())
         }
         StepKind::Verify => {
-            let checks = state.checks.list.checks().iter().map(|check| say!("{}: {}", check.id.title(), check.verdict.mark.word()));
+            let checks = state
+                .checks
+                .list
+                .checks()
+                .iter()
+                .map(|check| say!("{}: {}", check.id.title(), check.verdict.mark.word()));
             (checks.collect(), vec![Clean::ours("lastgood verify")])
         }
     }

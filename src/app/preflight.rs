@@ -44,7 +44,14 @@ pub struct Finding {
 
 impl Finding {
     fn fine(id: &'static str, what: Clean) -> Self {
-        Self { id, severity: Severity::Fine, what, consequence: Clean::default(), remedy: Clean::default(), blocks: None }
+        Self {
+            id,
+            severity: Severity::Fine,
+            what,
+            consequence: Clean::default(),
+            remedy: Clean::default(),
+            blocks: None,
+        }
     }
 
     fn unknown(id: &'static str, what: Clean) -> Self {
@@ -87,7 +94,10 @@ fn identity(state: &State, found: &mut Vec<Finding>) {
         Live::Lost { why, .. } => found.push(Finding::trouble("identity", StepKind::Revert, why)),
         Live::Seen { value, .. } => {
             let context = value.context.as_ref().map_or(Clean::ours("in-cluster"), |context| say!("{}", context));
-            found.push(Finding::fine("identity", say!("{} on {} ({}, {})", value.user, context, value.server, value.version)));
+            found.push(Finding::fine(
+                "identity",
+                say!("{} on {} ({}, {})", value.user, context, value.server, value.version),
+            ));
         }
     }
 }
@@ -105,7 +115,9 @@ fn owners(state: &State, found: &mut Vec<Finding>) {
             continue;
         };
         match workload.owner.forbids_patch() {
-            Some((why, remedy)) => found.push(Finding::blocks("owner", StepKind::Revert, say!("{}: {}", reference, why), remedy)),
+            Some((why, remedy)) => {
+                found.push(Finding::blocks("owner", StepKind::Revert, say!("{}: {}", reference, why), remedy))
+            }
             None => found.push(Finding::fine("owner", say!("{} is owned by nobody else", reference))),
         }
         if workload.paused {
@@ -115,7 +127,12 @@ fn owners(state: &State, found: &mut Vec<Finding>) {
     }
     if state.setting.workloads.is_empty() && state.setting.missing.cluster.is_none() {
         let remedy = Clean::ours("name them in lastgood.toml: workloads = [\"…\"]");
-        found.push(Finding::blocks("workload", StepKind::Revert, Clean::ours("no workload is configured, and none was found"), remedy));
+        found.push(Finding::blocks(
+            "workload",
+            StepKind::Revert,
+            Clean::ours("no workload is configured, and none was found"),
+            remedy,
+        ));
     }
 }
 
@@ -131,7 +148,16 @@ fn permissions(state: &State, found: &mut Vec<Finding>) {
         let (verb, group, resource, sub) = permission.ask.attributes();
         let dot = if group.is_empty() { "" } else { "." };
         let slash = if sub.is_empty() { "" } else { "/" };
-        let what = say!("`{} {}{}{}{}{}` is {}", verb, resource, dot, group, slash, sub, if permission.allowed.is_none() { "not known" } else { "not allowed" });
+        let what = say!(
+            "`{} {}{}{}{}{}` is {}",
+            verb,
+            resource,
+            dot,
+            group,
+            slash,
+            sub,
+            if permission.allowed.is_none() { "not known" } else { "not allowed" }
+        );
         let consequence = say!("blocks {}", permission.ask.blocks());
         let remedy = Clean::ours("ask for it, or go on without what it blocks");
         let blocks = (permission.ask == crate::domain::cluster::Ask::PatchDeployment).then_some(StepKind::Revert);
@@ -175,11 +201,21 @@ fn in_flight(state: &State, found: &mut Vec<Finding>) {
             )),
         }
         match &workload.jobs {
-            None => found.push(Finding::blocks("jobs", StepKind::Revert, Clean::ours("migration Jobs could not be listed"), Clean::ours("ask for `list jobs.batch`"))),
+            None => found.push(Finding::blocks(
+                "jobs",
+                StepKind::Revert,
+                Clean::ours("migration Jobs could not be listed"),
+                Clean::ours("ask for `list jobs.batch`"),
+            )),
             Some(jobs) => {
                 for job in jobs.iter().filter(|job| job.active) {
                     let remedy = Clean::ours("wait for it, or suspend it");
-                    found.push(Finding::blocks("jobs", StepKind::Revert, say!("migration Job {} is running", job.name), remedy));
+                    found.push(Finding::blocks(
+                        "jobs",
+                        StepKind::Revert,
+                        say!("migration Job {} is running", job.name),
+                        remedy,
+                    ));
                 }
             }
         }
@@ -217,10 +253,18 @@ fn targets(state: &State, found: &mut Vec<Finding>) {
                 say!("revision {} of {} is gone", target.revision, reference),
                 Clean::ours("choose another target"),
             )),
-            (Some(target), _) => found.push(Finding::fine("target", say!("{} goes back to revision {} ({})", reference, target.revision, target.image))),
+            (Some(target), _) => found.push(Finding::fine(
+                "target",
+                say!("{} goes back to revision {} ({})", reference, target.revision, target.image),
+            )),
             (None, Some(best)) => found.push(Finding::fine(
                 "target",
-                say!("best candidate of {}: revision {}; {}", reference, best.number, best.reasons.first().cloned().unwrap_or_default()),
+                say!(
+                    "best candidate of {}: revision {}; {}",
+                    reference,
+                    best.number,
+                    best.reasons.first().cloned().unwrap_or_default()
+                ),
             )),
             (None, None) => found.push(Finding::blocks(
                 "target",
@@ -250,7 +294,9 @@ fn schema(state: &State, found: &mut Vec<Finding>) {
         let what = match set {
             None => say!("{} does not set {}", reference, DISABLE_SCHEMA_UPDATE),
             Some(EnvValue::From(from)) => say!("{} takes {} from {}", reference, DISABLE_SCHEMA_UPDATE, from),
-            Some(EnvValue::Literal(Field::Shown(value))) => say!("{} sets {}={}", reference, DISABLE_SCHEMA_UPDATE, value),
+            Some(EnvValue::Literal(Field::Shown(value))) => {
+                say!("{} sets {}={}", reference, DISABLE_SCHEMA_UPDATE, value)
+            }
             Some(EnvValue::Literal(_)) => say!("{} sets {}", reference, DISABLE_SCHEMA_UPDATE),
         };
         found.push(Finding::fine("schema-update", what));
@@ -275,7 +321,10 @@ fn salt_key(state: &State, workload: &crate::domain::workload::Workload, found: 
     let (live, then) = (of(&workload.template), of(&target.template));
     found.push(if live == then {
         let words = if live.is_none() { "neither template sets LITELLM_SALT_KEY" } else { "same" };
-        Finding::fine("salt-key", say!("LITELLM_SALT_KEY of the live template and of revision {}: {}", target.number, words))
+        Finding::fine(
+            "salt-key",
+            say!("LITELLM_SALT_KEY of the live template and of revision {}: {}", target.number, words),
+        )
     } else {
         Finding::warns(
             "salt-key",

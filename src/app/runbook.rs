@@ -110,7 +110,11 @@ pub fn leave(state: &mut State, done: bool, words: Clean) -> Vec<Effect> {
     let Some(node) = state.node() else { return Vec::new() };
     let to = match &node.kind {
         NodeKind::Do { done: yes, failed: no, .. } | NodeKind::Manual { done: yes, failed: no, .. } => {
-            if done { yes.clone() } else { no.clone() }
+            if done {
+                yes.clone()
+            } else {
+                no.clone()
+            }
         }
         _ => return Vec::new(),
     };
@@ -131,7 +135,8 @@ pub fn show(state: &mut State) {
         _ => Pane::Runbook,
     };
     if let Some((workload, best)) = best_target(state)
-        && let Some(line) = state.revisions().iter().position(|(of, revision)| of.reference == workload && revision.uid == best)
+        && let Some(line) =
+            state.revisions().iter().position(|(of, revision)| of.reference == workload && revision.uid == best)
     {
         state.view.cursor.insert(Pane::Revisions, line);
     }
@@ -209,7 +214,9 @@ fn step_on(state: &mut State, step: StepKind) -> Vec<Effect> {
                 Vec::new()
             }
         },
-        StepKind::ChooseTarget if evidence(state, Fact::TargetChosen).holds == Some(true) => leave(state, true, Clean::default()),
+        StepKind::ChooseTarget if evidence(state, Fact::TargetChosen).holds == Some(true) => {
+            leave(state, true, Clean::default())
+        }
         StepKind::ChooseTarget => {
             state.view.focus = Pane::Revisions;
             state.tell(Tone::Plain, Clean::ours("select a revision and press enter"));
@@ -237,7 +244,8 @@ fn preflight_on(state: &mut State) -> Vec<Effect> {
             Vec::new()
         }
         None => {
-            let blocks = findings.iter().filter(|finding| finding.severity == crate::app::preflight::Severity::Blocks).count();
+            let blocks =
+                findings.iter().filter(|finding| finding.severity == crate::app::preflight::Severity::Blocks).count();
             let words = say!("{} findings reviewed, {} of them block a step", findings.len(), blocks);
             leave(state, true, words)
         }
@@ -298,12 +306,18 @@ pub fn progress(state: &State, step: StepKind) -> Progress {
     Progress::Done
 }
 
-fn rollout(state: &State, reference: &crate::domain::cluster::WorkloadRef, act: &ActKind) -> crate::domain::workload::Rollout {
+fn rollout(
+    state: &State,
+    reference: &crate::domain::cluster::WorkloadRef,
+    act: &ActKind,
+) -> crate::domain::workload::Rollout {
     use crate::domain::workload::Rollout;
     let before = if let ActKind::Change { generation, .. } = act { *generation } else { 0 };
     match state.watched.get(reference).and_then(|watched| watched.workload.fresh()) {
         None => Rollout::Waiting(Clean::ours("the connection to the cluster is lost")),
-        Some(workload) if workload.numbers.generation <= before => Rollout::Waiting(Clean::ours("the change is not seen yet")),
+        Some(workload) if workload.numbers.generation <= before => {
+            Rollout::Waiting(Clean::ours("the change is not seen yet"))
+        }
         Some(workload) => workload.numbers.status(),
     }
 }
@@ -318,7 +332,14 @@ fn change_on(state: &mut State, step: StepKind) -> Vec<Effect> {
             Vec::new()
         }
         Progress::Failed(reference, why) => {
-            state.tell(Tone::Bad, say!("the rollout of {} failed: {}; leave the step as failed, or choose another target", reference, why));
+            state.tell(
+                Tone::Bad,
+                say!(
+                    "the rollout of {} failed: {}; leave the step as failed, or choose another target",
+                    reference,
+                    why
+                ),
+            );
             Vec::new()
         }
         Progress::NoTarget(reference) => {
@@ -349,12 +370,17 @@ pub fn target_selected(state: &mut State) -> Vec<Effect> {
 }
 
 /// Makes a revision the target of a workload.
-pub fn target(state: &mut State, reference: &crate::domain::cluster::WorkloadRef, uid: &crate::domain::name::Uid) -> Vec<Effect> {
+pub fn target(
+    state: &mut State,
+    reference: &crate::domain::cluster::WorkloadRef,
+    uid: &crate::domain::name::Uid,
+) -> Vec<Effect> {
     let Some(workload) = state.workload(reference) else { return Vec::new() };
     let Some(revision) = workload.revision(uid) else { return Vec::new() };
     let ranked = candidate::rank(workload, state.now);
     let candidate = ranked.iter().find(|candidate| &candidate.uid == uid);
-    let reasons = candidate.map(|c| c.reasons.iter().chain(&c.warnings).map(Clean::to_string).collect()).unwrap_or_default();
+    let reasons =
+        candidate.map(|c| c.reasons.iter().chain(&c.warnings).map(Clean::to_string).collect()).unwrap_or_default();
     let entry = Entry::Targeted {
         workload: reference.clone(),
         uid: uid.clone(),
@@ -395,9 +421,10 @@ pub fn settle(state: &mut State) -> Vec<Effect> {
         }
         NodeKind::Do { step: StepKind::Backup, .. } if state.running.is_empty() => {
             let since = state.incident.path.last().map(|visit| visit.entered_at);
-            let proved = state.incident.acts.values().rev().find(|act| {
-                act.done() && matches!(act.kind, ActKind::Backup { .. }) && Some(act.started_at) >= since
-            });
+            let proved =
+                state.incident.acts.values().rev().find(|act| {
+                    act.done() && matches!(act.kind, ActKind::Backup { .. }) && Some(act.started_at) >= since
+                });
             match proved.and_then(|act| act.end.as_ref()).map(|(_, words, _)| words.clone()) {
                 Some(words) => leave(state, true, words),
                 None => Vec::new(),

@@ -335,10 +335,16 @@ impl State {
             return Err(say!("the outcome of act {} ({}) is unknown; settle it first", id.0, act.words));
         }
         if !self.armed {
-            let key = self.keymap.key(None, crate::app::action::Action::Arm).map_or(String::new(), |key| key.to_string());
+            let key =
+                self.keymap.key(None, crate::app::action::Action::Arm).map_or(String::new(), |key| key.to_string());
             return Err(say!("read-only: arm the console first ({})", self.gate.clean(&key)));
         }
         Ok(())
+    }
+
+    /// Whether something may be sent that changes nothing but must be on record: the journal works.
+    pub(in crate::app) fn may_send(&self) -> Result<(), Clean> {
+        self.journal.broken.as_ref().map_or(Ok(()), |why| Err(why.sentence()))
     }
 
     /// Acts whose outcome nobody knows.
@@ -348,14 +354,16 @@ impl State {
 
     /// Every pod of every workload, by workload and name.
     pub fn pods(&self) -> Vec<&Arc<Pod>> {
-        let mut pods: Vec<_> = self.watched.values().filter_map(|watched| watched.pods.last()).flat_map(BTreeMap::values).collect();
+        let mut pods: Vec<_> =
+            self.watched.values().filter_map(|watched| watched.pods.last()).flat_map(BTreeMap::values).collect();
         pods.sort_by(|a, b| (&a.workload, &a.name).cmp(&(&b.workload, &b.name)));
         pods
     }
 
     /// The revisions of every workload, in the order of the pane: newest first.
     pub fn revisions(&self) -> Vec<(&Workload, &crate::domain::workload::Revision)> {
-        let workloads = self.setting.workloads.iter().filter_map(|reference| self.watched.get(reference)?.workload.last());
+        let workloads =
+            self.setting.workloads.iter().filter_map(|reference| self.watched.get(reference)?.workload.last());
         workloads.flat_map(|workload| workload.revisions.iter().map(move |revision| (&**workload, revision))).collect()
     }
 

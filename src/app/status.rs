@@ -6,7 +6,9 @@ use crate::app::effect::Effect;
 use crate::app::state::{Briefing, State, Tone};
 use crate::domain::environment::Kind;
 use crate::domain::record::{ActId, ActKind};
+use crate::domain::runbook::{Placeholder, fill};
 use crate::domain::span;
+use crate::domain::workload::Owner;
 use crate::text::Clean;
 
 /// The time within which a drill should end.
@@ -23,7 +25,11 @@ pub fn fifteen_lines(state: &State) -> Clean {
     let id = incident.id.as_ref().map_or(Clean::ours("no incident"), |id| say!("{}", id));
     let mut status = vec![
         say!("{} {} ({})", id, setting.environment, setting.kind.word()),
-        say!("since {}, {} ago", incident.opened_at.strftime("%H:%M:%S UTC").to_string().parse_clean(state), span::short(incident.lasted(state.now))),
+        say!(
+            "since {}, {} ago",
+            state.gate.clean(&incident.opened_at.strftime("%H:%M:%S UTC").to_string()),
+            span::short(incident.lasted(state.now))
+        ),
     ];
     if let Some(node) = state.node() {
         status.push(say!("now: {}", node.title));
@@ -34,7 +40,10 @@ pub fn fifteen_lines(state: &State) -> Clean {
             let image = revision.image().map_or(Clean::default(), |image| say!(", {}", image));
             say!("revision {}{}", revision.number, image)
         });
-        let target = incident.targets.get(reference).map_or(Clean::default(), |target| say!(", target revision {}", target.revision));
+        let target = incident
+            .targets
+            .get(reference)
+            .map_or(Clean::default(), |target| say!(", target revision {}", target.revision));
         status.push(say!("{}: {}{}", reference, live, target));
     }
     let pods = state.pods();
@@ -43,8 +52,18 @@ pub fn fifteen_lines(state: &State) -> Clean {
         status.push(say!("migrations: {} rows, {} failed", table.rows.len(), table.failed().count()));
     }
     let (settled, all) = state.checks.list.tally();
-    let open: Vec<Clean> = state.checks.list.checks().iter().filter(|check| !check.verdict.mark.settled()).map(|check| say!("{} {}", check.id.slug(), check.verdict.mark.word())).collect();
-    let open = open.into_iter().reduce(|all, check| say!("{}, {}", all, check)).map_or(Clean::default(), |open| say!(" ({})", open));
+    let open: Vec<Clean> = state
+        .checks
+        .list
+        .checks()
+        .iter()
+        .filter(|check| !check.verdict.mark.settled())
+        .map(|check| say!("{} {}", check.id.slug(), check.verdict.mark.word()))
+        .collect();
+    let open = open
+        .into_iter()
+        .reduce(|all, check| say!("{}, {}", all, check))
+        .map_or(Clean::default(), |open| say!(" ({})", open));
     status.push(say!("checks: {} of {}{}", settled, all, open));
     for moment in incident.timeline.iter().rev().take(4).rev() {
         status.push(say!("{} ago: {}", span::short(state.now.duration_since(moment.at)), moment.words));
@@ -52,17 +71,6 @@ pub fn fifteen_lines(state: &State) -> Clean {
     status.push(if state.armed { Clean::ours("armed") } else { Clean::ours("read-only") });
     status.truncate(15);
     lines(status)
-}
-
-/// Text that we formatted ourselves and that the gate may see once more.
-trait ParseClean {
-    fn parse_clean(&self, state: &State) -> Clean;
-}
-
-impl ParseClean for String {
-    fn parse_clean(&self, state: &State) -> Clean {
-        state.gate.clean(self)
-    }
 }
 
 fn key(state: &State, pane: Option<Pane>, action: Action) -> Clean {
@@ -79,9 +87,22 @@ pub fn welcome(state: &State, briefing: &Briefing) -> Clean {
         Clean::ours("The runbook on the left asks one question at a time. The console gathers the"),
         Clean::ours("evidence and marks the answer that it suggests; you decide."),
         Clean::default(),
-        say!("  {}  go on: answer, do the step      {}  take the last answer back", key(state, None, Action::GoOn), key(state, None, Action::Back)),
-        say!("  {}  arm: the console opens read-only; arming asks for the name {}", key(state, None, Action::Arm), state.setting.environment),
-        say!("  {}  next pane    {}  help for where you are    {}  every action", key(state, None, Action::NextPane), key(state, None, Action::Help), key(state, None, Action::Palette)),
+        say!(
+            "  {}  go on: answer, do the step      {}  take the last answer back",
+            key(state, None, Action::GoOn),
+            key(state, None, Action::Back)
+        ),
+        say!(
+            "  {}  arm: the console opens read-only; arming asks for the name {}",
+            key(state, None, Action::Arm),
+            state.setting.environment
+        ),
+        say!(
+            "  {}  next pane    {}  help for where you are    {}  every action",
+            key(state, None, Action::NextPane),
+            key(state, None, Action::Help),
+            key(state, None, Action::Palette)
+        ),
         say!("  {}  quit; `lastgood resume` continues where you were", key(state, None, Action::Quit)),
     ];
     if !briefing.hints.is_empty() {
@@ -90,7 +111,7 @@ pub fn welcome(state: &State, briefing: &Briefing) -> Clean {
         text.extend(briefing.hints.iter().map(|hint| say!("  - {}", hint)));
     }
     text.push(Clean::default());
-    text.push(say!("The clock runs; two minutes is good. {} closes this.", Clean::ours("enter")));
+    text.push(Clean::ours("The clock runs; two minutes is good. Enter closes this."));
     lines(text)
 }
 
@@ -130,14 +151,27 @@ pub fn ending(state: &State) -> Clean {
 pub fn fact_about(state: &State, act: ActId) -> Clean {
     let Some(record) = state.incident.acts.get(&act) else { return Clean::default() };
     match &record.kind {
-        ActKind::Change { workload, generation, .. } => match state.watched.get(workload).and_then(|watched| watched.workload.fresh()) {
-            None => say!("{} is not seen right now", workload),
-            Some(seen) => {
-                let moved = if seen.numbers.generation > *generation { "it was changed since" } else { "it was not changed since" };
-                let live = seen.current().map_or(0, |revision| revision.number);
-                say!("{} is at generation {} and was at {} before the act: {}; live is revision {}", workload, seen.numbers.generation, *generation, moved, live)
+        ActKind::Change { workload, generation, .. } => {
+            match state.watched.get(workload).and_then(|watched| watched.workload.fresh()) {
+                None => say!("{} is not seen right now", workload),
+                Some(seen) => {
+                    let moved = if seen.numbers.generation > *generation {
+                        "it was changed since"
+                    } else {
+                        "it was not changed since"
+                    };
+                    let live = seen.current().map_or(0, |revision| revision.number);
+                    say!(
+                        "{} is at generation {} and was at {} before the act: {}; live is revision {}",
+                        workload,
+                        seen.numbers.generation,
+                        *generation,
+                        moved,
+                        live
+                    )
+                }
             }
-        },
+        }
         ActKind::DeleteRow { id, name } | ActKind::ResolveRow { id, name } | ActKind::RestoreRow { id, name } => {
             let name = state.gate.clean(name);
             match state.migrations.fresh() {
@@ -162,16 +196,26 @@ pub fn copy_selected(state: &mut State) -> Vec<Effect> {
         Pane::Migrations => crate::app::migrations::selected(state).map(|row| say!("{}", row.name)),
         Pane::Revisions => {
             let revisions = state.revisions();
-            revisions.get(view.selected(Pane::Revisions, revisions.len())).and_then(|(_, revision)| revision.image().map(|image| say!("{}", image)))
+            revisions
+                .get(view.selected(Pane::Revisions, revisions.len()))
+                .and_then(|(_, revision)| revision.image().map(|image| say!("{}", image)))
         }
-        Pane::Timeline => state.incident.timeline.get(view.selected(Pane::Timeline, state.incident.timeline.len())).map(|moment| moment.words.clone()),
+        Pane::Timeline => state
+            .incident
+            .timeline
+            .get(view.selected(Pane::Timeline, state.incident.timeline.len()))
+            .map(|moment| moment.words.clone()),
         Pane::Preflight => {
             let findings = crate::app::preflight::findings(state);
-            findings.get(view.selected(Pane::Preflight, findings.len())).map(|finding| say!("{}; {}", finding.what, finding.remedy))
+            findings
+                .get(view.selected(Pane::Preflight, findings.len()))
+                .map(|finding| say!("{}; {}", finding.what, finding.remedy))
         }
         Pane::Checklist => {
             let checks = state.checks.list.checks();
-            checks.get(view.selected(Pane::Checklist, checks.len())).and_then(|check| check.verdict.evidence.first().cloned())
+            checks
+                .get(view.selected(Pane::Checklist, checks.len()))
+                .and_then(|check| check.verdict.evidence.first().cloned())
         }
         Pane::Runbook => manual_commands(state),
     };
@@ -190,35 +234,26 @@ pub fn manual_commands(state: &State) -> Option<Clean> {
     (!commands.is_empty()).then(|| lines(commands.iter().map(|command| filled(state, command))))
 }
 
-/// A command with its placeholders filled in; what is not known stays in capitals.
+/// A command with its placeholders filled in; what is not known stays visible.
 pub fn filled(state: &State, command: &Clean) -> Clean {
     let setting = &state.setting;
     let workload = setting.workloads.first();
     let target = workload.and_then(|workload| state.incident.targets.get(workload));
-    let failed = state.migrations.last().and_then(|table| table.failed().next());
-    let release = workload.and_then(|workload| match &state.workload(workload)?.owner {
-        crate::domain::workload::Owner::Helm { release } => Some(release.to_string()),
-        _ => None,
-    });
-    let dump = state.incident.acts.values().rev().find_map(|act| match &act.kind {
-        ActKind::Backup { file } if act.done() => Some(file.clone()),
-        _ => None,
-    });
-    let values: [(&str, Option<String>); 9] = [
-        ("{namespace}", setting.namespace.as_ref().map(ToString::to_string)),
-        ("{workload}", workload.map(ToString::to_string)),
-        ("{context}", setting.context.as_ref().map(ToString::to_string)),
-        ("{release}", release),
-        ("{database}", setting.database.as_ref().map(ToString::to_string)),
-        ("{revision}", target.map(|target| target.revision.to_string())),
-        ("{image}", target.map(|target| target.image.to_string())),
-        ("{backup-file}", dump),
-        ("{migration}", failed.map(|row| row.name.to_string())),
-    ];
-    let mut text = command.to_string();
-    for (placeholder, value) in values {
-        let unknown = placeholder.trim_matches(['{', '}']).to_uppercase().replace('-', "_");
-        text = text.replace(placeholder, &value.unwrap_or(unknown));
-    }
-    state.gate.clean(&text)
+    fill(command, |placeholder| match placeholder {
+        Placeholder::Namespace => setting.namespace.as_ref().map(|name| say!("{}", name)),
+        Placeholder::Workload => workload.map(|workload| say!("{}", workload.name)),
+        Placeholder::Context => setting.context.as_ref().map(|context| say!("{}", context)),
+        Placeholder::Release => match &state.workload(workload?)?.owner {
+            Owner::Helm { release } => Some(release.clone()),
+            _ => None,
+        },
+        Placeholder::Database => setting.database.clone(),
+        Placeholder::Revision => target.map(|target| say!("{}", target.revision)),
+        Placeholder::Image => target.map(|target| target.image.clone()),
+        Placeholder::BackupFile => state.incident.acts.values().rev().find_map(|act| match &act.kind {
+            ActKind::Backup { file } if act.done() => Some(state.gate.clean(file)),
+            _ => None,
+        }),
+        Placeholder::Migration => state.migrations.last()?.failed().next().map(|row| say!("{}", row.name)),
+    })
 }

@@ -119,7 +119,8 @@ pub fn allowed(state: &State, action: Action) -> Result<(), Clean> {
         Action::Backup => missing(&state.setting.missing.backup).and_then(|()| backup::may_start(state)),
         Action::Back => runbook::may_go_back(state).map(|_| ()),
         Action::StepFailed => runbook::may_leave(state),
-        Action::Cancel => match state.running.values().any(|running| running.progress.is_some() && !running.cancelling) {
+        Action::Cancel => match state.running.values().any(|running| running.progress.is_some() && !running.cancelling)
+        {
             true => Ok(()),
             false => Err(Clean::ours("nothing that can be cancelled is running")),
         },
@@ -214,7 +215,9 @@ fn quit(state: &mut State) -> Vec<Effect> {
 
 fn go_on(state: &mut State) -> Vec<Effect> {
     match state.view.focus {
-        Pane::Revisions if state.step() == Some(crate::domain::step::StepKind::ChooseTarget) => runbook::target_selected(state),
+        Pane::Revisions if state.step() == Some(crate::domain::step::StepKind::ChooseTarget) => {
+            runbook::target_selected(state)
+        }
         Pane::Checklist if state.step() != Some(crate::domain::step::StepKind::Verify) => checks::run_selected(state),
         _ => runbook::go_on(state),
     }
@@ -344,7 +347,10 @@ fn looked(state: &mut State, id: crate::app::effect::LookId, look: &Look, sight:
         Sight::Identity(Err(why)) => state.identity.lose(why, now),
         Sight::Permissions(Ok(permissions)) => {
             for permission in permissions.iter().filter(|p| p.allowed == Some(false) && p.ask == Ask::PatchDeployment) {
-                state.tell(Tone::Warn, say!("not allowed to patch Deployments here: this blocks {}", permission.ask.blocks()));
+                state.tell(
+                    Tone::Warn,
+                    say!("not allowed to patch Deployments here: this blocks {}", permission.ask.blocks()),
+                );
             }
             state.permissions.see(permissions, now);
         }
