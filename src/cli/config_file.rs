@@ -111,6 +111,16 @@ pub fn locate(named: Option<&Path>, here: &Path, xdg: Option<&Path>) -> Option<P
     usual.into_iter().flatten().find(|path| path.exists())
 }
 
+/// Finds the configuration, reads it, and chooses the environment that the flags mean.
+///
+/// # Errors
+/// As [`load`] and [`choose`].
+pub fn open(place: &Place, arm: Option<&EnvName>, gate: &Gate) -> Result<Choice, ConfigError> {
+    let path = locate(place.config.as_deref(), Path::new(""), xdg_folder().as_deref());
+    let loaded = path.map(|path| load(&path, gate)).transpose()?;
+    Ok(choose(place, arm, loaded.as_ref(), || kubeconfig(gate))?)
+}
+
 /// Reads and parses a configuration file.
 ///
 /// # Errors
