@@ -107,7 +107,9 @@ fn dispatch(
             Ok(Some(chosen)) => engine(Start { invocation, chosen: Some(chosen), gate: gate.clone() }),
             Ok(None) => Ok(Exit::NotReached),
             Err(error) => {
-                complain(&say!("lastgood: {}", gate.clean(&error.to_string())));
+                // Faults begin with file and line, which editors jump to.
+                let prefix = if matches!(error, ConfigError::Faults(_)) { "" } else { "lastgood: " };
+                complain(&say!("{}{}", prefix, gate.clean(&error.to_string())));
                 Ok(error.exit())
             }
         },

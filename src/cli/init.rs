@@ -149,7 +149,7 @@ fn gateway(text: &mut Text, found: &Found) {
         }
         _ => text.comment("gateway = { url = \"http://127.0.0.1:4000\" }"),
     }
-    text.comment("The key that checks use. A key that only reads is enough for most of them.");
+    text.comment("The key that the checks use: the master key, or one that may list keys and teams.");
     match found.secret(&MASTER_KEY) {
         Some(source) if found.cluster.is_some() => text.line(&format!("master_key = {}", inline(&source))),
         _ => text.comment("master_key = { env = \"LITELLM_MASTER_KEY\" }"),
