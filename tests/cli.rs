@@ -133,6 +133,17 @@ fn without_a_configuration_the_remedy_is_told() {
 }
 
 #[test]
+fn a_broken_kubeconfig_is_told_without_its_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    for broken in ["users: [{name: u, user: {client-key-data: aHVudGVyMjI=", "users: 'aHVudGVyMjI='\n"] {
+        std::fs::write(folder.path().join("kubeconfig"), broken).unwrap();
+        let (code, _, errors) = told(folder.path(), &["preflight"]);
+        assert!(code == 2 && errors.contains("not well-formed"), "{errors}");
+        assert!(!errors.contains("aHVudGVyMjI"), "{errors}");
+    }
+}
+
+#[test]
 fn several_environments_have_to_be_chosen_from() {
     let folder = tempfile::tempdir().unwrap();
     let text = "[env.a]\ndatabase = { env = 'A' }\n[env.b]\ndatabase = { env = 'B' }\n";
