@@ -21,6 +21,9 @@ const MOST_HITS: usize = 20_000;
 /// Lines in one segment after a merge; larger ones are split.
 const SEGMENT: usize = 4_096;
 
+/// Lines of history that are asked for when a stream is opened.
+pub const TAIL: u32 = 1_000;
+
 /// How a stream stands.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stream {
