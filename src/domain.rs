@@ -8,6 +8,7 @@ pub mod checks;
 pub mod cluster;
 pub mod confirm;
 pub mod environment;
+pub mod forecast;
 pub mod gateway;
 pub mod image;
 pub mod incident;

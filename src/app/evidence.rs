@@ -2,6 +2,7 @@
 
 use crate::app::state::State;
 use crate::domain::cluster::Pod;
+use crate::domain::migration::MigrationTable;
 use crate::domain::step::Fact;
 use crate::domain::workload::Revision;
 use crate::text::Clean;
@@ -38,7 +39,11 @@ pub fn evidence(state: &State, fact: Fact) -> Evidence {
         Fact::FailedMigration => failed_migration(state),
         Fact::NoFailedMigration => {
             let failed = failed_migration(state);
-            Evidence { holds: failed.holds.map(|holds| !holds), words: failed.words }
+            // While somebody holds the lock a row is running, and may yet fail.
+            let running = state.migrations.fresh().is_some_and(MigrationTable::running);
+            let holds = failed.holds.map(|holds| !holds).filter(|_| !running);
+            let words = if running { Clean::ours("a migration is running") } else { failed.words };
+            Evidence { holds, words }
         }
         Fact::RelationMissing => {
             signature(state, &["relation-missing", "column-missing"], "a missing relation or column")
@@ -60,7 +65,7 @@ pub fn evidence(state: &State, fact: Fact) -> Evidence {
         }
         Fact::TargetChosen => {
             let (chosen, all) = (state.incident.targets.len(), state.setting.workloads.len());
-            Evidence::is(all > 0 && chosen >= all, say!("{} of {} workloads have a target", chosen, all))
+            Evidence::is(all > 0 && state.setting.workloads.iter().all(|w| state.incident.targets.contains_key(w)), say!("{} of {} workloads have a target", chosen, all))
         }
         Fact::ChecklistComplete => {
             let (settled, all) = state.checks.list.tally();

@@ -230,6 +230,14 @@ pub struct Kept {
     pub file: String,
 }
 
+impl Kept {
+    /// Where a row is kept: one file for each row, named by its id.
+    pub fn of(id: MigrationId, name: MigrationName) -> Self {
+        let plain: String = id.as_str().chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+        Self { id, name, file: format!("row-{plain}.json") }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
