@@ -306,6 +306,9 @@ fn prove(top: &Fields<'_, '_>, scenario: &Scenario) {
     if scenario.place.replicas == 0 || scenario.place.replicas > 50 {
         fault(Clean::ours("`replicas` is out of range"), "write 1 to 50");
     }
+    if scenario.place.workload.as_str().len() > 63 {
+        fault(Clean::ours("`workload` is too long"), "write at most 63 characters, so that pods can be named after it");
+    }
     if scenario.gateway.models.is_empty() {
         fault(Clean::ours("the gateway has no model"), "name at least one in `models`");
     }
