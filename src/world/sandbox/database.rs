@@ -74,7 +74,10 @@ impl Sandbox {
     /// Writes a row to a file that only its owner reads.
     fn keep(&self, row: &StoredRow, folder: &Path, now: Timestamp) -> Result<Kept, Trouble> {
         let id: String = row.id.as_str().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        let file = format!("restore-{id}-{}.json", now.as_millisecond());
+        let stem = format!("restore-{id}-{}", now.as_millisecond());
+        let names = (1..).map(|n| if n == 1 { format!("{stem}.json") } else { format!("{stem}-{n}.json") });
+        let mut free = names.filter(|name| !folder.join(name).exists());
+        let file = free.next().unwrap_or_default();
         let content = RestoreFile { format: 1, table: "_prisma_migrations".to_owned(), row: row.clone() };
         let written = serde_json::to_vec_pretty(&content)
             .map_err(std::io::Error::other)
