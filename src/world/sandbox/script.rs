@@ -182,8 +182,9 @@ const UNREADABLE: [&str; 3] = [
     "Set permanent salt key - https://docs.litellm.ai/docs/proxy/prod#5-set-litellm-salt-key",
 ];
 
-/// The two lines of one usage event: before it is sent, and after Lago took it.
-const LAGO: [&str; 2] = [
-    "{clock} - LiteLLM:DEBUG: lago.py:146 - \u{1b}[91mLogged Lago Object: {'event': {'transaction_id': '{id}', 'code': 'litellm_tokens', 'properties': {'model': 'gpt-4o-mini', 'total_tokens': 30}}}\u{1b}[0m",
-    "{clock} - LiteLLM:DEBUG: lago.py:171 - Logged Lago Object: {\"event\":{\"lago_id\":\"{id}\",\"transaction_id\":\"{id}\",\"code\":\"litellm_tokens\"}}",
+/// One usage event: announced with its payload on a line of its own, then answered by Lago.
+const LAGO: [&str; 3] = [
+    "{clock} - LiteLLM:DEBUG: lago.py:127 - \u{1b}[91mLogged Lago Object:",
+    "{'event': {'transaction_id': '{id}', 'code': 'litellm_tokens', 'properties': {'model': 'gpt-4o-mini', 'total_tokens': 30}}}\u{1b}[0m",
+    "{clock} - LiteLLM:DEBUG: lago.py:171 - Logged Lago Object: {\"event\":{\"lago_id\":\"{id}\",\"code\":\"litellm_tokens\"}}",
 ];
