@@ -1,5 +1,9 @@
 //! lastgood.
 #[macro_use]
 pub mod text;
+pub mod app;
+pub mod cli;
 pub mod domain;
+pub mod runtime;
+pub mod ui;
 pub mod world;

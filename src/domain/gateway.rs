@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::domain::name::{ModelName, RequestId};
+use crate::domain::trouble::Trouble;
 use crate::text::Clean;
 
 /// Answers of the endpoints that cost nothing.
@@ -54,7 +55,8 @@ pub struct Completion {
     pub id: RequestId,
     /// The model that was asked.
     pub model: ModelName,
-    /// When it was answered.
+    /// When it was sent, by the gateway's own clock where its answer tells the date: the row's
+    /// `startTime` is by that clock, too.
     pub at: Timestamp,
     /// `x-litellm-version`
     pub version: Option<Clean>,
@@ -96,9 +98,9 @@ pub struct AdminUi {
     /// One asset named by the page: its path and HTTP status. `None` when the page names none.
     pub asset: Option<(Clean, Result<u16, Clean>)>,
     /// Keys listed through the API: how many, or why not.
-    pub keys: Result<u64, Clean>,
+    pub keys: Result<u64, Trouble>,
     /// Teams listed through the API: how many, or why not.
-    pub teams: Result<u64, Clean>,
+    pub teams: Result<u64, Trouble>,
 }
 
 /// What Redis answered.

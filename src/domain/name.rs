@@ -110,6 +110,12 @@ identifier!(
         && !raw.starts_with(|c: char| c.is_ascii_digit())
 );
 identifier!(
+    /// A key in the data of a Kubernetes Secret (Kubernetes API reference, `Secret.data`).
+    DataKey, "a key of a Kubernetes Secret", "letters, digits, '-', '_' and '.', at most 253 characters",
+    |raw| (1..=253).contains(&raw.len())
+        && raw.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+);
+identifier!(
     /// The name of an `[env.NAME]` table: what an operator types to arm the console.
     EnvName, "an environment name", "letters, digits, '-' and '_', at most 63 characters",
     |raw| (1..=63).contains(&raw.len()) && raw.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))

@@ -63,6 +63,8 @@ pub enum Entry {
         version: u32,
         /// SHA-256 of its file.
         hash: String,
+        /// The node that it starts at.
+        start: NodeRef,
     },
     /// Somebody took the incident up again.
     Resumed {
@@ -81,6 +83,8 @@ pub enum Entry {
         suggested: Option<u8>,
         /// The evidence in words.
         evidence: Vec<String>,
+        /// Where it led.
+        to: NodeRef,
     },
     /// The last step along the tree was taken back.
     TookBack {
@@ -158,6 +162,8 @@ pub enum Entry {
         done: bool,
         /// What a person wrote down, or why it was skipped.
         words: String,
+        /// Where it led.
+        to: NodeRef,
     },
     /// A gate refused something.
     Refused {

@@ -1,0 +1,23 @@
+//! The state machine: `update` decides, `feeds` says which live streams are wanted, `begin` and
+//! `resume` start it. No input, no output, no clock; it cannot fail.
+
+pub mod action;
+pub mod backup;
+pub mod change;
+pub mod checks;
+pub mod effect;
+pub mod evidence;
+pub mod feeds;
+pub mod key;
+pub mod keymap;
+pub mod logs;
+pub mod migrations;
+pub mod msg;
+pub mod overlay;
+pub mod pilot;
+pub mod plan;
+pub mod preflight;
+pub mod runbook;
+pub mod state;
+pub mod status;
+pub mod update;

@@ -1,0 +1,148 @@
+//! Everything that the core can ask the runtime to do, as data.
+
+use std::fmt;
+
+use crate::domain::backup::BackupOrder;
+use crate::domain::change::{Change, Cleared};
+use crate::domain::cluster::WorkloadRef;
+use crate::domain::confirm::Confirmed;
+use crate::domain::log::LogSource;
+use crate::domain::migration::{Deletion, Kept, Resolution};
+use crate::domain::name::{EnvName, ModelName, RequestId};
+use crate::domain::record::{ActId, Entry};
+use crate::text::Clean;
+
+/// Something that looks and changes nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Look {
+    /// Who we are in the cluster.
+    Identity,
+    /// What we may do there.
+    Permissions,
+    /// A server-side dry run of a change.
+    Preview(Box<Change>),
+    /// The migration table, now.
+    Migrations,
+    /// The gateway's answers that cost nothing.
+    Vitals,
+    /// The gateway's settings.
+    Settings,
+    /// `/health`, which may call every model.
+    ModelHealth,
+    /// The admin UI and the API behind it.
+    AdminUi,
+    /// Redis.
+    Cache,
+    /// One spend row.
+    SpendRow(RequestId),
+    /// Take the operator lock of this environment on this machine.
+    Lock(EnvName),
+}
+
+/// The number of a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LookId(pub u64);
+
+/// Something that changes the world, or writes a dump, or costs money.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// Apply a change that the schema guard let through.
+    Apply(Box<Cleared>),
+    /// Delete a migration row.
+    Delete(Box<Confirmed<Deletion>>),
+    /// Mark a failed migration row as rolled back.
+    Resolve(Box<Confirmed<Resolution>>),
+    /// Put a kept row back.
+    Restore(Kept),
+    /// Dump the database.
+    Backup(BackupOrder),
+    /// Send one completion.
+    Complete(ModelName),
+}
+
+/// An act with the entry that announces it. Made only by [`crate::app::state::State::announce`],
+/// which folds the entry; the runtime writes the entry and syncs it before it starts the act, so
+/// an act that is not on disk cannot run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Announced {
+    pub(in crate::app) id: ActId,
+    pub(in crate::app) started: Entry,
+    pub(in crate::app) act: Act,
+}
+
+impl Announced {
+    /// Its number, the entry to write first, and the act to start then.
+    pub fn into_parts(self) -> (ActId, Entry, Act) {
+        (self.id, self.started, self.act)
+    }
+
+    /// Its number.
+    pub fn id(&self) -> ActId {
+        self.id
+    }
+}
+
+/// How the console ended, for the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The goal was reached.
+    Reached,
+    /// It was left before the goal was reached.
+    Left,
+    /// A check failed or a step did.
+    NotReached,
+    /// A gate refused.
+    Refused,
+    /// Something needed could not be reached.
+    Unreachable,
+    /// The outcome of an act is unknown.
+    Unknown,
+}
+
+/// What the runtime is asked to do. Effects of one update are done in order, and what follows a
+/// record waits until the journal has it on disk.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Write an entry to the journal.
+    Record(Entry),
+    /// Look at something.
+    Look(LookId, Look),
+    /// Forget a look.
+    Drop(LookId),
+    /// Announce an act in the journal, then start it.
+    Act(Box<Announced>),
+    /// Cancel an act that can be cancelled (a backup).
+    Cancel(ActId),
+    /// Put text on the operator's clipboard.
+    Copy(Clean),
+    /// Draw the whole screen again.
+    Redraw,
+    /// Give the terminal back to the shell until it continues us.
+    Suspend,
+    /// Leave.
+    Quit(Exit),
+}
+
+/// A live stream that the state wants. Derived by [`crate::app::feeds`], never commanded.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Feed {
+    /// A Deployment with its revisions.
+    Workload(WorkloadRef),
+    /// The pods of a Deployment.
+    Pods(WorkloadRef),
+    /// One container's log.
+    Logs(LogSource),
+    /// The migration table, read every few seconds.
+    Migrations,
+}
+
+impl fmt::Display for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Feed::Workload(workload) => write!(f, "{workload}"),
+            Feed::Pods(workload) => write!(f, "pods of {workload}"),
+            Feed::Logs(source) => write!(f, "log of {}/{}", source.pod, source.container),
+            Feed::Migrations => f.write_str("migrations"),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Facts: what the evidence in the state says, in words that can be checked.
+
+use crate::app::state::State;
+use crate::domain::cluster::Pod;
+use crate::domain::step::Fact;
+use crate::domain::workload::Revision;
+use crate::text::Clean;
+
+/// One fact: holds, does not hold, or cannot be told yet; and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evidence {
+    /// `None`: nobody can tell yet.
+    pub holds: Option<bool>,
+    /// In words.
+    pub words: Clean,
+}
+
+impl Evidence {
+    fn is(holds: bool, words: Clean) -> Self {
+        Self { holds: Some(holds), words }
+    }
+
+    fn untold(words: &'static str) -> Self {
+        Self { holds: None, words: Clean::ours(words) }
+    }
+}
+
+/// Looks a fact up in the state.
+pub fn evidence(state: &State, fact: Fact) -> Evidence {
+    match fact {
+        Fact::PodsBroken => pods_broken(state),
+        Fact::PodsHealthy => pods_healthy(state),
+        Fact::NothingServes => nothing_serves(state),
+        Fact::StillServes => {
+            let nothing = nothing_serves(state);
+            Evidence { holds: nothing.holds.map(|holds| !holds), words: nothing.words }
+        }
+        Fact::FailedMigration => failed_migration(state),
+        Fact::NoFailedMigration => {
+            let failed = failed_migration(state);
+            Evidence { holds: failed.holds.map(|holds| !holds), words: failed.words }
+        }
+        Fact::RelationMissing => {
+            signature(state, &["relation-missing", "column-missing"], "a missing relation or column")
+        }
+        Fact::CredentialsUnreadable => {
+            signature(state, &["decrypt-failed", "salt-key-changed"], "credentials that cannot be decrypted")
+        }
+        Fact::ImageChanged | Fact::OnlyConfigChanged | Fact::TemplateUnchanged => template(state, fact),
+        Fact::BackupProved => {
+            let done = state
+                .incident
+                .acts
+                .values()
+                .find(|act| act.done() && matches!(act.kind, crate::domain::record::ActKind::Backup { .. }));
+            match done.and_then(|act| act.end.as_ref()) {
+                Some((_, words, _)) => Evidence::is(true, words.clone()),
+                None => Evidence::is(false, Clean::ours("no backup was proved in this incident")),
+            }
+        }
+        Fact::TargetChosen => {
+            let (chosen, all) = (state.incident.targets.len(), state.setting.workloads.len());
+            Evidence::is(all > 0 && chosen >= all, say!("{} of {} workloads have a target", chosen, all))
+        }
+        Fact::ChecklistComplete => {
+            let (settled, all) = state.checks.list.tally();
+            Evidence::is(state.checks.list.complete(), say!("{} of {} checks are settled", settled, all))
+        }
+        Fact::CheckFailed => {
+            let failed = state
+                .checks
+                .list
+                .checks()
+                .iter()
+                .find(|check| check.verdict.mark == crate::domain::checklist::Mark::Failed);
+            match failed {
+                Some(check) => Evidence::is(true, say!("{} failed", check.id.title())),
+                None => Evidence::is(false, Clean::ours("no check failed")),
+            }
+        }
+        Fact::NoDatabase => match &state.setting.missing.database {
+            Some(why) => Evidence::is(true, why.what.clone()),
+            None => Evidence::is(false, Clean::ours("a database is configured")),
+        },
+    }
+}
+
+fn current_pods(state: &State) -> Option<Vec<&Pod>> {
+    let mut all = Vec::new();
+    for watched in state.watched.values() {
+        all.extend(watched.pods.fresh()?.values().map(|pod| &**pod).filter(|pod| !pod.terminating));
+    }
+    (!state.watched.is_empty()).then_some(all)
+}
+
+fn pods_broken(state: &State) -> Evidence {
+    let Some(pods) = current_pods(state) else { return Evidence::untold("the pods are not known yet") };
+    let broken: Vec<&&Pod> = pods.iter().filter(|pod| pod.broken()).collect();
+    let Some(first) = broken.first() else {
+        return Evidence::is(false, say!("none of {} pods crashes", pods.len()));
+    };
+    let why = first.waiting().cloned().unwrap_or_else(|| Clean::ours("failed"));
+    let revision = first.revision.map_or(Clean::default(), |revision| say!(", revision {}", revision));
+    Evidence::is(true, say!("{} of {} pods are broken ({}{})", broken.len(), pods.len(), why, revision))
+}
+
+fn pods_healthy(state: &State) -> Evidence {
+    let Some(pods) = current_pods(state) else { return Evidence::untold("the pods are not known yet") };
+    let ready = pods.iter().filter(|pod| pod.ready()).count();
+    Evidence::is(!pods.is_empty() && ready == pods.len(), say!("{} of {} pods are ready", ready, pods.len()))
+}
+
+fn nothing_serves(state: &State) -> Evidence {
+    let Some(pods) = current_pods(state) else { return Evidence::untold("the pods are not known yet") };
+    let ready = pods.iter().filter(|pod| pod.ready()).count();
+    Evidence::is(ready == 0, say!("{} of {} pods are ready", ready, pods.len()))
+}
+
+fn failed_migration(state: &State) -> Evidence {
+    let Some(table) = state.migrations.fresh() else { return Evidence::untold("the migration table is not known yet") };
+    let failed: Vec<_> = table.failed().collect();
+    match failed.first() {
+        Some(row) => Evidence::is(true, say!("{} failed rows, first {}", failed.len(), row.name)),
+        None => Evidence::is(false, say!("none of {} rows is failed", table.rows.len())),
+    }
+}
+
+fn signature(state: &State, slugs: &[&str], what: &'static str) -> Evidence {
+    let mut total = 0u64;
+    let mut first = None;
+    for (index, hits) in state.logs.counts() {
+        let signature = state.signatures.get(index);
+        if slugs.contains(&signature.id.as_str()) {
+            total += hits;
+            first.get_or_insert_with(|| signature.title.clone());
+        }
+    }
+    match first {
+        Some(title) => Evidence::is(true, say!("{} log lines: {}", total, title)),
+        None if state.logs.following() == 0 => Evidence { holds: None, words: Clean::ours("no log is followed yet") },
+        None => Evidence::is(false, say!("no log line tells of {}", what)),
+    }
+}
+
+/// What differs between the live revision and the one before it.
+fn template(state: &State, fact: Fact) -> Evidence {
+    let Some((live, before)) = state.setting.workloads.iter().find_map(|reference| {
+        let workload = state.watched.get(reference)?.workload.fresh()?;
+        let mut by_number: Vec<&Revision> = workload.revisions.iter().collect();
+        by_number.sort_by_key(|revision| std::cmp::Reverse(revision.number));
+        Some((workload.current()?, by_number.into_iter().find(|revision| !revision.current())?))
+    }) else {
+        return Evidence::untold("there is no revision to compare with yet");
+    };
+    let changed = before.template.diff(&live.template);
+    let image = live.image() != before.image();
+    let words = match (image, changed.len()) {
+        (true, _) => {
+            let shown = |revision: &Revision| revision.image().map_or(Clean::ours("none"), |image| say!("{}", image));
+            say!("revision {} changed the image from {} to {}", live.number, shown(before), shown(live))
+        }
+        (false, 0) => say!("revisions {} and {} have the same template", before.number, live.number),
+        (false, n) => say!(
+            "revision {} kept the image and changed {} fields, first {}",
+            live.number,
+            n,
+            changed.first().map(|change| change.path.clone()).unwrap_or_default()
+        ),
+    };
+    let holds = match fact {
+        Fact::ImageChanged => image,
+        Fact::OnlyConfigChanged => !image && !changed.is_empty(),
+        _ => changed.is_empty(),
+    };
+    Evidence::is(holds, words)
+}

@@ -1,0 +1,202 @@
+//! The migration table: selecting a row, asking for its deletion or resolution, and undo.
+
+use tui_input::Input;
+
+use crate::app::action::Pane;
+use crate::app::effect::{Act, Effect};
+use crate::app::overlay::Overlay;
+use crate::app::state::{State, Told, Tone};
+use crate::domain::confirm::{Answer, Confirm, Confirmed};
+use crate::domain::migration::{self, Deletion, Kept, MigrationTable, Resolution, Row, RowState};
+use crate::domain::record::ActKind;
+use crate::domain::trouble::Trouble;
+use crate::text::Clean;
+
+/// The selected row.
+pub fn selected(state: &State) -> Option<&Row> {
+    let rows = &state.migrations.last()?.rows;
+    rows.get(state.view.selected(Pane::Migrations, rows.len()))
+}
+
+/// The table was read, or could not be.
+pub fn seen(state: &mut State, result: Result<MigrationTable, Trouble>) {
+    let now = state.now;
+    match result {
+        Ok(table) => state.migrations.see(table, now),
+        Err(why) => state.migrations.lose(why, now),
+    }
+}
+
+fn may_touch(state: &State) -> Result<&Row, Clean> {
+    if let Some(why) = &state.setting.missing.database {
+        return Err(why.sentence());
+    }
+    let Some(table) = state.migrations.fresh() else {
+        return Err(Clean::ours("the table is not fresh; wait for the database to answer"));
+    };
+    if let Some(holder) = table.locks.iter().find(|lock| lock.granted) {
+        return Err(say!(
+            "a migration holds the lock (pid {}, {}); wait until it ends",
+            holder.pid,
+            holder.application
+        ));
+    }
+    selected(state).ok_or(Clean::ours("no row is selected"))
+}
+
+/// Whether the selected row may be deleted.
+pub fn may_delete(state: &State) -> Result<(), Clean> {
+    match may_touch(state)?.state {
+        RowState::Running => Err(Clean::ours("this migration runs; wait until it ends")),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the selected row may be marked as rolled back.
+pub fn may_resolve(state: &State) -> Result<(), Clean> {
+    migration::may_resolve(may_touch(state)?)
+}
+
+/// The kept row that an undo would put back: the last one that was changed and not put back since.
+pub fn may_undo(state: &State) -> Result<Kept, Clean> {
+    let restored = |id: &str| {
+        state.incident.acts.iter().rev().find_map(|(act, record)| match &record.kind {
+            ActKind::RestoreRow { id: of, .. } if of == id && record.done() => Some(*act),
+            _ => None,
+        })
+    };
+    let mut kept =
+        state.incident.acts.iter().rev().filter_map(|(act, record)| record.kept.as_ref().map(|kept| (*act, kept)));
+    kept.find(|(act, kept)| restored(kept.id.as_str()).is_none_or(|later| later < *act))
+        .map(|(_, kept)| kept.clone())
+        .ok_or(Clean::ours("no row was changed in this incident"))
+}
+
+/// Opens the deletion dialog.
+pub fn ask_delete(state: &mut State) -> Vec<Effect> {
+    if let Some(row) = selected(state).cloned() {
+        let confirm = Box::new(Confirm::new(Deletion { row }));
+        state.overlays.push(Overlay::Delete { confirm, input: Input::default() });
+    }
+    Vec::new()
+}
+
+/// Opens the resolution dialog.
+pub fn ask_resolve(state: &mut State) -> Vec<Effect> {
+    if let Some(row) = selected(state).cloned() {
+        let confirm = Box::new(Confirm::new(Resolution { row }));
+        state.overlays.push(Overlay::Resolve { confirm, input: Input::default() });
+    }
+    Vec::new()
+}
+
+/// Opens the undo dialog.
+pub fn ask_undo(state: &mut State) -> Vec<Effect> {
+    if let Ok(kept) = may_undo(state) {
+        state.overlays.push(Overlay::Restore(kept));
+    }
+    Vec::new()
+}
+
+/// A phrase of the deletion dialog was typed.
+pub fn delete_typed(state: &mut State, confirm: Confirm<Deletion>, typed: &str) -> Vec<Effect> {
+    match typed_phrase(state, confirm, typed) {
+        Ok(proof) => delete(state, proof),
+        Err(asked) => {
+            state.overlays.push(Overlay::Delete { confirm: Box::new(asked), input: Input::default() });
+            Vec::new()
+        }
+    }
+}
+
+/// A phrase of the resolution dialog was typed.
+pub fn resolve_typed(state: &mut State, confirm: Confirm<Resolution>, typed: &str) -> Vec<Effect> {
+    match typed_phrase(state, confirm, typed) {
+        Ok(proof) => resolve(state, proof),
+        Err(asked) => {
+            state.overlays.push(Overlay::Resolve { confirm: Box::new(asked), input: Input::default() });
+            Vec::new()
+        }
+    }
+}
+
+fn typed_phrase<T: crate::domain::confirm::Subject>(
+    state: &mut State,
+    confirm: Confirm<T>,
+    typed: &str,
+) -> Result<Confirmed<T>, Confirm<T>> {
+    match confirm.answer(typed) {
+        Answer::Yes(proof) => Ok(proof),
+        Answer::More(asked) => Err(asked),
+        Answer::No(asked) => {
+            state.tell(Tone::Warn, Clean::ours("that does not match, letter by letter; nothing was changed"));
+            Err(asked)
+        }
+    }
+}
+
+/// Deletes a row, once it was confirmed.
+pub fn delete(state: &mut State, proof: Confirmed<Deletion>) -> Vec<Effect> {
+    if let Err(why) = state.may_change() {
+        state.tell(Tone::Warn, why);
+        return Vec::new();
+    }
+    let row = &proof.subject().row;
+    let told = Told {
+        kind: ActKind::DeleteRow { id: row.id.to_string(), name: row.name.to_string() },
+        words: say!("delete the {} migration row {} ({})", row.state.word(), row.name, row.id),
+        command: say!("DELETE FROM \"_prisma_migrations\" WHERE id = '{}'", row.id),
+        notes: vec![copy_of(row)],
+    };
+    let node = state.incident.at().cloned();
+    vec![state.announce(Act::Delete(Box::new(proof)), node, told)]
+}
+
+/// Marks a row as rolled back, once it was confirmed.
+pub fn resolve(state: &mut State, proof: Confirmed<Resolution>) -> Vec<Effect> {
+    if let Err(why) = state.may_change() {
+        state.tell(Tone::Warn, why);
+        return Vec::new();
+    }
+    let row = &proof.subject().row;
+    let told = Told {
+        kind: ActKind::ResolveRow { id: row.id.to_string(), name: row.name.to_string() },
+        words: say!("mark the failed migration row {} as rolled back", row.name),
+        command: say!("prisma migrate resolve --rolled-back \"{}\"", row.name),
+        notes: vec![copy_of(row)],
+    };
+    let node = state.incident.at().cloned();
+    vec![state.announce(Act::Resolve(Box::new(proof)), node, told)]
+}
+
+/// Puts a kept row back.
+pub fn restore(state: &mut State, kept: Kept) -> Vec<Effect> {
+    if let Err(why) = state.may_change() {
+        state.tell(Tone::Warn, why);
+        return Vec::new();
+    }
+    let told = Told {
+        kind: ActKind::RestoreRow { id: kept.id.to_string(), name: kept.name.to_string() },
+        words: say!("put back the migration row {}", kept.name),
+        command: say!("lastgood migrations restore {}", kept.id),
+        notes: Vec::new(),
+    };
+    let node = state.incident.at().cloned();
+    vec![state.announce(Act::Restore(kept), node, told)]
+}
+
+/// The masked copy of a row that the journal keeps.
+fn copy_of(row: &Row) -> Clean {
+    let at = |time: Option<jiff::Timestamp>| time.map_or(Clean::ours("null"), |time| say!("{}", time));
+    say!(
+        "row: id {}, name {}, started {}, finished {}, rolled back {}, steps {}, checksum {}, logs {}",
+        row.id,
+        row.name,
+        row.started_at,
+        at(row.finished_at),
+        at(row.rolled_back_at),
+        row.steps,
+        row.checksum,
+        row.logs.clone().unwrap_or_else(|| Clean::ours("null"))
+    )
+}

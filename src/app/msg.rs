@@ -1,0 +1,101 @@
+//! Everything that can happen: one closed enum, in one order.
+
+use jiff::Timestamp;
+
+use crate::app::action::Action;
+use crate::app::effect::{Feed, LookId};
+use crate::app::key::Key;
+use crate::domain::backup::{BackupProgress, BackupProof};
+use crate::domain::change::Preview;
+use crate::domain::cluster::{Identity, Permission, PodsItem, WorkloadRef};
+use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settings, SpendRow, Vitals};
+use crate::domain::log::LogItem;
+use crate::domain::migration::{Kept, MigrationTable};
+use crate::domain::name::Uid;
+use crate::domain::record::ActId;
+use crate::domain::trouble::Trouble;
+use crate::domain::workload::Workload;
+use crate::text::Clean;
+
+/// What came of a look.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Sight {
+    Identity(Result<Identity, Trouble>),
+    Permissions(Result<Vec<Permission>, Trouble>),
+    Preview(Result<Box<Preview>, Trouble>),
+    Migrations(Result<MigrationTable, Trouble>),
+    Vitals(Result<Vitals, Trouble>),
+    Settings(Result<Settings, Trouble>),
+    ModelHealth(Result<ModelHealth, Trouble>),
+    AdminUi(Result<AdminUi, Trouble>),
+    Cache(Result<CacheInfo, Trouble>),
+    SpendRow(Result<Option<SpendRow>, Trouble>),
+    /// The operator lock: taken, or who holds it.
+    Lock(Result<(), Trouble>),
+}
+
+/// What came of an act that succeeded.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Done {
+    /// A Deployment was changed; in words.
+    Applied(Clean),
+    /// A row was deleted or resolved, and kept.
+    Kept(Kept),
+    /// A row was put back; in words.
+    Restored(Clean),
+    /// The database was dumped and the dump proved.
+    Backup(Box<BackupProof>),
+    /// A completion was answered.
+    Completed(Box<Completion>),
+}
+
+/// What a feed brings.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Item {
+    Workload(Result<Box<Workload>, Trouble>),
+    Pods(Result<PodsItem, Trouble>),
+    Logs(LogItem),
+    Migrations(Result<MigrationTable, Trouble>),
+}
+
+/// What the journal says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JournalNews {
+    /// The entry with this sequence number is on disk.
+    Written(u64),
+    /// Nothing can be written any more, and why. Nothing may change from now on.
+    Broken(Trouble),
+}
+
+/// Everything that can happen.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Msg {
+    /// A key was pressed.
+    Key(Key),
+    /// Text was pasted.
+    Paste(String),
+    /// An action was asked for without a key: by the palette, or without a screen.
+    Do(Action),
+    /// A target was chosen without a cursor: without a screen.
+    Target(WorkloadRef, Uid),
+    /// The time.
+    Tick(Timestamp),
+    /// The size of the screen, in cells.
+    Size(u16, u16),
+    /// A feed brought something.
+    Feed(Feed, Item),
+    /// A look came back.
+    Looked(LookId, Sight),
+    /// A backup goes on.
+    Progress(ActId, BackupProgress),
+    /// An act ended.
+    Acted(ActId, Result<Done, Trouble>),
+    /// The journal says something.
+    Journal(JournalNews),
+    /// What happened to text that was to be copied.
+    Copied(Result<Clean, Clean>),
+    /// The terminal is gone, or we are asked to end.
+    Hangup,
+}

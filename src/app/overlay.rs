@@ -1,0 +1,391 @@
+//! Dialogs as a stack: the top one gets the key, the bottom one is drawn first.
+
+use tui_input::{Input, InputRequest};
+
+use crate::app::action::{Action, Pane};
+use crate::app::effect::Effect;
+use crate::app::key::{Code, Key};
+use crate::app::state::{Asking, State, Tone};
+use crate::app::{backup, change, checks, logs, migrations, runbook, update};
+use crate::domain::change::{Change, Cleared, Preview, Refusal};
+use crate::domain::confirm::Confirm;
+use crate::domain::migration::{Deletion, Kept, Resolution};
+use crate::domain::name::{Name, VarName};
+use crate::domain::record::{ActId, Entry};
+use crate::domain::step::StepKind;
+use crate::domain::workload::FieldChange;
+use crate::text::Clean;
+
+/// What a line of text is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Purpose {
+    /// The environment's name, to arm.
+    Arm,
+    /// A filter for the log.
+    Filter,
+    /// Something to search in the log.
+    Search,
+    /// A note for the journal.
+    Note,
+    /// What came of a manual step.
+    Record {
+        /// What to write down.
+        what: Clean,
+        /// The step was done (and not left as failed).
+        done: bool,
+    },
+    /// Why a step is left without being done.
+    Reason,
+    /// An image for a container.
+    Image {
+        /// Which container.
+        container: Name,
+    },
+    /// `NAME=value` to set, `NAME-` to remove, for a container.
+    Variable {
+        /// Which container.
+        container: Name,
+    },
+}
+
+/// A change that was previewed and let through, waiting for the operator's yes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Review {
+    /// What came of the dry run.
+    pub preview: Preview,
+    /// The proof that the schema guard let it through.
+    pub cleared: Cleared,
+    /// The step that it belongs to, and its node.
+    pub asking: Asking,
+    /// How far the diff is scrolled.
+    pub scroll: usize,
+}
+
+/// A change that was refused, with the step that would make it pass.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// The change.
+    pub change: Change,
+    /// Why.
+    pub refusal: Refusal,
+    /// The step that it belongs to, and its node.
+    pub asking: Asking,
+}
+
+/// A dialog that is open. One that is not open does not exist.
+#[derive(Clone, Debug)]
+pub enum Overlay {
+    /// The keys of the pane in focus.
+    Help {
+        /// How far it is scrolled.
+        scroll: usize,
+    },
+    /// All actions, filtered by what is typed.
+    Palette {
+        /// What is typed.
+        input: Input,
+        /// The selected line.
+        selected: usize,
+    },
+    /// A line of text.
+    Text {
+        /// What for.
+        purpose: Purpose,
+        /// What is typed.
+        input: Input,
+    },
+    /// A change to say yes to.
+    Review(Box<Review>),
+    /// A change that was refused.
+    Refused(Box<Refused>),
+    /// A row to delete, by typing.
+    Delete {
+        /// The question.
+        confirm: Box<Confirm<Deletion>>,
+        /// What is typed.
+        input: Input,
+    },
+    /// A row to mark as rolled back, by typing.
+    Resolve {
+        /// The question.
+        confirm: Box<Confirm<Resolution>>,
+        /// What is typed.
+        input: Input,
+    },
+    /// A kept row to put back: yes or no.
+    Restore(Kept),
+    /// An act whose outcome nobody knows.
+    Unknown(ActId),
+    /// How to back up.
+    Backup {
+        /// Leave out the rows of the spend log.
+        without_spend_logs: bool,
+    },
+    /// Checks want to call real models: yes or no.
+    Consent,
+    /// The differences between two templates.
+    Diff {
+        /// What is compared.
+        title: Clean,
+        /// Line by line.
+        lines: Vec<FieldChange>,
+        /// How far it is scrolled.
+        scroll: usize,
+    },
+    /// Words to read, and to copy.
+    Words {
+        /// The heading.
+        title: Clean,
+        /// The words.
+        text: Clean,
+        /// How far they are scrolled.
+        scroll: usize,
+    },
+    /// Leaving while an act runs: yes or no.
+    Leave,
+}
+
+impl Overlay {
+    /// A line of text for a purpose.
+    pub fn text(purpose: Purpose) -> Self {
+        Overlay::Text { purpose, input: Input::default() }
+    }
+
+    /// Words to read.
+    pub fn words(title: Clean, text: Clean) -> Self {
+        Overlay::Words { title, text, scroll: 0 }
+    }
+
+    fn scroll_mut(&mut self) -> Option<&mut usize> {
+        match self {
+            Overlay::Help { scroll } | Overlay::Diff { scroll, .. } | Overlay::Words { scroll, .. } => Some(scroll),
+            Overlay::Review(review) => Some(&mut review.scroll),
+            _ => None,
+        }
+    }
+
+    fn input_mut(&mut self) -> Option<&mut Input> {
+        match self {
+            Overlay::Palette { input, .. }
+            | Overlay::Text { input, .. }
+            | Overlay::Delete { input, .. }
+            | Overlay::Resolve { input, .. } => Some(input),
+            _ => None,
+        }
+    }
+}
+
+/// Gives a key to the top dialog. It is taken off the stack and put back unless it is done.
+pub fn press(state: &mut State, key: Key) -> Vec<Effect> {
+    let Some(mut overlay) = state.overlays.pop() else { return Vec::new() };
+    if key.code == Code::Esc || (key.ctrl && key.code == Code::Char('c')) {
+        return dismissed(state, overlay);
+    }
+    if let Some(scroll) = overlay.scroll_mut()
+        && let Some(moved) = scrolled(*scroll, key)
+    {
+        *scroll = moved;
+        state.overlays.push(overlay);
+        return Vec::new();
+    }
+    if key.code != Code::Enter
+        && let Some(input) = overlay.input_mut()
+    {
+        if let Some(request) = edit(key) {
+            input.handle(request);
+        }
+        if let Overlay::Palette { input, selected } = &mut overlay {
+            *selected = select(*selected, key, palette(input.value()).len());
+        }
+        state.overlays.push(overlay);
+        return Vec::new();
+    }
+    answered(state, overlay, key)
+}
+
+/// Pasted text goes into the top dialog's line, without line feeds.
+pub fn paste(state: &mut State, text: &str) {
+    if let Some(input) = state.overlays.last_mut().and_then(Overlay::input_mut) {
+        for c in text.chars().filter(|c| !c.is_control()) {
+            input.handle(InputRequest::InsertChar(c));
+        }
+    }
+}
+
+fn dismissed(state: &mut State, overlay: Overlay) -> Vec<Effect> {
+    match overlay {
+        Overlay::Review(_) | Overlay::Delete { .. } | Overlay::Resolve { .. } | Overlay::Restore(_) => {
+            state.tell(Tone::Plain, Clean::ours("nothing was changed"));
+        }
+        // An unknown outcome may be put off, and stays in the way of every change.
+        Overlay::Unknown(_) => state.tell(Tone::Warn, Clean::ours("put off; nothing may change until it is settled")),
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn answered(state: &mut State, overlay: Overlay, key: Key) -> Vec<Effect> {
+    let enter = key.code == Code::Enter;
+    let letter = match key.code {
+        Code::Char(c) if !key.ctrl && !key.alt => Some(c),
+        _ => None,
+    };
+    match overlay {
+        Overlay::Help { .. } | Overlay::Diff { .. } if enter || matches!(letter, Some('q' | '?')) => Vec::new(),
+        Overlay::Words { text, .. } if letter == Some('y') => vec![Effect::Copy(text)],
+        Overlay::Words { .. } if enter || letter == Some('q') => Vec::new(),
+        Overlay::Palette { input, selected } if enter => match palette(input.value()).get(selected) {
+            Some(action) => update::act(state, *action),
+            None => Vec::new(),
+        },
+        Overlay::Text { purpose, input } if enter => text(state, purpose, input.value().trim()),
+        Overlay::Review(review) if letter == Some('y') => change::apply(state, *review),
+        Overlay::Refused(refused) if letter == Some('p') && refused.refusal.protect_helps => {
+            let change = Change { protect: true, ..refused.change };
+            change::preview(state, change, refused.asking.step, refused.asking.node)
+        }
+        Overlay::Delete { confirm, input } if enter => migrations::delete_typed(state, *confirm, input.value()),
+        Overlay::Resolve { confirm, input } if enter => migrations::resolve_typed(state, *confirm, input.value()),
+        Overlay::Restore(kept) if letter == Some('y') => migrations::restore(state, kept),
+        Overlay::Unknown(act) if letter == Some('h') => update::settle(state, act, true),
+        Overlay::Unknown(act) if letter == Some('n') => update::settle(state, act, false),
+        Overlay::Backup { without_spend_logs } if letter == Some('w') => {
+            state.overlays.push(Overlay::Backup { without_spend_logs: !without_spend_logs });
+            Vec::new()
+        }
+        Overlay::Backup { without_spend_logs } if enter || letter == Some('y') => {
+            backup::start(state, without_spend_logs)
+        }
+        Overlay::Consent if letter == Some('y') => checks::consent(state),
+        Overlay::Leave if letter == Some('y') => vec![Effect::Quit(crate::app::effect::Exit::Left)],
+        Overlay::Refused(_) | Overlay::Restore(_) | Overlay::Consent | Overlay::Leave if letter == Some('n') => {
+            Vec::new()
+        }
+        kept => {
+            state.overlays.push(kept);
+            Vec::new()
+        }
+    }
+}
+
+fn text(state: &mut State, purpose: Purpose, typed: &str) -> Vec<Effect> {
+    match purpose {
+        Purpose::Arm => update::arm(state, typed),
+        Purpose::Filter => {
+            logs::filter(state, typed);
+            Vec::new()
+        }
+        Purpose::Search => {
+            logs::search(state, typed);
+            Vec::new()
+        }
+        Purpose::Note if typed.is_empty() => Vec::new(),
+        Purpose::Note => {
+            let words = state.gate.clean(typed).to_string();
+            state.tell(Tone::Good, Clean::ours("noted in the journal"));
+            vec![state.commit(Entry::Noted { words })]
+        }
+        Purpose::Record { what, .. } if typed.is_empty() && !what.is_empty() => {
+            state.tell(Tone::Warn, say!("write down {}", what));
+            state.overlays.push(Overlay::text(Purpose::Record { what, done: true }));
+            Vec::new()
+        }
+        Purpose::Record { done, .. } => {
+            let words = state.gate.clean(typed);
+            runbook::leave(state, done, words)
+        }
+        Purpose::Reason => {
+            let words = state.gate.clean(typed);
+            runbook::leave(state, false, words)
+        }
+        Purpose::Image { container } => match typed.parse() {
+            Ok(image) => {
+                change::on_selected(state, |_| crate::domain::change::ChangeKind::SetImage { container, image })
+            }
+            Err(why) => {
+                state.tell(Tone::Bad, say!("that is not {}: {}", why.what, why.rule));
+                Vec::new()
+            }
+        },
+        Purpose::Variable { container } => variable(state, container, typed),
+    }
+}
+
+fn variable(state: &mut State, container: Name, typed: &str) -> Vec<Effect> {
+    let (name, value) = match typed.split_once('=') {
+        Some((name, value)) => (name.trim(), Some(crate::text::Secret::new(value))),
+        None => (typed.trim_end_matches('-'), None),
+    };
+    match name.parse::<VarName>() {
+        Ok(name) => {
+            change::on_selected(state, |_| crate::domain::change::ChangeKind::SetVariable { container, name, value })
+        }
+        Err(why) => {
+            state.tell(
+                Tone::Bad,
+                say!("that is not {}: {}; write NAME=value to set, NAME- to remove", why.what, why.rule),
+            );
+            Vec::new()
+        }
+    }
+}
+
+/// The actions whose label or word contains what is typed.
+pub fn palette(typed: &str) -> Vec<Action> {
+    let typed = typed.to_lowercase();
+    let plain = |action: &Action| action.choice().is_none();
+    let fits = |action: &Action| action.label().contains(&typed) || action.slug().contains(&typed);
+    Action::ALL.iter().copied().filter(plain).filter(fits).collect()
+}
+
+fn select(selected: usize, key: Key, len: usize) -> usize {
+    let moved = match key.code {
+        Code::Up => selected.saturating_sub(1),
+        Code::Down => selected + 1,
+        Code::Char(_) | Code::Backspace => 0,
+        _ => selected,
+    };
+    moved.min(len.saturating_sub(1))
+}
+
+fn scrolled(at: usize, key: Key) -> Option<usize> {
+    match key.code {
+        Code::Up | Code::Char('k') => Some(at.saturating_sub(1)),
+        Code::Down | Code::Char('j') => Some(at + 1),
+        Code::PageUp => Some(at.saturating_sub(10)),
+        Code::PageDown | Code::Char(' ') => Some(at + 10),
+        Code::Home => Some(0),
+        _ => None,
+    }
+}
+
+fn edit(key: Key) -> Option<InputRequest> {
+    let request = match (key.code, key.ctrl) {
+        (Code::Char('a'), true) | (Code::Home, _) => InputRequest::GoToStart,
+        (Code::Char('e'), true) | (Code::End, _) => InputRequest::GoToEnd,
+        (Code::Char('u'), true) => InputRequest::DeleteLine,
+        (Code::Char('k'), true) => InputRequest::DeleteTillEnd,
+        (Code::Char('w'), true) => InputRequest::DeletePrevWord,
+        (Code::Char(c), false) if !key.alt => InputRequest::InsertChar(c),
+        (Code::Backspace, _) => InputRequest::DeletePrevChar,
+        (Code::Delete, _) => InputRequest::DeleteNextChar,
+        (Code::Left, _) => InputRequest::GoToPrevChar,
+        (Code::Right, _) => InputRequest::GoToNextChar,
+        _ => return None,
+    };
+    Some(request)
+}
+
+/// The pane whose keys a help dialog lists.
+pub fn help_pane(state: &State) -> Pane {
+    state.view.focus
+}
+
+/// What happens when the step kind of a review is named in its title.
+pub fn review_title(step: StepKind) -> &'static str {
+    match step {
+        StepKind::Revert => "Revert: review what will be sent",
+        StepKind::Restart => "Restart: review what will be sent",
+        _ => "Change: review what will be sent",
+    }
+}

@@ -1,0 +1,281 @@
+//! The console without a screen: what an operator with these orders would do next. It drives the
+//! same state by the same messages as a person does, and passes the same gates.
+
+use std::collections::BTreeMap;
+
+use crate::app::action::{Action, Pane};
+use crate::app::effect::Exit;
+use crate::app::evidence::evidence;
+use crate::app::key::{Code, Key};
+use crate::app::msg::Msg;
+use crate::app::overlay::{Overlay, Purpose};
+use crate::app::runbook::{self, Progress};
+use crate::app::state::State;
+use crate::domain::checklist::Mark;
+use crate::domain::cluster::WorkloadRef;
+use crate::domain::name::Uid;
+use crate::domain::runbook::NodeKind;
+use crate::domain::step::{Fact, StepKind};
+use crate::text::Clean;
+
+/// Which phrases were given to confirm with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Confirmations {
+    /// Whatever is asked for: only in the embedded sandbox.
+    Any,
+    /// These, spelled out on the command line.
+    Given(Vec<String>),
+}
+
+/// What is to become of the backup step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackupOrders {
+    /// Everything.
+    Full,
+    /// Without the rows of the spend log.
+    WithoutSpendLogs,
+    /// None; the step is left as not done.
+    Skip,
+}
+
+/// What the operator ordered before walking away.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Orders {
+    /// The name to arm with; `None` stays read-only.
+    pub arm: Option<String>,
+    /// Confirmations.
+    pub confirm: Confirmations,
+    /// Checks may call real models.
+    pub consent: bool,
+    /// `DISABLE_SCHEMA_UPDATE=true` may go into the patch where the guard asks for it.
+    pub protect: bool,
+    /// The backup.
+    pub backup: BackupOrders,
+    /// Targets by workload; where none is given, the best candidate.
+    pub targets: BTreeMap<WorkloadRef, Uid>,
+    /// What to write at manual steps; `None` stops there.
+    pub manual: Option<String>,
+}
+
+/// The next move.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Move {
+    /// Send these.
+    Send(Vec<Msg>),
+    /// Nothing to do until something happens; what is waited for.
+    Wait(Clean),
+    /// It ends here, and why.
+    Stop(Exit, Clean),
+}
+
+const ENTER: Msg = Msg::Key(Key::plain(Code::Enter));
+
+fn press(c: char) -> Move {
+    Move::Send(vec![Msg::Key(Key::plain(Code::Char(c)))])
+}
+
+fn typed(text: &str) -> Move {
+    Move::Send(vec![Msg::Paste(text.to_owned()), ENTER])
+}
+
+fn act(action: Action) -> Move {
+    Move::Send(vec![Msg::Do(action)])
+}
+
+/// What to do next.
+pub fn next(state: &State, orders: &Orders) -> Move {
+    if let Some(why) = &state.journal.broken {
+        return Move::Stop(Exit::Unreachable, why.sentence());
+    }
+    if let Some((_, act)) = state.unknown().first() {
+        return Move::Stop(
+            Exit::Unknown,
+            say!("the outcome of `{}` is unknown; `lastgood resume` settles it", act.words),
+        );
+    }
+    if let Some(overlay) = state.overlays.last() {
+        return answer(state, orders, overlay);
+    }
+    if let Some((reached, words, _)) = &state.incident.closed {
+        return Move::Stop(if *reached { Exit::Reached } else { Exit::NotReached }, words.clone());
+    }
+    if !state.running.is_empty() || state.asking.is_some() {
+        return Move::Wait(Clean::ours("an act to end"));
+    }
+    let Some(node) = state.node() else {
+        return Move::Stop(Exit::NotReached, Clean::ours("there is no runbook here"));
+    };
+    match &node.kind {
+        NodeKind::Ask { .. } => match runbook::suggested(state) {
+            Some(choice) => Action::ALL.iter().find(|action| action.choice() == Some(choice)).map_or_else(
+                || Move::Stop(Exit::NotReached, Clean::ours("more answers than keys")),
+                |action| act(*action),
+            ),
+            None => Move::Wait(say!("evidence that suggests an answer to: {}", node.title)),
+        },
+        NodeKind::Do { step, .. } => step_on(state, orders, *step),
+        NodeKind::Manual { record, .. } => match &orders.manual {
+            Some(words) => Move::Send(vec![Msg::Do(Action::GoOn), Msg::Paste(words.clone()), ENTER]),
+            None => Move::Stop(Exit::NotReached, say!("a person is needed: {} {}", node.title, record)),
+        },
+        NodeKind::End { .. } => Move::Wait(Clean::ours("the incident to close")),
+    }
+}
+
+fn answer(state: &State, orders: &Orders, overlay: &Overlay) -> Move {
+    match overlay {
+        Overlay::Text { purpose: Purpose::Arm, .. } => typed(orders.arm.as_deref().unwrap_or_default()),
+        Overlay::Text { purpose: Purpose::Record { .. } | Purpose::Reason, .. } => {
+            typed(orders.manual.as_deref().unwrap_or("without a screen"))
+        }
+        Overlay::Review(_) if !state.armed => arm(state, orders),
+        Overlay::Review(_) | Overlay::Restore(_) => press('y'),
+        Overlay::Refused(refused) if refused.refusal.protect_helps && orders.protect => press('p'),
+        Overlay::Refused(refused) => {
+            Move::Stop(Exit::Refused, say!("{}; {}", refused.refusal.what, refused.refusal.remedy))
+        }
+        Overlay::Delete { confirm, .. } => phrase(orders, &confirm.wanted()),
+        Overlay::Resolve { confirm, .. } => phrase(orders, &confirm.wanted()),
+        Overlay::Backup { without_spend_logs }
+            if *without_spend_logs != (orders.backup == BackupOrders::WithoutSpendLogs) =>
+        {
+            press('w')
+        }
+        Overlay::Backup { .. } => Move::Send(vec![ENTER]),
+        Overlay::Consent if orders.consent => press('y'),
+        Overlay::Consent => Move::Stop(
+            Exit::Refused,
+            Clean::ours("checks would call real models, which may cost money; allow it with --spend-money"),
+        ),
+        Overlay::Unknown(_) => {
+            Move::Stop(Exit::Unknown, Clean::ours("the outcome of an act is unknown; `lastgood resume` settles it"))
+        }
+        Overlay::Leave => press('n'),
+        _ => Move::Send(vec![Msg::Key(Key::plain(Code::Esc))]),
+    }
+}
+
+fn phrase(orders: &Orders, wanted: &Clean) -> Move {
+    match &orders.confirm {
+        Confirmations::Any => typed(wanted.as_str()),
+        Confirmations::Given(given) if given.iter().any(|phrase| phrase == wanted.as_str()) => typed(wanted.as_str()),
+        Confirmations::Given(_) => Move::Stop(Exit::Refused, say!("not confirmed; spell it: --confirm '{}'", wanted)),
+    }
+}
+
+fn arm(state: &State, orders: &Orders) -> Move {
+    match &orders.arm {
+        Some(name) if name == state.setting.environment.as_str() => act(Action::Arm),
+        Some(_) => Move::Stop(
+            Exit::Refused,
+            say!("--arm does not name this environment, which is {}", state.setting.environment),
+        ),
+        None => Move::Stop(Exit::Refused, say!("read-only; allow changes with --arm {}", state.setting.environment)),
+    }
+}
+
+fn step_on(state: &State, orders: &Orders, step: StepKind) -> Move {
+    match step {
+        StepKind::Preflight => {
+            let open = crate::app::preflight::findings(state)
+                .into_iter()
+                .find(|finding| finding.severity == crate::app::preflight::Severity::Unknown);
+            open.map_or_else(|| act(Action::GoOn), |finding| Move::Wait(finding.what))
+        }
+        StepKind::Backup if orders.backup == BackupOrders::Skip || state.setting.missing.backup.is_some() => {
+            act(Action::StepFailed)
+        }
+        StepKind::Backup => match failed_since_entered(state) {
+            Some(why) => Move::Stop(Exit::NotReached, why),
+            None => act(Action::GoOn),
+        },
+        StepKind::ChooseTarget => target(state, orders),
+        StepKind::Revert | StepKind::Restart => match runbook::progress(state, step) {
+            _ if !state.armed => arm(state, orders),
+            Progress::Next(reference) if state.workload(&reference).is_none() => {
+                Move::Wait(say!("{} to be seen", reference))
+            }
+            Progress::Next(_) => match failed_since_entered(state) {
+                Some(why) => Move::Stop(Exit::NotReached, why),
+                None => act(Action::GoOn),
+            },
+            Progress::Acting => Move::Wait(Clean::ours("the change to be sent")),
+            // A failed migration keeps new pods from starting: the rollout cannot end before the
+            // row is gone, so the step is left for the one that removes it.
+            Progress::Rolling(..) if holds(state, Fact::FailedMigration) && holds(state, Fact::PodsBroken) => {
+                act(Action::StepFailed)
+            }
+            Progress::Rolling(reference, why) => Move::Wait(say!("the rollout of {}: {}", reference, why)),
+            Progress::Failed(..) => act(Action::StepFailed),
+            Progress::NoTarget(reference) => Move::Stop(Exit::NotReached, say!("{} has no target", reference)),
+            Progress::Nothing => Move::Stop(Exit::NotReached, Clean::ours("no workload is configured")),
+            Progress::Done => act(Action::GoOn),
+        },
+        StepKind::CleanMigrations => match evidence(state, Fact::NoFailedMigration).holds {
+            None => Move::Wait(Clean::ours("the migration table to be read")),
+            Some(true) => act(Action::GoOn),
+            Some(false) if !state.armed => arm(state, orders),
+            Some(false) if state.view.focus != Pane::Migrations => act(Action::PaneMigrations),
+            Some(false) => match failed_since_entered(state) {
+                Some(why) => Move::Stop(Exit::NotReached, why),
+                // Failed rows are the first ones of the table.
+                None => Move::Send(vec![Msg::Do(Action::Top), Msg::Do(Action::DeleteRow)]),
+            },
+        },
+        StepKind::Verify => verify(state, orders),
+    }
+}
+
+fn holds(state: &State, fact: Fact) -> bool {
+    evidence(state, fact).holds == Some(true)
+}
+
+/// The last act of this visit, when it failed: without a screen nothing is tried twice.
+fn failed_since_entered(state: &State) -> Option<Clean> {
+    let since = state.incident.path.last()?.entered_at;
+    let last = state.incident.acts.values().rev().find(|act| act.started_at >= since)?;
+    match &last.end {
+        Some((crate::domain::record::End::Failed, words, _)) => Some(say!("{}: {}", last.words, words)),
+        _ => None,
+    }
+}
+
+fn target(state: &State, orders: &Orders) -> Move {
+    let Some(open) = state.setting.workloads.iter().find(|reference| !state.incident.targets.contains_key(reference))
+    else {
+        return act(Action::GoOn);
+    };
+    let Some(workload) = state.workload(open) else { return Move::Wait(say!("{} to be seen", open)) };
+    match orders.targets.get(open) {
+        Some(uid) if workload.revision(uid).is_none() => {
+            Move::Stop(Exit::NotReached, say!("{} has no such revision", open))
+        }
+        Some(uid) => Move::Send(vec![Msg::Target(open.clone(), uid.clone())]),
+        None => match runbook::best_target(state) {
+            Some((reference, uid)) => Move::Send(vec![Msg::Target(reference, uid)]),
+            None => Move::Stop(Exit::NotReached, say!("{} has no older revision to go back to", open)),
+        },
+    }
+}
+
+fn verify(state: &State, orders: &Orders) -> Move {
+    if state.checks.list.complete() {
+        return act(Action::GoOn);
+    }
+    let wants_consent = state.checks.list.checks().iter().any(|check| check.verdict.mark == Mark::NeedsConsent);
+    if wants_consent && !state.incident.consented {
+        return if orders.consent {
+            act(Action::Consent)
+        } else {
+            Move::Stop(
+                Exit::Refused,
+                Clean::ours("checks would call real models, which may cost money; allow it with --spend-money"),
+            )
+        };
+    }
+    let open = state.checks.list.checks().iter().find(|check| !check.verdict.mark.settled());
+    let words = open.map_or(Clean::default(), |check| {
+        say!("{}: {}", check.id.title(), check.verdict.evidence.first().cloned().unwrap_or_default())
+    });
+    Move::Wait(words)
+}

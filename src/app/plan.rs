@@ -1,0 +1,208 @@
+//! The plan: the steps ahead, each with what it does, its exact command, its risk, its undo, and
+//! what it waits for. Read off the runbook by following what happens when every step is done.
+
+use serde::Serialize;
+
+use crate::app::preflight::{self, Severity};
+use crate::app::state::State;
+use crate::app::status;
+use crate::domain::backup::BackupOrder;
+use crate::domain::change::{Change, ChangeKind, DISABLE_SCHEMA_UPDATE, Newest, gateway_containers};
+use crate::domain::runbook::{Node, NodeKind, NodeRef};
+use crate::domain::step::{Risk, StepKind};
+use crate::domain::workload::Template;
+use crate::text::Clean;
+
+/// One step ahead.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Planned {
+    /// Its number, from 1.
+    pub number: usize,
+    /// The node of the runbook.
+    pub node: NodeRef,
+    /// Its title.
+    pub title: Clean,
+    /// A step kind, `manual` or `question`.
+    pub kind: &'static str,
+    /// What it does, a sentence each.
+    pub does: Vec<Clean>,
+    /// The exact equivalent commands.
+    pub commands: Vec<Clean>,
+    /// What it can do to the world.
+    pub risk: Risk,
+    /// How it is taken back.
+    pub undo: &'static str,
+    /// What it waits for.
+    pub waits_for: &'static str,
+    /// What blocks it now.
+    pub blocked_by: Vec<Clean>,
+}
+
+/// The steps from a node on, up to the next question or end.
+pub fn ahead(state: &State, from: &NodeRef) -> Vec<Planned> {
+    let mut steps: Vec<Planned> = Vec::new();
+    let mut at = from.clone();
+    while let Some(node) = state.library.node(&at) {
+        if steps.iter().any(|step| step.node == at) {
+            break;
+        }
+        let number = steps.len() + 1;
+        match &node.kind {
+            NodeKind::Do { step, done, .. } => {
+                steps.push(planned(state, number, node, *step));
+                at = done.clone();
+            }
+            NodeKind::Manual { commands, done, .. } => {
+                steps.push(manual(state, number, node, commands));
+                at = done.clone();
+            }
+            NodeKind::Ask { choices } => {
+                let does = choices.iter().map(|choice| choice.say.clone()).collect();
+                steps.push(Planned {
+                    kind: "question",
+                    does,
+                    waits_for: "your answer",
+                    ..manual(state, number, node, &[])
+                });
+                break;
+            }
+            NodeKind::End { .. } => break,
+        }
+    }
+    steps
+}
+
+fn manual(state: &State, number: usize, node: &Node, commands: &[Clean]) -> Planned {
+    Planned {
+        number,
+        node: node.at.clone(),
+        title: node.title.clone(),
+        kind: "manual",
+        does: vec![node.say.clone()],
+        commands: commands.iter().map(|command| status::filled(state, command)).collect(),
+        risk: Risk::Reversible,
+        undo: "by hand",
+        waits_for: "your record of what came of it",
+        blocked_by: Vec::new(),
+    }
+}
+
+fn planned(state: &State, number: usize, node: &Node, step: StepKind) -> Planned {
+    let blocking =
+        preflight::findings(state).into_iter().filter(|f| f.severity == Severity::Blocks && f.blocks == Some(step));
+    let (does, commands) = details(state, step);
+    Planned {
+        number,
+        node: node.at.clone(),
+        title: node.title.clone(),
+        kind: step.slug(),
+        does,
+        commands,
+        risk: step.risk(),
+        undo: step.undo(),
+        waits_for: step.waits_for(),
+        blocked_by: blocking.map(|finding| say!("{}; {}", finding.what, finding.remedy)).collect(),
+    }
+}
+
+fn details(state: &State, step: StepKind) -> (Vec<Clean>, Vec<Clean>) {
+    let context = state.setting.context.as_ref();
+    match step {
+        StepKind::Revert | StepKind::Restart => {
+            let mut does = Vec::new();
+            let mut commands = Vec::new();
+            for reference in &state.setting.workloads {
+                let Some(workload) = state.workload(reference) else { continue };
+                let kind = match (step, state.incident.targets.get(reference)) {
+                    (StepKind::Restart, _) => ChangeKind::Restart { at: state.now },
+                    (_, Some(target)) => ChangeKind::Revert { to: target.uid.clone(), revision: target.revision },
+                    (_, None) => {
+                        does.push(say!("{}: no target is chosen yet", reference));
+                        continue;
+                    }
+                };
+                let template = match &kind {
+                    ChangeKind::Revert { to, .. } => workload.revision(to).map(|revision| &revision.template),
+                    _ => Some(&workload.template),
+                };
+                let protect = template.is_some_and(|template| needs_protection(state, template));
+                let change = Change::on(workload, kind, protect);
+                does.push(change.sentence());
+                if protect {
+                    does.push(say!(
+                        "forecast: without {}=true the pods of this template may write to the schema when they start, and may drop newer columns and tables",
+                        DISABLE_SCHEMA_UPDATE
+                    ));
+                }
+                commands.push(change.command(context));
+            }
+            (does, commands)
+        }
+        StepKind::Backup => {
+            let order = BackupOrder { without_spend_logs: false, at: state.now };
+            let file = state.gate.clean(&order.file_name());
+            let does = vec![say!(
+                "dump {} into {} and read it back in full",
+                state.setting.database.clone().unwrap_or_default(),
+                state.setting.folder
+            )];
+            (does, vec![say!("pg_dump -F c -w -f {}/{}", state.setting.folder, file)])
+        }
+        StepKind::CleanMigrations => {
+            let failed: Vec<_> = state.migrations.last().map(|table| table.failed().collect()).unwrap_or_default();
+            let does = if failed.is_empty() {
+                vec![Clean::ours("no failed row is known: nothing to do unless one appears")]
+            } else {
+                failed.iter().map(|row| say!("delete the failed row {} ({})", row.name, row.id)).collect()
+            };
+            (
+                does,
+                failed.iter().map(|row| say!("DELETE FROM \"_prisma_migrations\" WHERE id = '{}'", row.id)).collect(),
+            )
+        }
+        StepKind::Preflight => {
+            let findings = preflight::findings(state);
+            let blocks = findings.iter().filter(|finding| finding.severity == Severity::Blocks).count();
+            (
+                vec![say!("{} findings, {} of them block a step", findings.len(), blocks)],
+                vec![Clean::ours("lastgood preflight")],
+            )
+        }
+        StepKind::ChooseTarget => {
+            let chosen = state
+                .incident
+                .targets
+                .iter()
+                .map(|(reference, target)| say!("{}: revision {} ({})", reference, target.revision, target.image));
+            (chosen.collect(), Vec::new())
+        }
+        StepKind::Verify => {
+            let checks = state
+                .checks
+                .list
+                .checks()
+                .iter()
+                .map(|check| say!("{}: {}", check.id.title(), check.verdict.mark.word()));
+            (checks.collect(), vec![Clean::ours("lastgood verify")])
+        }
+    }
+}
+
+/// Whether the schema guard would ask for `DISABLE_SCHEMA_UPDATE=true` with this template.
+fn needs_protection(state: &State, template: &Template) -> bool {
+    let newest = crate::app::change::newest(state);
+    let Newest::Known(newest) = newest else { return !template_protected(template) };
+    let old = gateway_containers(template).any(|container| {
+        let order = container.image.version().zip(newest.version()).and_then(|(a, b)| a.partial_cmp(&b));
+        !matches!(order, Some(std::cmp::Ordering::Equal | std::cmp::Ordering::Greater))
+    });
+    old && !template_protected(template)
+}
+
+fn template_protected(template: &Template) -> bool {
+    use crate::domain::cluster::Field;
+    use crate::domain::workload::EnvValue;
+    gateway_containers(template).all(|container| {
+        matches!(container.variable(DISABLE_SCHEMA_UPDATE), Some(EnvValue::Literal(Field::Shown(value))) if value.as_str().eq_ignore_ascii_case("true"))
+    })
+}

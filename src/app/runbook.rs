@@ -1,0 +1,446 @@
+//! Walking the runbook: questions, steps, ends, and the way back.
+
+use crate::app::action::Pane;
+use crate::app::effect::Effect;
+use crate::app::evidence::{Evidence, evidence};
+use crate::app::overlay::{Overlay, Purpose};
+use crate::app::state::{State, Tone};
+use crate::app::{change, logs, status};
+use crate::domain::candidate;
+use crate::domain::record::{ActKind, Entry};
+use crate::domain::runbook::{Choice, NodeKind, NodeRef, Show};
+use crate::domain::step::{Fact, StepKind};
+use crate::text::Clean;
+
+/// The answers at the current node; empty when it asks nothing.
+pub fn choices(state: &State) -> &[Choice] {
+    match state.node().map(|node| &node.kind) {
+        Some(NodeKind::Ask { choices }) => choices,
+        _ => &[],
+    }
+}
+
+/// The answer that the evidence suggests, from 1: the first whose facts all hold. Marked on the
+/// screen, never chosen by itself.
+pub fn suggested(state: &State) -> Option<u8> {
+    let holds = |choice: &Choice| {
+        !choice.when.is_empty() && choice.when.iter().all(|fact| evidence(state, *fact).holds == Some(true))
+    };
+    choices(state).iter().position(holds).and_then(|i| u8::try_from(i + 1).ok())
+}
+
+/// The evidence behind the facts of the current question, each fact once.
+pub fn gathered(state: &State) -> Vec<(Fact, Evidence)> {
+    let mut facts: Vec<Fact> = choices(state).iter().flat_map(|choice| choice.when.iter().copied()).collect();
+    facts.sort_unstable();
+    facts.dedup();
+    facts.into_iter().map(|fact| (fact, evidence(state, fact))).collect()
+}
+
+/// The answer that Enter gives, from 1: the one selected, else the one suggested.
+pub fn selected(state: &State) -> Option<u8> {
+    let cursor = state.view.cursor.get(&Pane::Runbook).and_then(|at| u8::try_from(at + 1).ok());
+    cursor.or_else(|| suggested(state))
+}
+
+/// Whether this answer can be given.
+pub fn may_choose(state: &State, choice: u8) -> Result<(), Clean> {
+    let count = choices(state).len();
+    if count == 0 {
+        Err(Clean::ours("there is no question here"))
+    } else if usize::from(choice) > count {
+        Err(say!("there are {} answers", count))
+    } else {
+        Ok(())
+    }
+}
+
+/// Gives an answer.
+pub fn choose(state: &mut State, choice: u8) -> Vec<Effect> {
+    let Some(at) = state.incident.at().cloned() else { return Vec::new() };
+    let Some(chosen) = choices(state).get(usize::from(choice).saturating_sub(1)).cloned() else { return Vec::new() };
+    let suggested = suggested(state);
+    let words = gathered(state).into_iter().filter(|(fact, _)| chosen.when.contains(fact));
+    let evidence = words.map(|(_, evidence)| evidence.words.to_string()).collect();
+    let label = chosen.say.to_string();
+    let entry = Entry::Chose { node: at, choice, label, suggested, evidence, to: chosen.goto };
+    let effect = state.commit(entry);
+    show(state);
+    vec![effect]
+}
+
+/// The node that `back` leads to.
+pub fn may_go_back(state: &State) -> Result<NodeRef, Clean> {
+    if state.incident.closed.is_some() {
+        return Err(Clean::ours("the incident is closed"));
+    }
+    if !state.running.is_empty() {
+        return Err(Clean::ours("something is running; wait for it or cancel it"));
+    }
+    state.incident.before().cloned().ok_or(Clean::ours("this is where the incident began"))
+}
+
+/// Takes the last answer back.
+pub fn back(state: &mut State) -> Vec<Effect> {
+    let (Ok(to), Some(from)) = (may_go_back(state), state.incident.at().cloned()) else { return Vec::new() };
+    let effect = state.commit(Entry::TookBack { from, to });
+    show(state);
+    vec![effect]
+}
+
+/// Whether the current step can be left without being done.
+pub fn may_leave(state: &State) -> Result<(), Clean> {
+    match state.node().map(|node| &node.kind) {
+        Some(NodeKind::Do { .. } | NodeKind::Manual { .. }) if !state.running.is_empty() => {
+            Err(Clean::ours("something is running; wait for it or cancel it"))
+        }
+        Some(NodeKind::Do { .. } | NodeKind::Manual { .. }) => Ok(()),
+        _ => Err(Clean::ours("this is not a step")),
+    }
+}
+
+/// Asks why a step is left.
+pub fn ask_reason(state: &mut State) -> Vec<Effect> {
+    state.overlays.push(Overlay::text(Purpose::Reason));
+    Vec::new()
+}
+
+/// Leaves a step, done or not, with what a person wrote down.
+pub fn leave(state: &mut State, done: bool, words: Clean) -> Vec<Effect> {
+    let Some(node) = state.node() else { return Vec::new() };
+    let to = match &node.kind {
+        NodeKind::Do { done: yes, failed: no, .. } | NodeKind::Manual { done: yes, failed: no, .. } => {
+            if done {
+                yes.clone()
+            } else {
+                no.clone()
+            }
+        }
+        _ => return Vec::new(),
+    };
+    let entry = Entry::Stepped { node: node.at.clone(), done, words: words.to_string(), to };
+    let effect = state.commit(entry);
+    show(state);
+    vec![effect]
+}
+
+/// Brings the pane of the current node forward. The runbook keeps the keys, but for steps whose
+/// work is in a pane.
+pub fn show(state: &mut State) {
+    state.view.cursor.remove(&Pane::Runbook);
+    let shown = state.node().and_then(|node| node.show);
+    state.view.focus = match (state.step(), shown) {
+        (Some(StepKind::ChooseTarget), _) => Pane::Revisions,
+        (Some(StepKind::CleanMigrations), _) => Pane::Migrations,
+        _ => Pane::Runbook,
+    };
+    if let Some((workload, best)) = best_target(state)
+        && let Some(line) =
+            state.revisions().iter().position(|(of, revision)| of.reference == workload && revision.uid == best)
+    {
+        state.view.cursor.insert(Pane::Revisions, line);
+    }
+}
+
+/// The pane that the current node wants to be seen.
+pub fn shown(state: &State) -> Option<Pane> {
+    Some(match state.node()?.show? {
+        Show::Pods => Pane::Pods,
+        Show::Logs => Pane::Logs,
+        Show::Revisions => Pane::Revisions,
+        Show::Migrations => Pane::Migrations,
+        Show::Checklist => Pane::Checklist,
+        Show::Preflight => Pane::Preflight,
+    })
+}
+
+/// The first workload without a target and its best candidate.
+pub fn best_target(state: &State) -> Option<(crate::domain::cluster::WorkloadRef, crate::domain::name::Uid)> {
+    let open = state.setting.workloads.iter().find(|reference| !state.incident.targets.contains_key(reference))?;
+    let best = candidate::rank(state.workload(open)?, state.now).into_iter().next()?;
+    Some((open.clone(), best.uid))
+}
+
+/// Goes on: the one key that always does the next sensible thing.
+pub fn go_on(state: &mut State) -> Vec<Effect> {
+    if let Some((act, _)) = state.unknown().first().copied() {
+        state.overlays.push(Overlay::Unknown(act));
+        return Vec::new();
+    }
+    let Some(kind) = state.node().map(|node| node.kind.clone()) else {
+        state.tell(Tone::Plain, Clean::ours("there is no runbook here"));
+        return Vec::new();
+    };
+    match kind {
+        NodeKind::Ask { choices } => match selected(state) {
+            Some(choice) => choose(state, choice),
+            None => {
+                state.tell(Tone::Plain, say!("choose an answer: 1 to {}", choices.len()));
+                Vec::new()
+            }
+        },
+        NodeKind::Do { step, .. } => step_on(state, step),
+        NodeKind::Manual { record, .. } => {
+            state.overlays.push(Overlay::text(Purpose::Record { what: record, done: true }));
+            Vec::new()
+        }
+        NodeKind::End { .. } => {
+            let summary = status::ending(state);
+            state.overlays.push(Overlay::words(Clean::ours("The end"), summary));
+            Vec::new()
+        }
+    }
+}
+
+fn step_on(state: &mut State, step: StepKind) -> Vec<Effect> {
+    if !state.running.is_empty() {
+        state.tell(Tone::Plain, Clean::ours("still running"));
+        return Vec::new();
+    }
+    match step {
+        StepKind::Preflight => preflight_on(state),
+        StepKind::Backup => match &state.setting.missing.backup {
+            Some(why) => {
+                let words = say!("{}; leave the step with `step failed` and record a snapshot by hand", why.sentence());
+                state.tell(Tone::Warn, words);
+                Vec::new()
+            }
+            None => {
+                if let Err(why) = crate::app::backup::may_start(state) {
+                    state.tell(Tone::Warn, why);
+                    return Vec::new();
+                }
+                state.overlays.push(Overlay::Backup { without_spend_logs: false });
+                Vec::new()
+            }
+        },
+        StepKind::ChooseTarget if evidence(state, Fact::TargetChosen).holds == Some(true) => {
+            leave(state, true, Clean::default())
+        }
+        StepKind::ChooseTarget => {
+            state.view.focus = Pane::Revisions;
+            state.tell(Tone::Plain, Clean::ours("select a revision and press enter"));
+            Vec::new()
+        }
+        StepKind::Revert | StepKind::Restart => change_on(state, step),
+        StepKind::CleanMigrations => match evidence(state, Fact::NoFailedMigration) {
+            Evidence { holds: Some(true), words } => leave(state, true, words),
+            Evidence { words, .. } => {
+                state.view.focus = Pane::Migrations;
+                state.tell(Tone::Plain, say!("{}: select the row; d deletes it, r marks it as rolled back", words));
+                Vec::new()
+            }
+        },
+        StepKind::Verify => crate::app::checks::go_on(state),
+    }
+}
+
+fn preflight_on(state: &mut State) -> Vec<Effect> {
+    let findings = crate::app::preflight::findings(state);
+    match findings.iter().find(|finding| finding.severity == crate::app::preflight::Severity::Unknown) {
+        Some(open) => {
+            let words = say!("not known yet: {}", open.what);
+            state.tell(Tone::Plain, words);
+            Vec::new()
+        }
+        None => {
+            let blocks =
+                findings.iter().filter(|finding| finding.severity == crate::app::preflight::Severity::Blocks).count();
+            let words = say!("{} findings reviewed, {} of them block a step", findings.len(), blocks);
+            leave(state, true, words)
+        }
+    }
+}
+
+/// How far a step that changes every workload in order has come.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Progress {
+    /// This workload is next.
+    Next(crate::domain::cluster::WorkloadRef),
+    /// A change is being sent.
+    Acting,
+    /// This workload rolls out; what it waits for.
+    Rolling(crate::domain::cluster::WorkloadRef, Clean),
+    /// This workload's rollout failed; why.
+    Failed(crate::domain::cluster::WorkloadRef, Clean),
+    /// This workload has no target yet.
+    NoTarget(crate::domain::cluster::WorkloadRef),
+    /// There is nothing to change: no workload is configured or found.
+    Nothing,
+    /// Every workload is through.
+    Done,
+}
+
+/// How far the current step has come; derived from the journal and the cluster, so that it is
+/// the same after a resume.
+pub fn progress(state: &State, step: StepKind) -> Progress {
+    if state.setting.workloads.is_empty() {
+        return Progress::Nothing;
+    }
+    let since = state.incident.path.last().map(|visit| visit.entered_at);
+    for reference in &state.setting.workloads {
+        let target = state.incident.targets.get(reference);
+        if step == StepKind::Revert && target.is_none() {
+            return Progress::NoTarget(reference.clone());
+        }
+        let act = state.incident.acts.iter().rev().find(|(_, act)| match &act.kind {
+            ActKind::Change { workload, step: of, to, .. } if workload == reference && *of == step => match step {
+                StepKind::Revert => to.as_ref() == target.map(|target| &target.uid),
+                _ => Some(act.started_at) >= since,
+            },
+            _ => false,
+        });
+        let Some((id, act)) = act else { return Progress::Next(reference.clone()) };
+        if state.running.contains_key(id) {
+            return Progress::Acting;
+        }
+        if !act.done() {
+            return Progress::Next(reference.clone());
+        }
+        match rollout(state, reference, &act.kind) {
+            crate::domain::workload::Rollout::Done => {}
+            crate::domain::workload::Rollout::Waiting(why) => return Progress::Rolling(reference.clone(), why),
+            crate::domain::workload::Rollout::Failed(why) => return Progress::Failed(reference.clone(), why),
+        }
+    }
+    Progress::Done
+}
+
+fn rollout(
+    state: &State,
+    reference: &crate::domain::cluster::WorkloadRef,
+    act: &ActKind,
+) -> crate::domain::workload::Rollout {
+    use crate::domain::workload::Rollout;
+    let before = if let ActKind::Change { generation, .. } = act { *generation } else { 0 };
+    match state.watched.get(reference).and_then(|watched| watched.workload.fresh()) {
+        None => Rollout::Waiting(Clean::ours("the connection to the cluster is lost")),
+        Some(workload) if workload.numbers.generation <= before => {
+            Rollout::Waiting(Clean::ours("the change is not seen yet"))
+        }
+        Some(workload) => workload.numbers.status(),
+    }
+}
+
+fn change_on(state: &mut State, step: StepKind) -> Vec<Effect> {
+    let node = state.incident.at().cloned();
+    match progress(state, step) {
+        Progress::Next(reference) => change::next(state, &reference, step, node),
+        Progress::Acting => Vec::new(),
+        Progress::Rolling(reference, why) => {
+            state.tell(Tone::Plain, say!("{} rolls out: {}", reference, why));
+            Vec::new()
+        }
+        Progress::Failed(reference, why) => {
+            state.tell(
+                Tone::Bad,
+                say!(
+                    "the rollout of {} failed: {}; leave the step as failed, or choose another target",
+                    reference,
+                    why
+                ),
+            );
+            Vec::new()
+        }
+        Progress::NoTarget(reference) => {
+            state.tell(Tone::Warn, say!("{} has no target: choose one in the revisions pane (t)", reference));
+            state.view.focus = Pane::Revisions;
+            Vec::new()
+        }
+        Progress::Nothing => {
+            state.tell(Tone::Warn, Clean::ours("no workload is configured here; name them in lastgood.toml"));
+            Vec::new()
+        }
+        Progress::Done => leave(state, true, Clean::ours("every replica is updated and available")),
+    }
+}
+
+/// Makes the selected revision the target of its workload.
+pub fn target_selected(state: &mut State) -> Vec<Effect> {
+    let revisions = state.revisions();
+    let at = state.view.selected(Pane::Revisions, revisions.len());
+    let Some((workload, revision)) = revisions.get(at) else { return Vec::new() };
+    if revision.current() {
+        let words = say!("revision {} is the live one; choose another", revision.number);
+        state.tell(Tone::Warn, words);
+        return Vec::new();
+    }
+    let (workload, uid) = (workload.reference.clone(), revision.uid.clone());
+    target(state, &workload, &uid)
+}
+
+/// Makes a revision the target of a workload.
+pub fn target(
+    state: &mut State,
+    reference: &crate::domain::cluster::WorkloadRef,
+    uid: &crate::domain::name::Uid,
+) -> Vec<Effect> {
+    let Some(workload) = state.workload(reference) else { return Vec::new() };
+    let Some(revision) = workload.revision(uid) else { return Vec::new() };
+    let ranked = candidate::rank(workload, state.now);
+    let candidate = ranked.iter().find(|candidate| &candidate.uid == uid);
+    let reasons =
+        candidate.map(|c| c.reasons.iter().chain(&c.warnings).map(Clean::to_string).collect()).unwrap_or_default();
+    let entry = Entry::Targeted {
+        workload: reference.clone(),
+        uid: uid.clone(),
+        revision: revision.number,
+        image: revision.image().map(ToString::to_string).unwrap_or_default(),
+        reasons,
+    };
+    let words = say!("target of {}: revision {}", reference, revision.number);
+    let mut effects = vec![state.commit(entry)];
+    state.tell(Tone::Good, words);
+    if state.step() == Some(StepKind::ChooseTarget) && evidence(state, Fact::TargetChosen).holds == Some(true) {
+        effects.extend(leave(state, true, Clean::default()));
+    } else if state.step() == Some(StepKind::ChooseTarget) {
+        show(state);
+    }
+    effects
+}
+
+/// Goes to the runbook node of the selected log line's signature.
+pub fn open_signature(state: &mut State) -> Vec<Effect> {
+    let Ok((signature, to)) = logs::selected_remedy(state) else { return Vec::new() };
+    let Some(from) = state.incident.at().cloned() else { return Vec::new() };
+    let effect = state.commit(Entry::Jumped { from, to, signature });
+    show(state);
+    vec![effect]
+}
+
+/// After every message: steps that are through move on by themselves, and an end closes the
+/// incident.
+pub fn settle(state: &mut State) -> Vec<Effect> {
+    let Some(kind) = state.node().map(|node| node.kind.clone()) else { return Vec::new() };
+    match kind {
+        NodeKind::Do { step: step @ (StepKind::Revert | StepKind::Restart), .. } if state.running.is_empty() => {
+            match progress(state, step) {
+                Progress::Done => leave(state, true, Clean::ours("every replica is updated and available")),
+                _ => Vec::new(),
+            }
+        }
+        NodeKind::Do { step: StepKind::Backup, .. } if state.running.is_empty() => {
+            let since = state.incident.path.last().map(|visit| visit.entered_at);
+            let proved =
+                state.incident.acts.values().rev().find(|act| {
+                    act.done() && matches!(act.kind, ActKind::Backup { .. }) && Some(act.started_at) >= since
+                });
+            match proved.and_then(|act| act.end.as_ref()).map(|(_, words, _)| words.clone()) {
+                Some(words) => leave(state, true, words),
+                None => Vec::new(),
+            }
+        }
+        NodeKind::End { reached } if state.incident.closed.is_none() => close(state, reached),
+        _ => Vec::new(),
+    }
+}
+
+fn close(state: &mut State, reached: bool) -> Vec<Effect> {
+    let complete = state.checks.list.complete();
+    let title = state.node().map(|node| node.title.clone()).unwrap_or_default();
+    let reached = reached && complete;
+    let effect = state.commit(Entry::Closed { reached, words: title.to_string() });
+    let summary = status::ending(state);
+    state.overlays.push(Overlay::words(Clean::ours("The end"), summary));
+    vec![effect]
+}

@@ -1,0 +1,399 @@
+//! Everything that the screen can show: plain data, changed only by [`crate::app::update`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::app::action::Pane;
+use crate::app::checks::Checks;
+use crate::app::effect::{Act, Announced, Effect, Exit, Look, LookId};
+use crate::app::keymap::Keymap;
+use crate::app::logs::Logs;
+use crate::app::overlay::Overlay;
+use crate::domain::backup::BackupProgress;
+use crate::domain::change::Change;
+use crate::domain::cluster::{Identity, Permission, Pod, WorkloadRef};
+use crate::domain::environment::Kind;
+use crate::domain::incident::Incident;
+use crate::domain::live::Live;
+use crate::domain::migration::MigrationTable;
+use crate::domain::name::{ContextName, EnvName, Name, Slug, Uid};
+use crate::domain::record::{ActId, ActKind, Entry};
+use crate::domain::runbook::{Library, Node, NodeRef};
+use crate::domain::signature::Signatures;
+use crate::domain::step::StepKind;
+use crate::domain::trouble::Trouble;
+use crate::domain::workload::Workload;
+use crate::text::{Clean, Gate};
+
+/// The story of a drill.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Briefing {
+    /// Id of the scenario.
+    pub scenario: Slug,
+    /// Its title.
+    pub title: Clean,
+    /// What the pager said.
+    pub story: Clean,
+    /// What to look at next, in order, for a newcomer.
+    pub hints: Vec<Clean>,
+    /// What it was about, for the end screen.
+    pub debrief: Clean,
+}
+
+/// What the console was opened on. Never changes while it runs.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The environment's name, which is what arming asks for.
+    pub environment: EnvName,
+    /// How much care it needs.
+    pub kind: Kind,
+    /// The drill, where it is one.
+    pub briefing: Option<Briefing>,
+    /// The kube context.
+    pub context: Option<ContextName>,
+    /// The namespace.
+    pub namespace: Option<Name>,
+    /// The Deployments, in the order in which a plan reverts them.
+    pub workloads: Vec<WorkloadRef>,
+    /// Parts of the world that this environment does not have, and why.
+    pub missing: Missing,
+    /// Usage events to Lago are expected.
+    pub billing: bool,
+    /// Host, port, database and schema, without credentials.
+    pub database: Option<Clean>,
+    /// Where the gateway is reached.
+    pub gateway: Option<Clean>,
+    /// Folder of the journal, restore files and dumps, for people.
+    pub folder: Clean,
+    /// The first drill on this machine: the console explains itself.
+    pub newcomer: bool,
+}
+
+/// Why a part is missing; `None` when it is there.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct Missing {
+    pub cluster: Option<Trouble>,
+    pub workloads: Option<Trouble>,
+    pub database: Option<Trouble>,
+    pub backup: Option<Trouble>,
+    pub gateway: Option<Trouble>,
+    pub cache: Option<Trouble>,
+}
+
+/// What is known of one Deployment.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// The Deployment itself.
+    pub workload: Live<Box<Workload>>,
+    /// Its pods by UID.
+    pub pods: Live<BTreeMap<Uid, Arc<Pod>>>,
+}
+
+/// An act that runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Running {
+    /// Since when.
+    pub since: Timestamp,
+    /// Where a backup stands.
+    pub progress: Option<BackupProgress>,
+    /// Cancelling was asked for.
+    pub cancelling: bool,
+}
+
+/// A change that waits for its dry run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asking {
+    /// The look that will answer.
+    pub look: LookId,
+    /// The step that it belongs to.
+    pub step: StepKind,
+    /// The node, when it is a step of the runbook.
+    pub node: Option<NodeRef>,
+}
+
+/// A message of the console to the operator, on the line above the footer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notice {
+    /// How urgent.
+    pub tone: Tone,
+    /// The words.
+    pub words: Clean,
+    /// When it came.
+    pub at: Timestamp,
+}
+
+/// How a message is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// It went well.
+    Good,
+    /// It is worth knowing.
+    Plain,
+    /// It needs attention.
+    Warn,
+    /// It failed or was refused.
+    Bad,
+}
+
+/// How the journal stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JournalState {
+    /// Entries on disk.
+    pub written: u64,
+    /// Why nothing can be written any more. Then nothing may change any more.
+    pub broken: Option<Trouble>,
+}
+
+/// What the panes remember: selections and offsets are numbers here, so drawing changes nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// The pane that gets the keys.
+    pub focus: Pane,
+    /// The pane alone on the screen.
+    pub zoom: bool,
+    /// The selected line of each pane.
+    pub cursor: BTreeMap<Pane, usize>,
+    /// The screen, in cells.
+    pub size: (u16, u16),
+}
+
+impl View {
+    /// The selected line of a pane, held within `len` lines.
+    pub fn selected(&self, pane: Pane, len: usize) -> usize {
+        self.cursor.get(&pane).copied().unwrap_or(0).min(len.saturating_sub(1))
+    }
+}
+
+/// Everything.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The last tick; nothing else tells the time.
+    pub now: Timestamp,
+    /// What the console was opened on.
+    pub setting: Arc<Setting>,
+    /// The runbooks.
+    pub library: Arc<Library>,
+    /// The error signatures.
+    pub signatures: Arc<Signatures>,
+    /// The keys.
+    pub keymap: Arc<Keymap>,
+    /// The gate, for text that is typed here.
+    pub gate: Gate,
+    /// The facts of the incident; the journal rebuilds them.
+    pub incident: Incident,
+    /// How the journal stands.
+    pub journal: JournalState,
+    /// Changes are allowed: the environment's name was typed in this process.
+    pub armed: bool,
+    /// Who we are in the cluster.
+    pub identity: Live<Identity>,
+    /// What we may do there.
+    pub permissions: Live<Vec<Permission>>,
+    /// The Deployments.
+    pub watched: BTreeMap<WorkloadRef, Watched>,
+    /// The logs.
+    pub logs: Logs,
+    /// The migration table.
+    pub migrations: Live<MigrationTable>,
+    /// The checklist and what it rests on.
+    pub checks: Checks,
+    /// Acts that run.
+    pub running: BTreeMap<ActId, Running>,
+    /// Looks that are under way.
+    pub looks: BTreeMap<LookId, Look>,
+    /// The number of the next look.
+    pub next_look: u64,
+    /// A change that waits for its dry run.
+    pub asking: Option<Asking>,
+    /// Panes, selections, size.
+    pub view: View,
+    /// Dialogs, the top one last.
+    pub overlays: Vec<Overlay>,
+    /// The last message.
+    pub notice: Option<Notice>,
+    /// Notices that came lately, newest last; for the console without a screen.
+    pub said: VecDeque<Notice>,
+    /// How the console ended.
+    pub exit: Option<Exit>,
+}
+
+impl State {
+    /// A state that knows nothing yet.
+    pub fn new(
+        setting: Setting,
+        library: Arc<Library>,
+        signatures: Arc<Signatures>,
+        keymap: Arc<Keymap>,
+        gate: Gate,
+        now: Timestamp,
+    ) -> Self {
+        fn live<T>(missing: Option<&Trouble>) -> Live<T> {
+            missing.map_or(Live::Waiting, |why| Live::Absent(why.clone()))
+        }
+        let missing = &setting.missing;
+        let watched = setting.workloads.iter().map(|workload| {
+            let watched = Watched { workload: live(missing.cluster.as_ref()), pods: live(missing.cluster.as_ref()) };
+            (workload.clone(), watched)
+        });
+        Self {
+            now,
+            watched: watched.collect(),
+            identity: live(missing.cluster.as_ref()),
+            permissions: live(missing.cluster.as_ref()),
+            migrations: live(missing.database.as_ref()),
+            setting: Arc::new(setting),
+            library,
+            signatures,
+            keymap,
+            gate,
+            incident: Incident::default(),
+            journal: JournalState::default(),
+            armed: false,
+            logs: Logs::default(),
+            checks: Checks::default(),
+            running: BTreeMap::new(),
+            looks: BTreeMap::new(),
+            next_look: 1,
+            asking: None,
+            view: View { focus: Pane::Runbook, zoom: false, cursor: BTreeMap::new(), size: (80, 24) },
+            overlays: Vec::new(),
+            notice: None,
+            said: VecDeque::new(),
+            exit: None,
+        }
+    }
+
+    /// The node that the incident is at.
+    pub fn node(&self) -> Option<&Node> {
+        self.incident.at().and_then(|at| self.library.node(at))
+    }
+
+    /// The step of that node, when it is one.
+    pub fn step(&self) -> Option<StepKind> {
+        match self.node()?.kind {
+            crate::domain::runbook::NodeKind::Do { step, .. } => Some(step),
+            _ => None,
+        }
+    }
+
+    /// Folds an entry and asks for it to be written. The only way in which the lasting part of
+    /// the state changes.
+    pub(in crate::app) fn commit(&mut self, entry: Entry) -> Effect {
+        self.incident.apply(self.now, &entry, &self.gate);
+        Effect::Record(entry)
+    }
+
+    /// Announces an act: folds its entry, marks it as running, and makes the effect that writes
+    /// the one and then starts the other.
+    pub(in crate::app) fn announce(&mut self, act: Act, node: Option<NodeRef>, told: Told) -> Effect {
+        let id = self.incident.next_act();
+        let started = Entry::Started {
+            act: id,
+            node,
+            kind: told.kind,
+            words: told.words.to_string(),
+            command: told.command.to_string(),
+            notes: told.notes.iter().map(Clean::to_string).collect(),
+        };
+        self.incident.apply(self.now, &started, &self.gate);
+        self.running.insert(id, Running { since: self.now, progress: None, cancelling: false });
+        Effect::Act(Box::new(Announced { id, started, act }))
+    }
+
+    /// Starts a look.
+    pub(in crate::app) fn look(&mut self, look: Look) -> Effect {
+        let id = LookId(self.next_look);
+        self.next_look += 1;
+        self.looks.insert(id, look.clone());
+        Effect::Look(id, look)
+    }
+
+    /// True while a look of this kind is under way.
+    pub fn looking(&self, look: &Look) -> bool {
+        self.looks.values().any(|other| other == look)
+    }
+
+    /// Says something to the operator.
+    pub(in crate::app) fn tell(&mut self, tone: Tone, words: Clean) {
+        let notice = Notice { tone, words, at: self.now };
+        self.said.push_back(notice.clone());
+        if self.said.len() > 100 {
+            self.said.pop_front();
+        }
+        self.notice = Some(notice);
+    }
+
+    /// Whether changes are allowed right now, and if not, why and what to do.
+    pub fn may_change(&self) -> Result<(), Clean> {
+        if let Some(why) = &self.journal.broken {
+            return Err(say!("the journal cannot be written ({}), so nothing may be changed", why.what));
+        }
+        if let Some((id, act)) = self.unknown().first() {
+            return Err(say!("the outcome of act {} ({}) is unknown; settle it first", id.0, act.words));
+        }
+        if !self.armed {
+            let key =
+                self.keymap.key(None, crate::app::action::Action::Arm).map_or(String::new(), |key| key.to_string());
+            return Err(say!("read-only: arm the console first ({})", self.gate.clean(&key)));
+        }
+        Ok(())
+    }
+
+    /// Whether something may be sent that changes nothing but must be on record: the journal works.
+    pub(in crate::app) fn may_send(&self) -> Result<(), Clean> {
+        self.journal.broken.as_ref().map_or(Ok(()), |why| Err(why.sentence()))
+    }
+
+    /// Acts whose outcome nobody knows.
+    pub fn unknown(&self) -> Vec<(ActId, &crate::domain::incident::ActRecord)> {
+        self.incident.unknown(|id| self.running.contains_key(&id))
+    }
+
+    /// Every pod of every workload, by workload and name.
+    pub fn pods(&self) -> Vec<&Arc<Pod>> {
+        let mut pods: Vec<_> =
+            self.watched.values().filter_map(|watched| watched.pods.last()).flat_map(BTreeMap::values).collect();
+        pods.sort_by(|a, b| (&a.workload, &a.name).cmp(&(&b.workload, &b.name)));
+        pods
+    }
+
+    /// The revisions of every workload, in the order of the pane: newest first.
+    pub fn revisions(&self) -> Vec<(&Workload, &crate::domain::workload::Revision)> {
+        let workloads =
+            self.setting.workloads.iter().filter_map(|reference| self.watched.get(reference)?.workload.last());
+        workloads.flat_map(|workload| workload.revisions.iter().map(move |revision| (&**workload, revision))).collect()
+    }
+
+    /// The workload as last seen.
+    pub fn workload(&self, reference: &WorkloadRef) -> Option<&Workload> {
+        self.watched.get(reference)?.workload.last().map(|workload| &**workload)
+    }
+}
+
+/// How an act is told in the journal.
+#[derive(Clone, Debug)]
+pub(in crate::app) struct Told {
+    pub kind: ActKind,
+    pub words: Clean,
+    pub command: Clean,
+    pub notes: Vec<Clean>,
+}
+
+impl Told {
+    /// How a change of a Deployment is told.
+    pub fn change(change: &Change, step: StepKind, why: &Clean, context: Option<&ContextName>) -> Self {
+        let to = match &change.kind {
+            crate::domain::change::ChangeKind::Revert { to, .. } => Some(to.clone()),
+            _ => None,
+        };
+        Self {
+            kind: ActKind::Change { workload: change.workload.clone(), generation: change.generation, step, to },
+            words: change.sentence(),
+            command: change.command(context),
+            notes: vec![say!("schema guard: {}", why)],
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Which revision was the last good one: candidates ranked, with reasons that a person can check.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::domain::change::{Newest, gateway_containers};
+use crate::domain::name::Uid;
+use crate::domain::workload::{Revision, Workload};
+use crate::text::Clean;
+
+/// A revision as a possible target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// UID of its ReplicaSet.
+    pub uid: Uid,
+    /// Its number.
+    pub number: u64,
+    /// Higher is better; only its order means something.
+    pub score: i32,
+    /// What speaks for it.
+    pub reasons: Vec<Clean>,
+    /// What speaks against it or must be done with it.
+    pub warnings: Vec<Clean>,
+}
+
+/// A revision that was replaced sooner than this was hardly good.
+const SHORT_LIVED: SignedDuration = SignedDuration::from_mins(15);
+/// A revision that stood this long proved something.
+const LONG_LIVED: SignedDuration = SignedDuration::from_hours(24);
+
+/// Every revision but the current one, best first. Older revisions lose against newer ones of
+/// the same merit.
+pub fn rank(workload: &Workload, now: Timestamp) -> Vec<Candidate> {
+    let newest = Newest::on_record(workload, []);
+    let mut by_age: Vec<&Revision> = workload.revisions.iter().collect();
+    by_age.sort_by_key(|revision| revision.number);
+    let mut candidates: Vec<Candidate> = by_age
+        .iter()
+        .enumerate()
+        .filter(|(_, revision)| !revision.current())
+        .map(|(i, revision)| {
+            let replaced_at = by_age.get(i + 1).map_or(now, |next| next.created.max(revision.created));
+            judge(revision, workload, replaced_at, &newest)
+        })
+        .collect();
+    candidates.sort_by_key(|candidate| std::cmp::Reverse((candidate.score, candidate.number)));
+    candidates
+}
+
+fn judge(revision: &Revision, workload: &Workload, replaced_at: Timestamp, newest: &Newest) -> Candidate {
+    let mut score = 0;
+    let (mut reasons, mut warnings) = (Vec::new(), Vec::new());
+    let lived = replaced_at.duration_since(revision.created);
+    if revision.ready > 0 {
+        score += 40;
+        reasons.push(say!("{} of its pods are ready right now", revision.ready));
+    }
+    if lived < SHORT_LIVED {
+        score -= 30;
+        warnings.push(say!("it was replaced after {}", crate::domain::span::short(lived)));
+    } else {
+        score += if lived >= LONG_LIVED { 30 } else { 15 };
+        reasons.push(say!("it stood for {}", crate::domain::span::short(lived)));
+    }
+    judge_image(revision, workload, &mut score, &mut reasons, &mut warnings);
+    if let Some(cause) = &revision.change_cause {
+        reasons.push(say!("change cause: {}", cause));
+    }
+    if older_than(revision, newest) {
+        warnings.push(Clean::ours("older than the newest on record: its pods may write to the schema unless DISABLE_SCHEMA_UPDATE=true goes with it"));
+    }
+    Candidate { uid: revision.uid.clone(), number: revision.number, score, reasons, warnings }
+}
+
+fn judge_image(
+    revision: &Revision,
+    workload: &Workload,
+    score: &mut i32,
+    reasons: &mut Vec<Clean>,
+    warnings: &mut Vec<Clean>,
+) {
+    let live = workload.template.main().map(|container| &container.image);
+    let Some(image) = revision.image() else {
+        *score -= 50;
+        warnings.push(Clean::ours("its template has no container"));
+        return;
+    };
+    if Some(image) == live {
+        reasons.push(Clean::ours("same image as the live one: only its settings differ"));
+    } else {
+        *score += 10;
+        reasons.push(say!("image {}", image));
+    }
+    match image.tag() {
+        _ if image.floats() => {
+            *score -= 20;
+            warnings.push(Clean::ours("its tag can point to another image now"));
+        }
+        Some(tag) if tag.contains("nightly") || tag.contains("rc") || tag.contains("dev") => {
+            *score -= 10;
+            warnings.push(Clean::ours("not a stable tag"));
+        }
+        _ => *score += 5,
+    }
+}
+
+fn older_than(revision: &Revision, newest: &Newest) -> bool {
+    let Newest::Known(newest) = newest else { return true };
+    gateway_containers(&revision.template).any(|container| {
+        let order = container.image.version().zip(newest.version()).and_then(|(a, b)| a.partial_cmp(&b));
+        !matches!(order, Some(std::cmp::Ordering::Equal | std::cmp::Ordering::Greater))
+    })
+}

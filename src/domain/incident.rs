@@ -1,0 +1,344 @@
+//! An incident, folded from its entries: the same fold serves the running console and `resume`,
+//! so both come to the same end.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::domain::checklist::{CheckId, Mark};
+use crate::domain::cluster::WorkloadRef;
+use crate::domain::migration::Kept;
+use crate::domain::name::{EnvName, IncidentId, Slug, Uid};
+use crate::domain::record::{ActId, ActKind, End, Entry};
+use crate::domain::runbook::{NodeRef, Stage};
+use crate::text::{Clean, Gate};
+
+/// The revision that a workload is to go back to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// UID of the ReplicaSet.
+    pub uid: Uid,
+    /// Its number when it was chosen.
+    pub revision: u64,
+    /// Its image.
+    pub image: Clean,
+}
+
+/// One act of this incident.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActRecord {
+    /// The node that it belongs to.
+    pub node: Option<NodeRef>,
+    /// What it is, in machine words.
+    pub kind: ActKind,
+    /// What it is, in words.
+    pub words: Clean,
+    /// The equivalent command.
+    pub command: Clean,
+    /// When it was announced.
+    pub started_at: Timestamp,
+    /// How it ended, in words and when. `None`: it runs, or the console died while it ran.
+    pub end: Option<(End, Clean, Timestamp)>,
+    /// The restore file that it kept.
+    pub kept: Option<Kept>,
+}
+
+impl ActRecord {
+    /// It is known to have happened.
+    pub fn done(&self) -> bool {
+        matches!(self.end, Some((End::Done, ..)))
+    }
+}
+
+/// A node that was visited.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Visit {
+    /// Which one.
+    pub node: NodeRef,
+    /// When it was entered.
+    pub entered_at: Timestamp,
+    /// What was answered there, in words, once it was left.
+    pub answer: Option<Clean>,
+}
+
+/// One line of the timeline: when, what, in words.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moment {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub words: Clean,
+}
+
+/// The facts of one incident.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incident {
+    /// Its id; `None` until [`Entry::Opened`] was folded.
+    pub id: Option<IncidentId>,
+    /// The environment it was opened on.
+    pub environment: Option<EnvName>,
+    /// `production`, `staging` or `drill`.
+    pub kind: Clean,
+    /// The scenario, in a drill.
+    pub scenario: Option<Slug>,
+    /// Where: context, server, namespace, workloads.
+    pub place: Vec<Clean>,
+    /// Runbook and version that it was opened with.
+    pub runbook: Option<(Slug, u32)>,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// The path through the runbooks; the last one is where we are.
+    pub path: Vec<Visit>,
+    /// Every node entered, in order, also those taken back: for the clock of the stages.
+    pub trail: Vec<(NodeRef, Timestamp)>,
+    /// Chosen targets.
+    pub targets: BTreeMap<WorkloadRef, Target>,
+    /// Acts by number.
+    pub acts: BTreeMap<ActId, ActRecord>,
+    /// The last mark of each check and its evidence.
+    pub marks: BTreeMap<CheckId, (Mark, Vec<Clean>, Timestamp)>,
+    /// The operator agreed that checks may call real models.
+    pub consented: bool,
+    /// What people wrote down at manual steps.
+    pub records: Vec<(NodeRef, Clean)>,
+    /// The timeline.
+    pub timeline: Vec<Moment>,
+    /// How it ended: reached or not, in words, when.
+    pub closed: Option<(bool, Clean, Timestamp)>,
+    /// How many entries were folded.
+    pub entries: u64,
+}
+
+impl Default for Incident {
+    fn default() -> Self {
+        Self {
+            id: None,
+            environment: None,
+            kind: Clean::default(),
+            scenario: None,
+            place: Vec::new(),
+            runbook: None,
+            opened_at: Timestamp::UNIX_EPOCH,
+            path: Vec::new(),
+            trail: Vec::new(),
+            targets: BTreeMap::new(),
+            acts: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            consented: false,
+            records: Vec::new(),
+            timeline: Vec::new(),
+            closed: None,
+            entries: 0,
+        }
+    }
+}
+
+impl Incident {
+    /// Folds one entry. Strings pass the gate here, because a journal file is outside too.
+    pub fn apply(&mut self, at: Timestamp, entry: &Entry, gate: &Gate) {
+        self.entries += 1;
+        self.timeline.push(Moment { at, words: words(entry, gate) });
+        match entry {
+            Entry::Opened { incident, environment, kind, scenario, place, runbook, version, start, .. } => {
+                self.id = Some(incident.clone());
+                self.environment = Some(environment.clone());
+                self.kind = gate.clean(kind);
+                self.scenario = scenario.clone();
+                self.place = place.iter().map(|words| gate.clean(words)).collect();
+                self.runbook = Some((runbook.clone(), *version));
+                self.opened_at = at;
+                self.enter(start, at);
+            }
+            Entry::Chose { label, to, .. } => self.leave(gate.clean(label), to, at),
+            Entry::Stepped { node, done, words, to } => {
+                let recorded = gate.clean(words);
+                if !recorded.is_empty() {
+                    self.records.push((node.clone(), recorded));
+                }
+                self.leave(Clean::ours(if *done { "done" } else { "not done" }), to, at);
+            }
+            Entry::Jumped { to, signature, .. } => self.leave(say!("jumped by signature {}", signature), to, at),
+            Entry::TookBack { to, .. } => self.take_back(to, at),
+            Entry::Targeted { workload, uid, revision, image, .. } => {
+                let target = Target { uid: uid.clone(), revision: *revision, image: gate.clean(image) };
+                self.targets.insert(workload.clone(), target);
+            }
+            Entry::Started { act, node, kind, words, command, .. } => {
+                let record = ActRecord {
+                    node: node.clone(),
+                    kind: kind.clone(),
+                    words: gate.clean(words),
+                    command: gate.clean(command),
+                    started_at: at,
+                    end: None,
+                    kept: None,
+                };
+                self.acts.insert(*act, record);
+            }
+            Entry::Finished { act, end, words, kept } => {
+                if let Some(record) = self.acts.get_mut(act) {
+                    record.end = Some((*end, gate.clean(words), at));
+                    record.kept.clone_from(kept);
+                }
+            }
+            Entry::Settled { act, happened, words } => {
+                if let Some(record) = self.acts.get_mut(act) {
+                    let end = if *happened { End::Done } else { End::Failed };
+                    record.end = Some((end, gate.clean(words), at));
+                }
+            }
+            Entry::Marked { check, mark, evidence } => {
+                let evidence = evidence.iter().map(|words| gate.clean(words)).collect();
+                self.marks.insert(*check, (*mark, evidence, at));
+            }
+            Entry::Consented => self.consented = true,
+            Entry::Closed { reached, words } => self.closed = Some((*reached, gate.clean(words), at)),
+            Entry::Resumed { .. } | Entry::Armed | Entry::Disarmed | Entry::Refused { .. } | Entry::Noted { .. } => {}
+        }
+    }
+
+    fn enter(&mut self, node: &NodeRef, at: Timestamp) {
+        self.path.push(Visit { node: node.clone(), entered_at: at, answer: None });
+        self.trail.push((node.clone(), at));
+    }
+
+    fn leave(&mut self, answer: Clean, to: &NodeRef, at: Timestamp) {
+        if let Some(visit) = self.path.last_mut() {
+            visit.answer = Some(answer);
+        }
+        self.enter(to, at);
+    }
+
+    fn take_back(&mut self, to: &NodeRef, at: Timestamp) {
+        while self.path.len() > 1 {
+            self.path.pop();
+            if self.path.last().is_some_and(|visit| &visit.node == to) {
+                break;
+            }
+        }
+        if let Some(visit) = self.path.last_mut() {
+            visit.answer = None;
+        }
+        self.trail.push((to.clone(), at));
+    }
+
+    /// Where we are in the runbooks.
+    pub fn at(&self) -> Option<&NodeRef> {
+        self.path.last().map(|visit| &visit.node)
+    }
+
+    /// Where `back` leads: the node before this one.
+    pub fn before(&self) -> Option<&NodeRef> {
+        self.path.len().checked_sub(2).and_then(|i| self.path.get(i)).map(|visit| &visit.node)
+    }
+
+    /// The number for the next act.
+    pub fn next_act(&self) -> ActId {
+        ActId(self.acts.keys().next_back().map_or(1, |last| last.0 + 1))
+    }
+
+    /// The first act that changed a Deployment and is known to have happened: logs and checks are
+    /// judged from here on.
+    pub fn reverted_at(&self) -> Option<Timestamp> {
+        self.acts
+            .values()
+            .find(|act| act.done() && matches!(act.kind, ActKind::Change { .. }))
+            .map(|act| act.started_at)
+    }
+
+    /// The last act that changed a Deployment and is known to have happened.
+    pub fn last_change_at(&self) -> Option<Timestamp> {
+        let changes = self.acts.values().filter(|act| act.done() && matches!(act.kind, ActKind::Change { .. }));
+        changes.filter_map(|act| act.end.as_ref().map(|(_, _, at)| *at)).max()
+    }
+
+    /// Acts whose outcome nobody knows and that must not be repeated without asking: those
+    /// recorded as unknown, and those without an end when `running` does not hold them.
+    pub fn unknown(&self, running: impl Fn(ActId) -> bool) -> Vec<(ActId, &ActRecord)> {
+        let asks = |act: &ActRecord| !matches!(act.kind, ActKind::Backup { .. } | ActKind::Complete);
+        let lost = |id: ActId, act: &ActRecord| match &act.end {
+            None => !running(id),
+            Some((end, ..)) => *end == End::Unknown,
+        };
+        self.acts.iter().filter(|(id, act)| asks(act) && lost(**id, act)).map(|(id, act)| (*id, act)).collect()
+    }
+
+    /// How long each stage took until `now` (or until the end), by the stages of the nodes
+    /// visited. Nodes without a known stage count for the stage before.
+    pub fn stage_times(
+        &self,
+        now: Timestamp,
+        stage: impl Fn(&NodeRef) -> Option<Stage>,
+    ) -> Vec<(Stage, SignedDuration)> {
+        let end = self.closed.as_ref().map_or(now, |(_, _, at)| *at);
+        let mut times: BTreeMap<Stage, SignedDuration> = BTreeMap::new();
+        let mut current = Stage::Decide;
+        for (i, (node, from)) in self.trail.iter().enumerate() {
+            current = stage(node).unwrap_or(current);
+            let until = self.trail.get(i + 1).map_or(end, |(_, at)| *at).min(end);
+            *times.entry(current).or_default() += until.duration_since(*from).max(SignedDuration::ZERO);
+        }
+        Stage::ALL.into_iter().filter_map(|stage| times.get(&stage).map(|time| (stage, *time))).collect()
+    }
+
+    /// How long it took in all until `now`, or until the end.
+    pub fn lasted(&self, now: Timestamp) -> SignedDuration {
+        let end = self.closed.as_ref().map_or(now, |(_, _, at)| *at);
+        end.duration_since(self.opened_at).max(SignedDuration::ZERO)
+    }
+}
+
+/// One entry in words, for the timeline and the export.
+fn words(entry: &Entry, gate: &Gate) -> Clean {
+    match entry {
+        Entry::Opened { environment, scenario: Some(scenario), .. } => {
+            say!("drill {} opened in {}", scenario, environment)
+        }
+        Entry::Opened { environment, kind, .. } => say!("incident opened on {} ({})", environment, gate.clean(kind)),
+        Entry::Resumed { entries } => say!("taken up again after {} entries", *entries),
+        Entry::Chose { node, label, suggested, choice, evidence, .. } => {
+            let how = match suggested {
+                None => "",
+                Some(suggested) if suggested == choice => " (as the evidence suggests)",
+                Some(_) => " (against the suggestion)",
+            };
+            let because = evidence.first().map_or(Clean::default(), |words| say!(": {}", gate.clean(words)));
+            say!("decided at {}: {}{}{}", node.node, gate.clean(label), how, because)
+        }
+        Entry::TookBack { from, to } => say!("took back {}, at {} again", from.node, to.node),
+        Entry::Jumped { to, signature, .. } => say!("signature {} led to {}", signature, to.node),
+        Entry::Targeted { workload, revision, image, .. } => {
+            say!("target of {}: revision {} ({})", workload, *revision, gate.clean(image))
+        }
+        Entry::Armed => Clean::ours("armed"),
+        Entry::Disarmed => Clean::ours("disarmed"),
+        Entry::Started { act, words, .. } => say!("act {} starts: {}", act.0, gate.clean(words)),
+        Entry::Finished { act, end, words, .. } => {
+            let end = match end {
+                End::Done => "done",
+                End::Failed => "FAILED",
+                End::Unknown => "OUTCOME UNKNOWN",
+            };
+            say!("act {} {}: {}", act.0, end, gate.clean(words))
+        }
+        Entry::Settled { act, happened, words } => {
+            let how = if *happened { "happened" } else { "did not happen" };
+            say!("act {} settled: it {}; {}", act.0, how, gate.clean(words))
+        }
+        Entry::Stepped { node, done, words, .. } => {
+            let how = if *done { "done" } else { "not done" };
+            let words = gate.clean(words);
+            if words.is_empty() { say!("{} {}", node.node, how) } else { say!("{} {}: {}", node.node, how, words) }
+        }
+        Entry::Refused { asked, why } => say!("refused: {}; {}", gate.clean(asked), gate.clean(why)),
+        Entry::Marked { check, mark, evidence } => {
+            let because = evidence.first().map_or(Clean::default(), |words| gate.clean(words));
+            say!("check {} is {}: {}", check.slug(), mark.word(), because)
+        }
+        Entry::Consented => Clean::ours("agreed that checks may call real models, which may cost money"),
+        Entry::Noted { words } => say!("note: {}", gate.clean(words)),
+        Entry::Closed { reached, words } => {
+            say!("closed, {}: {}", if *reached { "goal reached" } else { "goal not reached" }, gate.clean(words))
+        }
+    }
+}
