@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use lastgood::domain::runbook::{Library, NodeKind, RUNBOOKS, bundled_runbooks};
 use lastgood::domain::scenario::{SCENARIOS, Scenario, bundled_scenarios};
+use lastgood::domain::signature::Signatures;
 use lastgood::text::{Gate, MASK};
 
 fn on_disk(folder: &str) -> BTreeSet<String> {
@@ -57,27 +58,21 @@ fn nodes_that_other_parts_link_to_are_there() {
     }
 }
 
-/// Wherever the signature table names a node (`runbook:node`), that node is there.
+/// A signature's remedy and the node that names the signature lead to the same place.
 #[test]
-fn every_link_of_a_signature_exists() {
-    let Ok(text) = std::fs::read_to_string("assets/signatures.toml") else {
-        eprintln!("SKIPPED: there is no assets/signatures.toml");
-        return;
-    };
+fn signatures_and_runbooks_agree() {
     let library = bundled_runbooks();
-    let nodes: BTreeSet<_> = library.nodes().map(|node| node.at.to_string()).collect();
-    let ids: Vec<_> = library.runbooks().map(|runbook| format!("{}:", runbook.id)).collect();
-    let table: toml::Table = text.parse().unwrap();
-    let mut open: Vec<&toml::Value> = table.values().collect();
-    while let Some(value) = open.pop() {
-        match value {
-            toml::Value::String(link) if ids.iter().any(|id| link.starts_with(id)) => {
-                assert!(nodes.contains(link), "assets/signatures.toml links to {link}, which does not exist");
-            }
-            toml::Value::Array(values) => open.extend(values),
-            toml::Value::Table(table) => open.extend(table.values()),
-            _ => {}
+    let signatures = Signatures::bundled();
+    for (_, signature) in signatures.iter() {
+        if let Some(node) = &signature.runbook {
+            assert!(library.node(node).is_some(), "signature {} links to {node}, which does not exist", signature.id);
         }
+        if let Some(node) = library.for_signature(&signature.id) {
+            assert_eq!(Some(node), signature.runbook.as_ref(), "signature {}", signature.id);
+        }
+    }
+    for (node, id) in library.nodes().flat_map(|node| node.signatures.iter().map(move |id| (node, id))) {
+        assert!(signatures.by_id(id).is_some(), "{}: no signature {id}", node.at);
     }
 }
 

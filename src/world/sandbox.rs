@@ -10,6 +10,7 @@ mod database;
 mod gateway;
 mod memory;
 mod model;
+mod parts;
 mod script;
 
 use std::collections::VecDeque;
@@ -23,7 +24,8 @@ use futures::stream;
 use jiff::{SignedDuration, Timestamp};
 
 use self::memory::{Act, Deed, Memory};
-use self::model::{Model, millis_between};
+use self::model::Model;
+use self::parts::millis_between;
 use crate::domain::scenario::Scenario;
 use crate::domain::trouble::Trouble;
 use crate::text::{Clean, Gate};

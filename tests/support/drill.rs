@@ -7,11 +7,13 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 use lastgood::domain::backup::{BackupItem, BackupOrder, BackupProof};
 use lastgood::domain::change::{Change, ChangeKind, Newest, Refusal, clear};
+use lastgood::domain::checks::{LagoLine, lago_line, waits_for};
 use lastgood::domain::cluster::{Pod, PodsItem, WorkloadRef};
 use lastgood::domain::confirm::Confirm;
 use lastgood::domain::log::{LogItem, LogSource};
 use lastgood::domain::migration::{Deletion, Kept, MigrationTable, Row};
 use lastgood::domain::scenario::{Scenario, bundled_scenarios};
+use lastgood::domain::signature::Signatures;
 use lastgood::domain::trouble::Trouble;
 use lastgood::domain::workload::{Rollout, Workload};
 use lastgood::text::Gate;
@@ -174,25 +176,29 @@ impl Drill {
             Ok(health) if health.healthy > 0 => {}
             other => found.push(format!("no healthy model: {other:?}")),
         }
+        let patience = Duration::try_from(waits_for(gateway.settings().await.ok().as_ref())).unwrap();
+        let patience = patience.min(Duration::from_secs(15));
         match gateway.complete(self.scenario.gateway.models[0].clone()).await {
             Ok(completion) => {
-                tokio::time::advance(Duration::from_secs(15)).await;
+                tokio::time::advance(patience).await;
                 let row = self.world.database.as_ref().unwrap().spend_row(completion.id).await.unwrap();
                 if row.is_none() {
                     found.push("spend is not recorded".to_owned());
                 }
             }
             Err(why) => {
-                tokio::time::advance(Duration::from_secs(15)).await;
+                tokio::time::advance(patience).await;
                 found.push(format!("no completion: {}", why.sentence()));
             }
         }
         let lines = self.lines_since(settled).await;
-        let wrong = |line: &&String| {
-            !line.starts_with('🚨') && ["does not exist", "P3009", "Error decrypting"].iter().any(|w| line.contains(w))
-        };
+        let signatures = Signatures::bundled();
+        let wrong = |line: &&String| signatures.find(line).is_some_and(|index| signatures.get(index).counts);
         if let Some(line) = lines.iter().find(wrong) {
             found.push(format!("in the log: {line}"));
+        }
+        if self.world.billing && !lines.iter().any(|line| lago_line(line) == Some(LagoLine::Delivered)) {
+            found.push("no usage event was delivered".to_owned());
         }
         found
     }

@@ -7,7 +7,8 @@ use futures::FutureExt as _;
 
 use super::Sandbox;
 use super::memory::{Deed, Patch};
-use super::model::{Fate, Millis, Model, Plan, ReplicaSet, SandboxPod};
+use super::model::Model;
+use super::parts::{Fate, Millis, Plan, ReplicaSet, SandboxPod};
 use super::script;
 use crate::domain::change::{Change, Cleared, Preview};
 use crate::domain::cluster::{
@@ -137,7 +138,7 @@ impl Sandbox {
     }
 
     fn workload_uid(&self) -> Uid {
-        let seed = super::model::hash(self.scenario.id.as_str());
+        let seed = super::parts::hash(self.scenario.id.as_str());
         let text = format!("{seed:016x}");
         text.parse().unwrap_or_else(|why| unreachable!("hexadecimal digits: {why}"))
     }

@@ -15,7 +15,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::Sandbox;
 use super::memory::Deed;
-use super::model::{Model, StoredRow};
+use super::model::Model;
+use super::parts::StoredRow;
 use crate::domain::backup::{BackupItem, BackupOrder, BackupProgress, BackupProof};
 use crate::domain::cluster::Fingerprint;
 use crate::domain::confirm::Confirmed;

@@ -6,7 +6,8 @@ use futures::FutureExt as _;
 
 use super::Sandbox;
 use super::memory::Deed;
-use super::model::{Model, Plan, batch_seconds, hash};
+use super::model::Model;
+use super::parts::{Plan, batch_seconds, hash};
 use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Readiness, Settings, Vitals};
 use crate::domain::name::{ModelName, RequestId};
 use crate::domain::trouble::{Trouble, TroubleKind};
@@ -149,7 +150,9 @@ impl Gateway for Sandbox {
                     keys: Ok(gateway.keys),
                     teams: Ok(gateway.teams),
                 },
-                Err(_) => AdminUi { page: Err(refused()), asset: None, keys: Err(refused()), teams: Err(refused()) },
+                Err(_) => {
+                    AdminUi { page: Err(refused()), asset: None, keys: Err(unreachable()), teams: Err(unreachable()) }
+                }
             })
         })
     }

@@ -4,7 +4,8 @@
 //! Wording after LiteLLM 1.81 to 1.106 and Prisma 5 (the texts of P3009 and of a failed
 //! decryption, the out-of-sync line, the two Lago lines).
 
-use super::model::{Fate, Millis, Model, Run, SandboxPod, hash};
+use super::model::Model;
+use super::parts::{Fate, Millis, Run, SandboxPod, hash};
 use crate::text::Secret;
 
 /// Between two lines while a container starts.
