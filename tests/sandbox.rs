@@ -177,7 +177,7 @@ async fn suggested(drill: &Drill, known: &Known, node: &Node) -> Option<usize> {
             true_facts.push(*fact);
         }
     }
-    node.suggested(|fact| true_facts.contains(&fact))
+    node.suggested(|fact| Some(true_facts.contains(&fact)))
 }
 
 #[tokio::test(start_paused = true)]
