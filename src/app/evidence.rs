@@ -45,12 +45,12 @@ pub fn evidence(state: &State, fact: Fact) -> Evidence {
             let words = if running { Clean::ours("a migration is running") } else { failed.words };
             Evidence { holds, words }
         }
-        Fact::RelationMissing => {
-            signature(state, &["relation-missing", "column-missing"], "a missing relation or column")
-        }
-        Fact::CredentialsUnreadable => {
-            signature(state, &["decrypt-failed", "salt-key-changed"], "credentials that cannot be decrypted")
-        }
+        Fact::RelationMissing => signature(
+            state,
+            &["relation-missing", "relation-missing-code", "column-missing", "column-missing-code"],
+            "a missing relation or column",
+        ),
+        Fact::CredentialsUnreadable => signature(state, &["salt-key"], "credentials that cannot be decrypted"),
         Fact::ImageChanged | Fact::OnlyConfigChanged | Fact::TemplateUnchanged => template(state, fact),
         Fact::BackupProved => {
             let done = state

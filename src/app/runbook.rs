@@ -27,11 +27,14 @@ pub fn choices(state: &State) -> &[Choice] {
 /// The answer that the evidence suggests, from 1: the first whose facts all hold. Marked on the
 /// screen, never chosen by itself.
 pub fn suggested(state: &State) -> Option<u8> {
-    let holds = |choice: &Choice| {
-        !choice.when.is_empty() && choice.when.iter().all(|fact| evidence(state, *fact).holds == Some(true))
-    };
-    choices(state).iter().position(holds).and_then(|i| u8::try_from(i + 1).ok())
+    let entered = state.incident.path.last().map(|visit| visit.entered_at);
+    let patient = entered.is_some_and(|at| state.now.duration_since(at) < PATIENCE);
+    let holds = |fact| evidence(state, fact).holds.or((!patient).then_some(false));
+    state.node()?.suggested(holds).and_then(|i| u8::try_from(i + 1).ok())
 }
+
+/// How long an answer further up, whose evidence is not known yet, holds back one below it.
+const PATIENCE: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 
 /// The evidence behind the facts of the current question, each fact once.
 pub fn gathered(state: &State) -> Vec<(Fact, Evidence)> {
