@@ -10,6 +10,9 @@
 //! [`TroubleKind::Unknown`], not a failure; dropping a returned future cancels it.
 
 pub mod clock;
+pub mod litellm;
+pub mod redis;
+mod tls;
 
 use std::path::PathBuf;
 use std::sync::Arc;
