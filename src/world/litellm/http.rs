@@ -1,6 +1,6 @@
 //! HTTP with a gateway that may be ill: bounded in time and size, never redirected with the key.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
 use std::time::Duration;
 
@@ -341,36 +341,36 @@ impl Cause {
         if error.is_timeout() {
             return Self::Timeout;
         }
-        let mut next = error.source();
-        while let Some(cause) = next {
+        for cause in causes(error) {
             if cause.is::<rustls::Error>() {
                 return Self::Tls;
             }
-            if let Some(error) = cause.downcast_ref::<io::Error>() {
-                if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-                    return Self::Tls;
-                }
-                match error.kind() {
-                    io::ErrorKind::ConnectionRefused => return Self::Refused,
-                    io::ErrorKind::TimedOut => return Self::Timeout,
-                    _ => {}
-                }
+            match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
+                Some(io::ErrorKind::ConnectionRefused) => return Self::Refused,
+                Some(io::ErrorKind::TimedOut) => return Self::Timeout,
+                _ => {}
             }
             // hyper-util tells a failed look-up by its words only.
             if cause.to_string().starts_with("dns error") {
                 return Self::Name;
             }
-            next = cause.source();
         }
         Self::Other
     }
 }
 
+/// The causes of an error, outermost first. An [`io::Error`] gives its inner error, which its own
+/// `source` leaves out.
+fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&cause: &&'a (dyn Error + 'static)| {
+        match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => cause.source(),
+        }
+    })
+}
+
 /// The words of the cause that lies deepest; the outer ones repeat the URL.
 fn innermost(error: &reqwest::Error) -> String {
-    let mut deepest: &dyn std::error::Error = error;
-    while let Some(cause) = deepest.source() {
-        deepest = cause;
-    }
-    deepest.to_string()
+    causes(error).last().map_or_else(|| error.to_string(), ToString::to_string)
 }
