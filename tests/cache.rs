@@ -1,5 +1,8 @@
 //! The cache adapter against a real redis-server, and against ports where none is.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where something is wrong")]
+#![allow(missing_docs, reason = "a test is read from its names")]
+
 mod support {
     pub mod redis;
 }

@@ -1,5 +1,8 @@
 //! The gateway adapter against a real socket: LiteLLM old and new, ill, mute, and not LiteLLM at all.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where something is wrong")]
+#![allow(missing_docs, reason = "a test is read from its names")]
+
 mod support {
     pub mod litellm;
 }

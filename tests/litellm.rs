@@ -1,6 +1,9 @@
 //! The gateway adapter against LiteLLM itself: `LASTGOOD_TEST_LITELLM` names its program
 //! (`pip install 'litellm[proxy]'`), which is started without a database and with mocked models.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where something is wrong")]
+#![allow(missing_docs, reason = "a test is read from its names")]
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

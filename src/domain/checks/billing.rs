@@ -70,7 +70,7 @@ pub fn billing(findings: &BillingFindings<'_>) -> Verdict {
     verdict.and(callback)
 }
 
-/// `lago`, or a Python object of the class `LagoLogger` as its `str()` spells it.
+/// `lago`, or an object of the class `LagoLogger` by whatever words Python has for it.
 fn is_lago(callback: &Clean) -> bool {
     let name = callback.as_str();
     name.trim().eq_ignore_ascii_case("lago") || name.contains("LagoLogger")

@@ -49,8 +49,20 @@ impl Callbacks {
     /// Each once: the list joins seven lists that repeat each other.
     pub fn names(self, gate: &Gate) -> Vec<Clean> {
         let names: BTreeSet<Clean> =
-            self.all_litellm_callbacks.iter().map(|name| shortened(&gate.clean(name))).collect();
+            self.all_litellm_callbacks.iter().map(|name| shortened(&gate.clean(plain_name(name)))).collect();
         names.into_iter().collect()
+    }
+}
+
+/// The name in Python's words for an object: `<litellm.integrations.lago.LagoLogger object at 0x7f>`,
+/// `<bound method Router.on_success of …>`, `<function log at 0x7f>`.
+fn plain_name(callback: &str) -> &str {
+    let Some(words) = callback.strip_prefix('<') else { return callback };
+    match words.split_once(' ') {
+        Some((class, rest)) if rest.starts_with("object at ") => class.rsplit('.').next().unwrap_or(class),
+        Some(("bound", rest)) => rest.split(' ').nth(1).unwrap_or(rest),
+        Some(("function", rest)) => rest.split(' ').next().unwrap_or(rest),
+        _ => callback,
     }
 }
 
@@ -153,6 +165,20 @@ mod tests {
         ];
         for (html, expected) in rows {
             assert_eq!(first_asset(html).as_deref(), expected, "{html}");
+        }
+    }
+
+    #[test]
+    fn callbacks_are_told_by_name() {
+        let rows = [
+            ("lago", "lago"),
+            ("<litellm.integrations.lago.LagoLogger object at 0x7f0>", "LagoLogger"),
+            ("<bound method Router.on_success of <litellm.router.Router object at 0x7f>>", "Router.on_success"),
+            ("<function log_it at 0x7f>", "log_it"),
+            ("<lambda>", "<lambda>"),
+        ];
+        for (callback, name) in rows {
+            assert_eq!(plain_name(callback), name);
         }
     }
 

@@ -250,9 +250,10 @@ impl Http {
         let message = self.message(answer);
         let (kind, remedy) = match answer.status.as_u16() {
             // LiteLLM wraps failures of its own database in "Authentication Error, …", too.
-            401 | 400 if blames_database(message.as_str()) => {
-                (TroubleKind::Refused, "the gateway has no working database: look at its logs and its DATABASE_URL")
-            }
+            401 | 400 if blames_database(message.as_str()) => (
+                TroubleKind::Refused,
+                "the gateway has no working database, and without one takes the master key only: check DATABASE_URL and `master_key`",
+            ),
             401 if self.key.is_none() => (TroubleKind::Unauthenticated, "name the gateway's key as `master_key`"),
             401 => (TroubleKind::Unauthenticated, "check `master_key`: the gateway does not take this key"),
             403 => (TroubleKind::Forbidden, "use the master key or an admin's key"),
