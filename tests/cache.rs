@@ -16,6 +16,7 @@ use lastgood::text::{Gate, Secret};
 use lastgood::world::Cache;
 use lastgood::world::redis::Redis;
 use support::redis::{Server, free_port};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const PASSWORD: &str = "hunter-2-secret";
 
@@ -91,13 +92,36 @@ async fn a_mute_server_is_left_after_a_while() {
 }
 
 #[tokio::test]
+async fn a_server_that_falls_silent_is_left_after_a_while() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("its address");
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut buffer = vec![0; 4096];
+        let length = stream.read(&mut buffer).await.expect("the client's greeting");
+        let commands = buffer[..length].iter().filter(|&&byte| byte == b'*').count();
+        stream.write_all("+OK\r\n".repeat(commands).as_bytes()).await.expect("an answer");
+        // PING comes, and is never answered.
+        std::future::pending::<()>().await;
+    });
+    let silent = redis(&format!("redis://{address}")).with_patience(Duration::from_millis(1500));
+    let begun = tokio::time::Instant::now();
+    is(&silent.info().await.unwrap_err(), TroubleKind::Unreachable, "no answer within 1.5 s");
+    assert!(
+        begun.elapsed() >= Duration::from_millis(1400),
+        "its own patience, not the library's: {:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test]
 async fn what_is_no_redis_is_said_so() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("its address");
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let answer = b"HTTP/1.1 400 Bad Request\r\n\r\n";
-            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
+            let _ = stream.write_all(answer).await;
         }
     });
     let trouble = redis(&format!("redis://{address}")).info().await.unwrap_err();

@@ -353,3 +353,12 @@ async fn a_planted_secret_comes_out_nowhere() {
         assert!(!told.contains(secret), "{told}");
     }
 }
+
+#[tokio::test]
+async fn a_key_without_the_shape_of_one_is_masked_too() {
+    let key = "correct-horse-battery";
+    let echo = Says::Text(500, "text/plain", format!("boom {key}"));
+    let fake = Fake::start(Age::New, vec![("/v1/models", echo)]).await;
+    let gateway = LiteLlm::new(fake.url(), Some(Secret::new(key)), Gate::default()).expect("a gateway");
+    is(&gateway.settings().await.unwrap_err(), TroubleKind::Refused, "boom [masked]");
+}

@@ -92,6 +92,7 @@ mod tests {
         let rows = [
             ("\u{1b}[91mLogged Lago Object:", Some(LagoLine::Built)),
             ("11:20:00 - LiteLLM:DEBUG: lago.py:127 - \u{1b}[91mLogged Lago Object:", Some(LagoLine::Built)),
+            ("Logged Lago Object:\n{'event': {}}", Some(LagoLine::Built)),
             ("Logged Lago Object: ", Some(LagoLine::Built)),
             (r#"{"message": "Logged Lago Object:\n{'event': {}}", "level": "DEBUG"}"#, Some(LagoLine::Built)),
             (r#"Logged Lago Object: {"event":{"lago_id":"1"}}"#, Some(LagoLine::Delivered)),
