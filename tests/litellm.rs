@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lastgood::domain::checklist::Mark;
-use lastgood::domain::checks;
+use lastgood::domain::checks::{self, LagoLine, lago_line};
 use lastgood::domain::signature::Signatures;
 use lastgood::domain::trouble::TroubleKind;
 use lastgood::text::{Gate, Secret};
@@ -27,6 +27,7 @@ model_list:
     litellm_params: { model: openai/gpt-4o-mini, api_key: sk-none-0000000, api_base: 'http://127.0.0.1:1/v1' }
 litellm_settings:
   num_retries: 0
+  success_callback: [lago]
 general_settings:
   master_key: os.environ/LITELLM_MASTER_KEY
 ";
@@ -39,22 +40,28 @@ struct Proxy {
 
 impl Proxy {
     /// Starts LiteLLM. `None`, said loudly, where nobody names its program.
-    fn start() -> Option<Self> {
+    async fn start() -> Option<Self> {
         let Some(program) = std::env::var_os("LASTGOOD_TEST_LITELLM").map(PathBuf::from) else {
             eprintln!("SKIPPED tests/litellm.rs: LASTGOOD_TEST_LITELLM names no litellm program");
             return None;
         };
+        let lago = lago().await;
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("config.yaml");
         std::fs::write(&config, CONFIG).expect("its configuration");
         let log = std::fs::File::create(folder.path().join("log")).expect("its log");
         let address = TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a free port");
         let child = Command::new(program)
-            .args(["--host", "127.0.0.1", "--port", &address.port().to_string(), "--config"])
+            // 1.74 writes Lago's lines with this flag only, whatever LITELLM_LOG says.
+            .args(["--detailed_debug", "--host", "127.0.0.1", "--port", &address.port().to_string(), "--config"])
             .arg(&config)
             .current_dir(folder.path())
             .env("LITELLM_MASTER_KEY", KEY)
             .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+            .env("LAGO_API_BASE", format!("http://{lago}"))
+            .env("LAGO_API_KEY", "lago-key-0000")
+            .env("LAGO_API_EVENT_CODE", "tokens")
+            .env("LAGO_API_CHARGE_BY", "end_user_id")
             .env_remove("DATABASE_URL")
             .stdout(Stdio::from(log.try_clone().expect("its log")))
             .stderr(Stdio::from(log))
@@ -84,6 +91,23 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// The number of the first line of this kind.
+    async fn wait_for_line(&self, kind: LagoLine) -> usize {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let gate = Gate::default();
+        loop {
+            let log = self.log();
+            let found = log.lines().position(|line| lago_line(gate.clean(line).as_str()) == Some(kind));
+            if let Some(number) = found {
+                return number;
+            }
+            assert!(Instant::now() < deadline, "no line that says {kind:?} after 30 s\n{log}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
 impl Drop for Proxy {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -91,10 +115,19 @@ impl Drop for Proxy {
     }
 }
 
+/// A Lago that takes every event.
+async fn lago() -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("its address");
+    let app = axum::Router::new().fallback(|| async { axum::Json(serde_json::json!({"event": {"lago_id": "1a"}})) });
+    tokio::spawn(async move { axum::serve(listener, app).await.expect("serves") });
+    address
+}
+
 /// One test, because the proxy takes long to start.
 #[tokio::test]
 async fn the_adapter_understands_litellm_itself() {
-    let Some(mut proxy) = Proxy::start() else { return };
+    let Some(mut proxy) = Proxy::start().await else { return };
     proxy.wait_until_it_is_alive().await;
     let gateway = proxy.gateway(Some(KEY));
 
@@ -144,6 +177,16 @@ async fn the_adapter_understands_litellm_itself() {
         let refused = proxy.gateway(key).settings().await.unwrap_err();
         eprintln!("with key {}: {refused:?}", key.is_some());
     }
+
+    let built = proxy.wait_for_line(LagoLine::Built).await;
+    let delivered = proxy.wait_for_line(LagoLine::Delivered).await;
+    assert!(built < delivered, "the first line comes before the event is sent");
+    let callbacks = settings.callbacks.as_deref();
+    let seen = Some(("litellm".parse().expect("a name"), jiff::Timestamp::now()));
+    let findings = checks::BillingFindings { configured: true, callbacks, delivered: seen, built: None };
+    let verdict = checks::billing(&findings);
+    assert_eq!(verdict.mark, Mark::Ticked, "{verdict:?}");
+    assert!(verdict.evidence[1].as_str().contains("name Lago"), "{verdict:?}");
 
     let signatures = Signatures::bundled();
     let log = proxy.log();

@@ -63,7 +63,7 @@ pub fn billing(findings: &BillingFindings<'_>) -> Verdict {
         ),
         (None, None) => {
             Verdict::new(Mark::Unknown, Clean::ours("no line tells of an event since the revert")).and(Clean::ours(
-                "LiteLLM writes that line at level DEBUG only, so its absence proves nothing: look in Lago itself",
+                "LiteLLM writes that line at level DEBUG only (1.74: with --detailed_debug only), so its absence proves nothing: look in Lago itself",
             ))
         }
     };
