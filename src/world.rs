@@ -10,7 +10,10 @@
 //! [`TroubleKind::Unknown`], not a failure; dropping a returned future cancels it.
 
 pub mod clock;
+pub mod litellm;
+pub mod redis;
 pub mod sandbox;
+pub mod tls;
 
 use std::path::PathBuf;
 use std::sync::Arc;
