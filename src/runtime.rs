@@ -8,7 +8,7 @@ pub mod screen;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -20,6 +20,7 @@ use crate::app::feeds::feeds;
 use crate::app::msg::{JournalNews, Msg};
 use crate::app::state::State;
 use crate::app::update::{begin, update};
+use crate::domain::name::EnvName;
 use crate::domain::record::{ActId, Entry};
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::runtime::folder::OperatorLock;
@@ -74,7 +75,7 @@ pub struct Runtime {
     clock: Clock,
     journal: JournalTask,
     places: Places,
-    lock: Arc<Mutex<Option<OperatorLock>>>,
+    lock: Option<OperatorLock>,
     queue: VecDeque<Waiting>,
     /// The update whose record is being written; everything else waits for it.
     writing: Option<u64>,
@@ -107,7 +108,7 @@ impl Runtime {
             clock,
             journal: JournalTask::start(journal, urgent.0.clone()),
             places,
-            lock: Arc::default(),
+            lock: None,
             queue: VecDeque::new(),
             writing: None,
             updates: 0,
@@ -128,7 +129,7 @@ impl Runtime {
         let mut effects = Vec::new();
         for entry in first {
             self.state.incident.apply(self.state.now, &entry, &self.state.gate);
-            effects.push(Effect::Record(entry));
+            effects.push(Effect::Record(self.state.now, entry));
         }
         effects.extend(begin(&mut self.state));
         self.enqueue(effects);
@@ -188,8 +189,7 @@ impl Runtime {
     pub async fn finish(&mut self) {
         self.feeds.clear();
         self.looks.clear();
-        let backups: Vec<ActId> = self.state.running.iter().filter(|(_, act)| act.progress.is_some()).map(|(id, _)| *id).collect();
-        for id in backups {
+        if let Some((id, _)) = self.state.running_backup() {
             self.cancel(id);
         }
         let end = tokio::time::Instant::now() + LAST_CALL;
@@ -212,9 +212,6 @@ impl Runtime {
         self.queue.extend(effects.into_iter().map(|effect| Waiting { update, step: Step::Effect(effect) }));
         self.work_off();
         self.change_feeds();
-        if !self.state.armed && self.state.looks.is_empty() {
-            release(&self.lock);
-        }
     }
 
     /// Does what waits, up to the next record that must be on disk first.
@@ -223,13 +220,13 @@ impl Runtime {
             let Some(Waiting { update, step }) = self.queue.pop_front() else { break };
             match step {
                 Step::Effect(Effect::Act(announced)) => {
-                    let (id, started, act) = announced.into_parts();
+                    let (id, record, act) = announced.into_parts();
                     self.queue.push_front(Waiting { update, step: Step::Start(id, act) });
-                    self.queue.push_front(Waiting { update, step: Step::Effect(Effect::Record(started)) });
+                    self.queue.push_front(Waiting { update, step: Step::Effect(record) });
                 }
-                Step::Effect(Effect::Record(entry)) => {
+                Step::Effect(Effect::Record(at, entry)) => {
                     self.writing = Some(update);
-                    self.journal.write(self.clock.now(), self.actor(), entry);
+                    self.journal.write(at, self.actor(), entry);
                 }
                 Step::Start(id, act) => self.start(id, act),
                 Step::Effect(effect) => self.perform(effect),
@@ -242,7 +239,8 @@ impl Runtime {
     fn give_up(&mut self, why: &Trouble) {
         let update = self.writing.take();
         let (dropped, kept): (VecDeque<_>, VecDeque<_>) = self.queue.drain(..).partition(|waiting| {
-            Some(waiting.update) == update || matches!(waiting.step, Step::Start(..) | Step::Effect(Effect::Record(_) | Effect::Act(_)))
+            Some(waiting.update) == update
+                || matches!(waiting.step, Step::Start(..) | Step::Effect(Effect::Record(..) | Effect::Act(_)))
         });
         self.queue = kept;
         for waiting in dropped {
@@ -259,7 +257,7 @@ impl Runtime {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Look(id, look) => {
-                let task = perform::look(&self.world, &self.places, &self.lock, look);
+                let task = perform::look(&self.world, look);
                 let sender = self.urgent.0.clone();
                 let handle = tokio::spawn(async move {
                     let _ = sender.send(Msg::Looked(id, task.await));
@@ -271,9 +269,17 @@ impl Runtime {
             Effect::Copy(text) => self.screen_requests.push(ScreenRequest::Copy(text)),
             Effect::Redraw => self.screen_requests.push(ScreenRequest::Redraw),
             Effect::Suspend => self.screen_requests.push(ScreenRequest::Suspend),
+            Effect::Lock(environment) => self.take_lock(environment),
+            Effect::Unlock => self.lock = None,
             Effect::Quit(exit) => self.exit = Some(exit),
-            Effect::Record(_) | Effect::Act(_) => unreachable!("taken by the queue"),
+            Effect::Record(..) | Effect::Act(_) => unreachable!("taken by the queue"),
         }
+    }
+
+    /// Taking the lock is one system call on a file of this machine.
+    fn take_lock(&mut self, environment: EnvName) {
+        let taken = OperatorLock::take(&self.places.locks, &environment, &self.state.gate);
+        let _ = self.urgent.0.send(Msg::Locked(taken.map(|lock| self.lock = Some(lock))));
     }
 
     fn start(&mut self, id: ActId, act: Act) {
@@ -289,7 +295,10 @@ impl Runtime {
             let result = match task.await {
                 Ok(result) => result,
                 Err(end) if end.is_cancelled() => Err(Trouble::new(TroubleKind::Cancelled, Clean::ours("cancelled"))),
-                Err(_) => Err(Trouble::new(TroubleKind::Unknown, Clean::ours("the console failed while it waited for the outcome"))),
+                Err(_) => Err(Trouble::new(
+                    TroubleKind::Unknown,
+                    Clean::ours("the console failed while it waited for the outcome"),
+                )),
             };
             let _ = sender.send(Msg::Acted(id, result));
         });
@@ -312,7 +321,8 @@ impl Runtime {
             if self.feeds.contains_key(&feed) {
                 continue;
             }
-            let task = perform::feed(self.world.clone(), feed.clone(), Arc::clone(&self.state.signatures), self.fed.0.clone());
+            let task =
+                perform::feed(self.world.clone(), feed.clone(), Arc::clone(&self.state.signatures), self.fed.0.clone());
             self.feeds.insert(feed, AbortOnDrop(tokio::spawn(task).abort_handle()));
         }
     }
@@ -325,8 +335,4 @@ impl Runtime {
             None => login,
         }
     }
-}
-
-fn release(lock: &Mutex<Option<OperatorLock>>) {
-    lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
 }

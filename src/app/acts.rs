@@ -39,7 +39,9 @@ fn told(done: &Done) -> (Clean, Option<Made>) {
     match done {
         Done::Applied(applied) => (applied.words.clone(), Some(Made::Applied { generation: applied.generation })),
         Done::Restored(words) => (words.clone(), None),
-        Done::Kept(row) => (say!("{}: done; the row is kept and can be put back", row.name), Some(Made::Kept(row.clone()))),
+        Done::Kept(row) => {
+            (say!("{}: done; the row is kept and can be put back", row.name), Some(Made::Kept(row.clone())))
+        }
         Done::Backup(proof) => (
             say!("{}: {} bytes, read back in full, {} tables counted", proof.file, proof.bytes, proof.rows.len()),
             Some(Made::Backup {
@@ -49,9 +51,10 @@ fn told(done: &Done) -> (Clean, Option<Made>) {
                 left_out: proof.left_out.iter().map(Clean::to_string).collect(),
             }),
         ),
-        Done::Completed(completion) => {
-            (say!("{} answered as {}", completion.model, completion.id), Some(Made::Completed { id: completion.id.clone() }))
-        }
+        Done::Completed(completion) => (
+            say!("{} answered as {}", completion.model, completion.id),
+            Some(Made::Completed { id: completion.id.clone() }),
+        ),
     }
 }
 

@@ -24,7 +24,9 @@ const TRUSTED: SignedDuration = SignedDuration::from_secs(120);
 /// Whether the cluster lets us patch; unknown permissions are left to the server.
 pub fn permitted(state: &State) -> Result<(), Clean> {
     let denied = state.permissions.last().and_then(|permissions| {
-        permissions.iter().find(|permission| permission.ask == Ask::PatchDeployment && permission.allowed == Some(false))
+        permissions
+            .iter()
+            .find(|permission| permission.ask == Ask::PatchDeployment && permission.allowed == Some(false))
     });
     match denied {
         Some(permission) => Err(say!(
@@ -147,7 +149,12 @@ fn hands_off(workload: &Workload) -> Option<Clean> {
         return Some(say!("{} is not patched: {}; {}", reference, why, instead));
     }
     workload.paused.then(|| {
-        say!("{} is paused; resume it first: kubectl -n {} rollout resume {}", reference, reference.namespace, reference)
+        say!(
+            "{} is paused; resume it first: kubectl -n {} rollout resume {}",
+            reference,
+            reference.namespace,
+            reference
+        )
     })
 }
 

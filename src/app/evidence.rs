@@ -65,7 +65,10 @@ pub fn evidence(state: &State, fact: Fact) -> Evidence {
         }
         Fact::TargetChosen => {
             let (chosen, all) = (state.incident.targets.len(), state.setting.workloads.len());
-            Evidence::is(all > 0 && state.setting.workloads.iter().all(|w| state.incident.targets.contains_key(w)), say!("{} of {} workloads have a target", chosen, all))
+            Evidence::is(
+                all > 0 && state.setting.workloads.iter().all(|w| state.incident.targets.contains_key(w)),
+                say!("{} of {} workloads have a target", chosen, all),
+            )
         }
         Fact::ChecklistComplete => {
             let (settled, all) = state.checks.list.tally();
@@ -133,7 +136,7 @@ fn failed_migration(state: &State) -> Evidence {
 fn signature(state: &State, slugs: &[&str], what: &'static str) -> Evidence {
     let mut total = 0u64;
     let mut first = None;
-    for (index, hits) in state.logs.counts() {
+    for (index, hits) in state.logs.tally().counts(state.incident.last_change_at().unwrap_or(jiff::Timestamp::MIN)) {
         let signature = state.signatures.get(index);
         if slugs.contains(&signature.id.as_str()) {
             total += hits;

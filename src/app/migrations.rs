@@ -71,8 +71,7 @@ pub fn may_undo(state: &State) -> Result<Kept, Clean> {
             _ => None,
         })
     };
-    let mut kept =
-        state.incident.acts.iter().rev().filter_map(|(act, record)| record.kept().map(|kept| (*act, kept)));
+    let mut kept = state.incident.acts.iter().rev().filter_map(|(act, record)| record.kept().map(|kept| (*act, kept)));
     kept.find(|(act, kept)| restored(kept.id.as_str()).is_none_or(|later| later < *act))
         .map(|(_, kept)| kept.clone())
         .ok_or(Clean::ours("no row was changed in this incident"))

@@ -402,4 +402,3 @@ fn edit(key: Key) -> Option<InputRequest> {
     };
     Some(request)
 }
-

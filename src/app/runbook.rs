@@ -159,7 +159,8 @@ pub fn show(state: &mut State) {
         _ => Pane::Runbook,
     };
     if let Some((workload, best)) = best_target(state)
-        && let Some(line) = state.revisions().iter().position(|(of, revision)| of.reference == workload && revision.uid == best)
+        && let Some(line) =
+            state.revisions().iter().position(|(of, revision)| of.reference == workload && revision.uid == best)
     {
         state.view.select(Pane::Revisions, line, Some(Anchor::Revision(workload, best)));
     }
@@ -265,8 +266,7 @@ fn preflight_on(state: &mut State) -> Vec<Effect> {
             Vec::new()
         }
         None => {
-            let blocks =
-                findings.iter().filter(|finding| finding.severity == Severity::Blocks).count();
+            let blocks = findings.iter().filter(|finding| finding.severity == Severity::Blocks).count();
             let words = say!("{} findings reviewed, {} of them block a step", findings.len(), blocks);
             leave(state, true, words)
         }
@@ -341,7 +341,10 @@ fn of_workload(state: &State, step: StepKind, reference: &WorkloadRef) -> Progre
     }
     // Somebody changed it again since: another image is live than the one that was put back.
     let live = workload.template.main().map(|container| say!("{}", container.image));
-    if step == StepKind::Revert && workload.numbers.generation > after && live.as_ref() != target.map(|target| &target.image) {
+    if step == StepKind::Revert
+        && workload.numbers.generation > after
+        && live.as_ref() != target.map(|target| &target.image)
+    {
         return Progress::Next(reference.clone());
     }
     match workload.numbers.status() {

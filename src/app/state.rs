@@ -295,7 +295,13 @@ impl State {
             looks: BTreeMap::new(),
             next_look: 1,
             asked: (None, None),
-            view: View { focus: Pane::Runbook, zoom: false, cursor: BTreeMap::new(), anchor: BTreeMap::new(), size: (80, 24) },
+            view: View {
+                focus: Pane::Runbook,
+                zoom: false,
+                cursor: BTreeMap::new(),
+                anchor: BTreeMap::new(),
+                size: (80, 24),
+            },
             overlays: Vec::new(),
             notice: None,
             said: VecDeque::new(),
@@ -379,7 +385,9 @@ impl State {
         if self.incident.closed.is_some() {
             return Err(Clean::ours("the incident is closed; open a new one"));
         }
-        if let Some((id, act)) = self.incident.acts.iter().find(|(id, act)| self.running.contains_key(id) && act.kind.changes()) {
+        if let Some((id, act)) =
+            self.incident.acts.iter().find(|(id, act)| self.running.contains_key(id) && act.kind.changes())
+        {
             return Err(say!("act {} is still running: {}", id.0, act.words));
         }
         if !self.armed() {
@@ -402,7 +410,8 @@ impl State {
 
     /// The backup that runs.
     pub fn running_backup(&self) -> Option<(ActId, &Running)> {
-        let is_backup = |id: &ActId| self.incident.acts.get(id).is_some_and(|act| matches!(act.kind, ActKind::Backup { .. }));
+        let is_backup =
+            |id: &ActId| self.incident.acts.get(id).is_some_and(|act| matches!(act.kind, ActKind::Backup { .. }));
         self.running.iter().find(|(id, _)| is_backup(id)).map(|(id, running)| (*id, running))
     }
 

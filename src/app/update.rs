@@ -105,17 +105,22 @@ fn questions_due(state: &mut State) -> Vec<Effect> {
     if due(state.identity.fresh().is_some(), state.identity.at(), state.asked.0) && !state.looking(&Look::Identity) {
         wanted.push(Look::Identity);
     }
-    if due(state.permissions.fresh().is_some(), state.permissions.at(), state.asked.1) && !state.looking(&Look::Permissions) {
+    if due(state.permissions.fresh().is_some(), state.permissions.at(), state.asked.1)
+        && !state.looking(&Look::Permissions)
+    {
         wanted.push(Look::Permissions);
     }
     let now = Some(state.now);
-    wanted.into_iter().map(|look| {
-        match look {
-            Look::Identity => state.asked.0 = now,
-            _ => state.asked.1 = now,
-        }
-        state.look(look)
-    }).collect()
+    wanted
+        .into_iter()
+        .map(|look| {
+            match look {
+                Look::Identity => state.asked.0 = now,
+                _ => state.asked.1 = now,
+            }
+            state.look(look)
+        })
+        .collect()
 }
 
 fn press(state: &mut State, key: Key) -> Vec<Effect> {
@@ -245,7 +250,9 @@ fn go_on(state: &mut State) -> Vec<Effect> {
         Pane::Runbook => runbook::go_on(state),
         Pane::Revisions if step == Some(StepKind::ChooseTarget) => runbook::target_selected(state),
         Pane::Revisions => change::diff_selected(state),
-        Pane::Migrations if step == Some(StepKind::CleanMigrations) && migrations::clean(state) => runbook::go_on(state),
+        Pane::Migrations if step == Some(StepKind::CleanMigrations) && migrations::clean(state) => {
+            runbook::go_on(state)
+        }
         Pane::Migrations => migrations::show_selected(state),
         Pane::Checklist if step == Some(StepKind::Verify) && state.checks.list.complete() => runbook::go_on(state),
         Pane::Checklist => checks::run_selected(state),
@@ -294,7 +301,9 @@ fn anchor(state: &State, pane: Pane, line: usize) -> Option<Anchor> {
         Pane::Pods => state.pods().get(line).map(|pod| Anchor::Pod(pod.uid.clone())),
         Pane::Revisions => {
             let revisions = state.revisions();
-            revisions.get(line).map(|(workload, revision)| Anchor::Revision(workload.reference.clone(), revision.uid.clone()))
+            revisions
+                .get(line)
+                .map(|(workload, revision)| Anchor::Revision(workload.reference.clone(), revision.uid.clone()))
         }
         Pane::Migrations => {
             state.migrations.last().and_then(|table| table.rows.get(line)).map(|row| Anchor::Row(row.id.clone()))
@@ -308,9 +317,10 @@ fn follow_anchor(state: &mut State, pane: Pane) {
     let line = match state.view.anchor.get(&pane) {
         None => return,
         Some(Anchor::Pod(uid)) => state.pods().iter().position(|pod| pod.uid == *uid),
-        Some(Anchor::Revision(reference, uid)) => {
-            state.revisions().iter().position(|(workload, revision)| workload.reference == *reference && revision.uid == *uid)
-        }
+        Some(Anchor::Revision(reference, uid)) => state
+            .revisions()
+            .iter()
+            .position(|(workload, revision)| workload.reference == *reference && revision.uid == *uid),
         Some(Anchor::Row(id)) => {
             state.migrations.last().and_then(|table| table.rows.iter().position(|row| row.id == *id))
         }
@@ -424,7 +434,7 @@ fn looked(state: &mut State, id: LookId, look: &Look, sight: Sight) -> Vec<Effec
         Sight::Permissions(Err(why)) => state.permissions.lose(why, now),
         Sight::Preview(result) => return change::previewed(state, id, result),
         Sight::Migrations(result) => migrations::seen(state, result),
-        sight => return checks::looked(state, look, sight),
+        sight => checks::looked(state, look, sight),
     }
     Vec::new()
 }

@@ -119,14 +119,21 @@ fn hands_off(template: &Template) -> Result<(), Gap> {
     for container in &template.containers {
         if words(container, "use_prisma_db_push") {
             return Err(Gap {
-                why: say!("container {} is started with --use_prisma_db_push, which overwrites the schema", container.name),
+                why: say!(
+                    "container {} is started with --use_prisma_db_push, which overwrites the schema",
+                    container.name
+                ),
                 remedy: Clean::ours("choose a revision without that argument"),
                 protect_helps: false,
             });
         }
         if MIGRATORS.iter().any(|word| words(container, word)) {
             return Err(Gap {
-                why: say!("container {} runs migrations by itself and ignores {}", container.name, DISABLE_SCHEMA_UPDATE),
+                why: say!(
+                    "container {} runs migrations by itself and ignores {}",
+                    container.name,
+                    DISABLE_SCHEMA_UPDATE
+                ),
                 remedy: Clean::ours("choose a revision without that container"),
                 protect_helps: false,
             });

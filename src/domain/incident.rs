@@ -267,7 +267,11 @@ impl Incident {
     /// The last act on a Deployment, whatever it changed there.
     pub fn last_change(&self, workload: &WorkloadRef) -> Option<(ActId, &ActRecord)> {
         let of = |act: &ActRecord| matches!(&act.kind, ActKind::Change { workload: of, .. } if of == workload);
-        self.acts.iter().rev().find(|(_, act)| of(act) && !matches!(act.end, Some((End::Failed, ..)))).map(|(id, act)| (*id, act))
+        self.acts
+            .iter()
+            .rev()
+            .find(|(_, act)| of(act) && !matches!(act.end, Some((End::Failed, ..))))
+            .map(|(id, act)| (*id, act))
     }
 
     /// Where we are in the runbooks.

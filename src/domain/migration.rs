@@ -233,7 +233,8 @@ pub struct Kept {
 impl Kept {
     /// Where a row is kept: one file for each row, named by its id.
     pub fn of(id: MigrationId, name: MigrationName) -> Self {
-        let plain: String = id.as_str().chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+        let plain: String =
+            id.as_str().chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
         Self { id, name, file: format!("row-{plain}.json") }
     }
 }

@@ -256,7 +256,9 @@ impl ActKind {
     /// The row that such an act keeps before it changes it, once it is known to have happened.
     pub fn kept(&self) -> Option<Kept> {
         match self {
-            ActKind::DeleteRow { id, name } | ActKind::ResolveRow { id, name } => Some(Kept::of(id.parse().ok()?, name.parse().ok()?)),
+            ActKind::DeleteRow { id, name } | ActKind::ResolveRow { id, name } => {
+                Some(Kept::of(id.parse().ok()?, name.parse().ok()?))
+            }
             _ => None,
         }
     }

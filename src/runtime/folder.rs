@@ -84,7 +84,11 @@ impl StateFolder {
 /// # Errors
 /// [`TroubleKind::Disk`], naming the folder.
 pub fn private_folder(path: &Path, gate: &Gate) -> Result<(), Trouble> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|why| disk("make the folder", path, &why, gate))
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|why| disk("make the folder", path, &why, gate))
 }
 
 /// A failure of this machine's disk, in words.
@@ -142,7 +146,9 @@ impl OperatorLock {
 
 /// The login of the person at this machine, as far as the environment tells.
 pub fn login() -> String {
-    let told = ["SUDO_USER", "LOGNAME", "USER"].into_iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    let told = ["SUDO_USER", "LOGNAME", "USER"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
     told.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 

@@ -55,7 +55,10 @@ pub async fn run(
                 moves = 0;
                 let until = waiting_since + patience;
                 if tokio::time::Instant::now() >= until {
-                    break Ended { exit: Exit::NotReached, words: say!("gave up after {} s of waiting for: {}", patience.as_secs(), what) };
+                    break Ended {
+                        exit: Exit::NotReached,
+                        words: say!("gave up after {} s of waiting for: {}", patience.as_secs(), what),
+                    };
                 }
                 let msg = tokio::select! {
                     biased;

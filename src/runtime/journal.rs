@@ -34,7 +34,10 @@ pub struct Journal {
 
 #[derive(Debug)]
 enum Sink {
-    File { file: File, path: PathBuf },
+    File {
+        file: File,
+        path: PathBuf,
+    },
     /// For commands that only look: nothing to remember.
     Nowhere,
 }
@@ -72,10 +75,19 @@ impl Journal {
         file.read_to_end(&mut bytes).map_err(|why| disk("read the journal", &path, &why, gate))?;
         let Read { lines, whole, last } = parse(&bytes, &path, gate)?;
         if whole < bytes.len() {
-            let cut = file.set_len(whole as u64).and_then(|()| file.seek(SeekFrom::End(0)).map(drop)).and_then(|()| file.sync_data());
+            let cut = file
+                .set_len(whole as u64)
+                .and_then(|()| file.seek(SeekFrom::End(0)).map(drop))
+                .and_then(|()| file.sync_data());
             cut.map_err(|why| disk("cut the torn last line off", &path, &why, gate))?;
         }
-        let journal = Self { sink: Sink::File { file, path }, next: lines.len() as u64, prev: last, host: host(), gate: gate.clone() };
+        let journal = Self {
+            sink: Sink::File { file, path },
+            next: lines.len() as u64,
+            prev: last,
+            host: host(),
+            gate: gate.clone(),
+        };
         Ok((journal, lines))
     }
 
@@ -92,7 +104,10 @@ impl Journal {
         let seq = self.next;
         let line = Line { v: FORMAT, seq, prev: self.prev.clone(), at, actor, host: self.host.clone(), entry };
         let mut text = serde_json::to_string(&line).map_err(|why| {
-            Trouble::new(TroubleKind::Invalid, say!("an entry cannot be written: {}", self.gate.clean(&why.to_string())))
+            Trouble::new(
+                TroubleKind::Invalid,
+                say!("an entry cannot be written: {}", self.gate.clean(&why.to_string())),
+            )
         })?;
         let hash = hash(text.as_bytes());
         text.push('\n');
@@ -129,7 +144,8 @@ fn lock(file: &File, path: &Path, gate: &Gate) -> Result<(), Trouble> {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {
             let what = say!("another console works on {}", gate.clean(&path.display().to_string()));
-            Err(Trouble::new(TroubleKind::Busy, what).remedy(Clean::ours("quit the other one first; `lastgood export` can read it meanwhile")))
+            Err(Trouble::new(TroubleKind::Busy, what)
+                .remedy(Clean::ours("quit the other one first; `lastgood export` can read it meanwhile")))
         }
         Err(TryLockError::Error(why)) => Err(disk("lock the journal", path, &why, gate)),
     }
@@ -153,7 +169,8 @@ fn parse(bytes: &[u8], path: &Path, gate: &Gate) -> Result<Read, Trouble> {
         let Some(text) = raw.strip_suffix(b"\n") else { break };
         let refuse = |why: Clean| {
             let what = say!("line {} of {} {}", number + 1, gate.clean(&path.display().to_string()), why);
-            Trouble::new(TroubleKind::Invalid, what).remedy(Clean::ours("the journal was changed or damaged; look at it with `less`"))
+            Trouble::new(TroubleKind::Invalid, what)
+                .remedy(Clean::ours("the journal was changed or damaged; look at it with `less`"))
         };
         let line: Line = match serde_json::from_slice(text) {
             Ok(line) => line,

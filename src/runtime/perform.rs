@@ -1,7 +1,7 @@
 //! One effect, one task: the looks, acts and feeds of the core, done through the ports.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt as _};
@@ -16,17 +16,14 @@ use crate::domain::log::LogItem;
 use crate::domain::signature::Signatures;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::runtime::Places;
-use crate::runtime::folder::{OperatorLock, private_folder};
+use crate::runtime::folder::private_folder;
 use crate::text::{Clean, Gate};
 use crate::world::{Part, World};
 
 /// How often the migration table is read.
 const MIGRATIONS_EVERY: Duration = Duration::from_secs(3);
 
-async fn ask<P: ?Sized, T>(
-    part: Part<P>,
-    question: impl FnOnce(&P) -> crate::world::Reply<T>,
-) -> Result<T, Trouble> {
+async fn ask<P: ?Sized, T>(part: Part<P>, question: impl FnOnce(&P) -> crate::world::Reply<T>) -> Result<T, Trouble> {
     match part {
         Ok(port) => question(&port).await,
         Err(why) => Err(why),
@@ -34,20 +31,17 @@ async fn ask<P: ?Sized, T>(
 }
 
 /// A look as a task.
-pub(in crate::runtime) fn look(
-    world: &World,
-    places: &Places,
-    lock: &Arc<Mutex<Option<OperatorLock>>>,
-    look: Look,
-) -> BoxFuture<'static, Sight> {
+pub(in crate::runtime) fn look(world: &World, look: Look) -> BoxFuture<'static, Sight> {
     let world = world.clone();
-    let locks = places.locks.clone();
-    let lock = Arc::clone(lock);
     async move {
         match look {
             Look::Identity => Sight::Identity(ask(world.cluster, |port| port.identity()).await),
-            Look::Permissions => Sight::Permissions(ask(world.cluster, |port| port.permissions(Ask::ALL.to_vec())).await),
-            Look::Preview(change) => Sight::Preview(ask(world.workloads, |port| port.preview(*change)).await.map(Box::new)),
+            Look::Permissions => {
+                Sight::Permissions(ask(world.cluster, |port| port.permissions(Ask::ALL.to_vec())).await)
+            }
+            Look::Preview(change) => {
+                Sight::Preview(ask(world.workloads, |port| port.preview(*change)).await.map(Box::new))
+            }
             Look::Migrations => Sight::Migrations(ask(world.database, |port| port.migrations()).await),
             Look::Vitals => Sight::Vitals(ask(world.gateway, |port| port.vitals()).await),
             Look::Settings => Sight::Settings(ask(world.gateway, |port| port.settings()).await),
@@ -55,17 +49,6 @@ pub(in crate::runtime) fn look(
             Look::AdminUi => Sight::AdminUi(ask(world.gateway, |port| port.admin_ui()).await),
             Look::Cache => Sight::Cache(ask(world.cache, |port| port.info()).await),
             Look::SpendRow(id) => Sight::SpendRow(ask(world.database, |port| port.spend_row(id)).await),
-            Look::Lock(environment) => {
-                let taken = tokio::task::spawn_blocking(move || OperatorLock::take(&locks, &environment, &Gate::default())).await;
-                Sight::Lock(match taken {
-                    Ok(Ok(taken)) => {
-                        *lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
-                        Ok(())
-                    }
-                    Ok(Err(why)) => Err(why),
-                    Err(_) => Err(Trouble::new(TroubleKind::Disk, Clean::ours("the operator lock could not be taken"))),
-                })
-            }
         }
     }
     .boxed()
@@ -86,7 +69,9 @@ pub(in crate::runtime) fn act(
             Act::Delete(proof) => ask(world.database, |port| port.delete(*proof, folder)).await.map(Done::Kept),
             Act::Resolve(proof) => ask(world.database, |port| port.resolve(*proof, folder)).await.map(Done::Kept),
             Act::Restore(kept) => ask(world.database, |port| port.restore(kept, folder)).await.map(Done::Restored),
-            Act::Complete(model) => ask(world.gateway, |port| port.complete(model)).await.map(|c| Done::Completed(Box::new(c))),
+            Act::Complete(model) => {
+                ask(world.gateway, |port| port.complete(model)).await.map(|c| Done::Completed(Box::new(c)))
+            }
             Act::Backup(order) => backup(world, order, backups, progress).await,
         }
     }
@@ -108,7 +93,8 @@ async fn backup(
             BackupItem::Failed(why) => return Err(why),
         }
     }
-    Err(Trouble::new(TroubleKind::Unreachable, Clean::ours("the backup stopped without a result")).remedy(Clean::ours("start it again")))
+    Err(Trouble::new(TroubleKind::Unreachable, Clean::ours("the backup stopped without a result"))
+        .remedy(Clean::ours("start it again")))
 }
 
 /// A feed as a task: it sends until nobody wants it.

@@ -123,7 +123,10 @@ fn install_panic_hook() {
 /// Waits for a signal that asks us to end.
 pub async fn hangup() {
     let kinds = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt()];
-    let waits = kinds.into_iter().filter_map(|kind| signal(kind).ok()).map(|mut signal| Box::pin(async move { signal.recv().await }));
+    let waits = kinds
+        .into_iter()
+        .filter_map(|kind| signal(kind).ok())
+        .map(|mut signal| Box::pin(async move { signal.recv().await }));
     let waits: Vec<_> = waits.collect();
     if waits.is_empty() {
         std::future::pending::<()>().await;
@@ -213,7 +216,12 @@ async fn looped(runtime: &mut Runtime, theme: &Theme, screen: &mut Screen) -> Ex
     }
 }
 
-async fn requested(runtime: &mut Runtime, screen: &mut Screen, events: &mut Option<EventStream>, request: ScreenRequest) {
+async fn requested(
+    runtime: &mut Runtime,
+    screen: &mut Screen,
+    events: &mut Option<EventStream>,
+    request: ScreenRequest,
+) {
     match request {
         ScreenRequest::Copy(text) => {
             let result = clipboard::copy(&text, &screen.writer).await;
@@ -287,5 +295,9 @@ fn read_key(key: KeyEvent) -> Option<Key> {
         KeyCode::F(n) => Code::F(n),
         _ => return None,
     };
-    Some(Key { code, ctrl: key.modifiers.contains(KeyModifiers::CONTROL), alt: key.modifiers.contains(KeyModifiers::ALT) })
+    Some(Key {
+        code,
+        ctrl: key.modifiers.contains(KeyModifiers::CONTROL),
+        alt: key.modifiers.contains(KeyModifiers::ALT),
+    })
 }

@@ -41,6 +41,7 @@ async fn tmux(text: &Clean) -> Result<(), ()> {
     let mut stdin = child.stdin.take().ok_or(())?;
     stdin.write_all(text.as_str().as_bytes()).await.map_err(drop)?;
     drop(stdin);
-    let status = tokio::time::timeout(std::time::Duration::from_secs(2), child.wait()).await.map_err(drop)?.map_err(drop)?;
+    let status =
+        tokio::time::timeout(std::time::Duration::from_secs(2), child.wait()).await.map_err(drop)?.map_err(drop)?;
     if status.success() { Ok(()) } else { Err(()) }
 }

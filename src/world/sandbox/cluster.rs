@@ -10,7 +10,7 @@ use super::memory::{Deed, Patch};
 use super::model::Model;
 use super::parts::{Fate, Millis, Plan, ReplicaSet, SandboxPod};
 use super::script;
-use crate::domain::change::{Change, Cleared, Preview};
+use crate::domain::change::{Applied, Change, Cleared, Preview};
 use crate::domain::cluster::{
     Ask, ContainerStatus, Field, Fingerprint, Identity, Permission, Phase, Pod, PodsItem, WorkloadRef,
     is_shown_variable,
@@ -365,7 +365,7 @@ impl Workloads for Sandbox {
         async { preview }.boxed()
     }
 
-    fn apply(&self, cleared: Cleared) -> Reply<Clean> {
+    fn apply(&self, cleared: Cleared) -> Reply<Applied> {
         let sandbox = self.clone();
         async move {
             let change = cleared.change();
@@ -388,7 +388,8 @@ impl Workloads for Sandbox {
                 } else {
                     say!("{} is patched and has generation {}", change.workload, model.generation + 1)
                 };
-                Ok((deed, words))
+                let generation = if unchanged { model.generation } else { model.generation + 1 };
+                Ok((deed, Applied { generation, words }))
             })
         }
         .boxed()

@@ -131,6 +131,7 @@ impl Gateway for Sandbox {
                     id: id.clone(),
                     model: model.clone(),
                     at: now,
+                    dated: Some(now),
                     version: version(plan),
                     cost: Some(Clean::ours("1.35e-05")),
                 };

@@ -14,7 +14,7 @@ use super::parts::{
     Fate, Millis, Plan, ReplicaSet, Run, SandboxPod, StoredRow, batch_seconds, hash, length, letters, millis_before,
     millis_between, name, replica_set, rows, uid,
 };
-use crate::domain::change::DISABLE_SCHEMA_UPDATE;
+use crate::domain::forecast::DISABLE_SCHEMA_UPDATE;
 use crate::domain::name::{MigrationId, MigrationName, Name, RequestId};
 use crate::domain::scenario::{ImagePlan, Scenario, Setting, Spending, Strategy};
 use crate::text::Secret;

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::change::DISABLE_SCHEMA_UPDATE;
+use crate::domain::forecast::DISABLE_SCHEMA_UPDATE;
 use crate::domain::image::Image;
 use crate::domain::migration::RowState;
 use crate::domain::name::{MigrationId, MigrationName, Name, Uid, VarName};
