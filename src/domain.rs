@@ -5,6 +5,7 @@ pub mod change;
 pub mod checklist;
 pub mod cluster;
 pub mod confirm;
+pub mod database_url;
 pub mod gateway;
 pub mod image;
 pub mod live;
