@@ -10,6 +10,9 @@
 //! [`TroubleKind::Unknown`], not a failure; dropping a returned future cancels it.
 
 pub mod clock;
+pub mod pg_dump;
+pub mod postgres;
+mod restore_file;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -330,10 +330,7 @@ impl Parameters {
 fn addresses(hosts: &str, host: Option<&str>, port: Option<&str>) -> Result<Vec<Address>, BadDatabaseUrl> {
     let default_port = port.map_or(Ok(DEFAULT_PORT), parse_port)?;
     if let Some(folder) = host.filter(|host| !host.is_empty()) {
-        return folder
-            .split(',')
-            .map(|host| Ok(Address { host: Part::new(host)?, port: default_port }))
-            .collect();
+        return folder.split(',').map(|host| Ok(Address { host: Part::new(host)?, port: default_port })).collect();
     }
     hosts.split(',').map(|one| address(one, default_port)).collect()
 }
@@ -364,9 +361,8 @@ fn parse_port(raw: &str) -> Result<u16, BadDatabaseUrl> {
 
 fn decode(raw: &str) -> Result<String, BadDatabaseUrl> {
     let bytes = raw.as_bytes();
-    let broken = (0..bytes.len()).any(|i| {
-        bytes[i] == b'%' && !bytes.get(i + 1..i + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
-    });
+    let broken = (0..bytes.len())
+        .any(|i| bytes[i] == b'%' && !bytes.get(i + 1..i + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)));
     if broken {
         return Err(BadDatabaseUrl("a '%' is not followed by two hexadecimal digits (a plain '%' is written %25)"));
     }

@@ -1,0 +1,47 @@
+//! A private Unix socket that leads to one TCP address, for one connection.
+//!
+//! It lets a TLS client keep the server's real name while it talks through a port-forward.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use tokio::net::{TcpStream, UnixListener};
+
+/// The socket. Its folder goes when this is dropped; the connection through it stays.
+pub(super) struct Bridge {
+    folder: PathBuf,
+    socket: PathBuf,
+}
+
+impl Bridge {
+    /// Listens for one connection, which is carried to the address.
+    pub(super) async fn to(ip: IpAddr, port: u16) -> io::Result<Self> {
+        let mut random = [0_u8; 8];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let folder = std::env::temp_dir().join(format!("lastgood-{:016x}", u64::from_ne_bytes(random)));
+        std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
+        let bridge = Self { socket: folder.join("s"), folder };
+        let listener = UnixListener::bind(&bridge.socket)?;
+        tokio::spawn(async move {
+            if let Ok((mut near, _)) = listener.accept().await
+                && let Ok(mut far) = TcpStream::connect((ip, port)).await
+            {
+                // Either end closing is the end of the connection; the client sees it as such.
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            }
+        });
+        Ok(bridge)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.socket
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
