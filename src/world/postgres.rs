@@ -7,8 +7,8 @@
 mod bridge;
 mod change;
 pub(crate) mod connect;
-mod holder;
-mod migrations;
+pub(crate) mod holder;
+pub(crate) mod migrations;
 mod spend;
 pub(crate) mod trouble;
 mod undo;
