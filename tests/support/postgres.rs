@@ -228,6 +228,7 @@ async fn connect(url: &str) -> PgConnection {
         .unwrap()
         .application_name("test")
         .disable_statement_logging()
+        .options([("lock_timeout", "20s")])
         .connect()
         .await
         .unwrap_or_else(|why| panic!("cannot connect to the test server: {why}"))
