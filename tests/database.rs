@@ -388,7 +388,9 @@ async fn a_line_cut_after_commit_is_unknown_and_the_row_is_gone() {
     let folder = folder();
     let proof = deletion(&port, TWO).await;
     let via = cutting_proxy(database.address()).await;
-    let through = Postgres::new(database.parsed(), Some(via), Gate::default());
+    // In clear text, so that the proxy sees the COMMIT.
+    let url = format!("{}?sslmode=disable", database.url()).parse().unwrap();
+    let through = Postgres::new(url, Some(via), Gate::default());
     let (unknown, words) = kind(through.delete(proof, folder.path().into()).await);
     assert_eq!(unknown, TroubleKind::Unknown, "{words}");
     database.wait_until("the commit", "NOT EXISTS (SELECT FROM _prisma_migrations WHERE id LIKE '2%')").await;
@@ -488,9 +490,9 @@ async fn refusals_of_the_server_say_what_to_do() {
         ),
         (kind(port("postgresql://u:p@127.0.0.1:1/x").migrations().await), TroubleKind::Unreachable, "refused"),
         (
-            kind(port(&format!("{}?sslmode=require", database.url())).migrations().await),
+            kind(port(&format!("{}?sslmode=verify-full", database.url())).migrations().await),
             TroubleKind::Unreachable,
-            "sslmode=require",
+            "sslmode=verify-full",
         ),
     ];
     for ((kind, words), expected, part) in rows {
@@ -562,4 +564,26 @@ async fn several_hosts_are_tried_in_turn() {
     let url = database.url().replace(&format!("{ip}:{here}"), &format!("127.0.0.1:1,{ip}:{here}"));
     let url: DatabaseUrl = url.parse().unwrap();
     assert_eq!(table(&Postgres::new(url, None, Gate::default())).await.rows.len(), 3);
+}
+
+#[tokio::test]
+async fn a_certificate_is_checked_against_the_servers_name_through_a_port_forward() {
+    let (database, _) = filled().await;
+    let Some(authority) = database.certificate_authority() else {
+        eprintln!("SKIPPED: no TLS on the test server (openssl makes its certificate)");
+        return;
+    };
+    let via = Some(database.address());
+    let (_, place) = database.url().split_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let here = place.split_once('/').unwrap().0;
+    let url = |name: &str| -> DatabaseUrl {
+        let authority = authority.display();
+        let url = database.url().replace(here, name);
+        format!("{url}?sslmode=verify-full&sslrootcert={authority}").parse().unwrap()
+    };
+    let port = Postgres::new(url("db.lastgood.test"), via, Gate::default());
+    assert_eq!(table(&port).await.rows.len(), 3);
+    let (wrong, words) = kind(Postgres::new(url("db.other.test"), via, Gate::default()).migrations().await);
+    assert_eq!(wrong, TroubleKind::Unreachable);
+    assert!(words.contains("no TLS connection"), "{words}");
 }

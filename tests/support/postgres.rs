@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use lastgood::domain::database_url::DatabaseUrl;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 
 /// The password of the server's superuser: also a planted secret.
@@ -43,7 +43,18 @@ printf '%s' "$password" >"$dir/password"
 if ! "$bin/initdb" -D "$dir/data" -U tester --auth=scram-sha-256 --pwfile="$dir/password" -E UTF8 --no-locale --no-sync >"$dir/log" 2>&1; then
     echo "FAILED initdb"; cat "$dir/log"; exit 1
 fi
-if ! "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 60 -o "-p $port -k $dir -c listen_addresses=127.0.0.1 -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200 -c shared_buffers=64MB" start >/dev/null 2>&1; then
+tls=
+if command -v openssl >/dev/null; then
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=lastgood-test-ca -keyout ca.key -out ca.crt \
+        -addext basicConstraints=critical,CA:TRUE >openssl.log 2>&1 &&
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=db.lastgood.test -keyout server.key -out server.csr >>openssl.log 2>&1 &&
+    printf 'subjectAltName=DNS:db.lastgood.test\nbasicConstraints=CA:FALSE\n' >server.ext &&
+    openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile server.ext \
+        -out server.crt >>openssl.log 2>&1 &&
+    chmod 600 server.key && chmod 755 . &&
+    tls="-c ssl=on -c ssl_cert_file=$dir/server.crt -c ssl_key_file=$dir/server.key"
+fi
+if ! "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 60 -o "-p $port -k $dir -c listen_addresses=127.0.0.1 -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200 -c shared_buffers=64MB $tls" start >/dev/null 2>&1; then
     echo "FAILED start"; cat "$dir/log"; exit 1
 fi
 echo "READY $dir"
@@ -173,6 +184,13 @@ impl TestDatabase {
         Some(format!("postgresql://tester:{PASSWORD}@localhost/{}?host={host}&port={port}", self.name))
     }
 
+    /// The certificate authority of the server, which speaks TLS as `db.lastgood.test`; `None`
+    /// without openssl, or on a server that we did not start.
+    pub fn certificate_authority(&self) -> Option<PathBuf> {
+        let folder = server().socket_folder.as_ref()?;
+        folder.join("server.crt").exists().then(|| folder.join("ca.crt"))
+    }
+
     /// Where the server listens.
     pub fn address(&self) -> (std::net::IpAddr, u16) {
         let url: DatabaseUrl = self.url().parse().unwrap();
@@ -228,6 +246,7 @@ async fn connect(url: &str) -> PgConnection {
         .unwrap()
         .application_name("test")
         .disable_statement_logging()
+        .ssl_mode(PgSslMode::Disable)
         .options([("lock_timeout", "20s")])
         .connect()
         .await

@@ -12,18 +12,18 @@ use tokio::net::{TcpStream, UnixListener};
 /// The socket. Its folder goes when this is dropped; the connection through it stays.
 pub(super) struct Bridge {
     folder: PathBuf,
-    socket: PathBuf,
 }
 
 impl Bridge {
-    /// Listens for one connection, which is carried to the address.
-    pub(super) async fn to(ip: IpAddr, port: u16) -> io::Result<Self> {
+    /// Listens for one connection, which is carried to the address. The client names the socket
+    /// by its folder and by the port that it believes in, as libpq does.
+    pub(super) async fn to(ip: IpAddr, port: u16, believed: u16) -> io::Result<Self> {
         let mut random = [0_u8; 8];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let folder = std::env::temp_dir().join(format!("lastgood-{:016x}", u64::from_ne_bytes(random)));
         std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
-        let bridge = Self { socket: folder.join("s"), folder };
-        let listener = UnixListener::bind(&bridge.socket)?;
+        let bridge = Self { folder };
+        let listener = UnixListener::bind(bridge.folder.join(format!(".s.PGSQL.{believed}")))?;
         tokio::spawn(async move {
             if let Ok((mut near, _)) = listener.accept().await
                 && let Ok(mut far) = TcpStream::connect((ip, port)).await
@@ -35,8 +35,9 @@ impl Bridge {
         Ok(bridge)
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.socket
+    /// The folder of the socket.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 }
 

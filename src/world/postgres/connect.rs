@@ -91,8 +91,8 @@ impl Connector {
         if self.url.ssl_mode() == SslMode::VerifyFull && !address.is_socket() {
             // sqlx verifies the certificate against the name it connects to, and knows no
             // `hostaddr`: it keeps the name, and reaches the address through a socket of ours.
-            let bridge = Bridge::to(ip, port).await?;
-            options = options.host(address.host.as_str()).socket(bridge.path());
+            let bridge = Bridge::to(ip, port, address.port).await?;
+            options = options.host(address.host.as_str()).socket(bridge.folder());
             return options.connect().await;
         }
         options.host(&ip.to_string()).port(port).connect().await

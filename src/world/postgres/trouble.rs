@@ -57,17 +57,13 @@ pub(crate) fn of(connector: &Connector, doing: &Clean, error: &sqlx::Error) -> T
             let message = connector.gate().clean(error.message());
             Trouble::new(kind, say!("{}: {}", doing, message)).remedy(remedy)
         }
+        // rustls reports a certificate that it does not accept as invalid data.
+        sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => no_tls(connector, doing, error),
+        sqlx::Error::Tls(error) => no_tls(connector, doing, error),
         sqlx::Error::Io(error) => {
             let why = connector.gate().clean(&error.to_string());
             Trouble::new(TroubleKind::Unreachable, say!("{}: the connection is lost: {}", doing, why))
                 .remedy(Clean::ours("check the network and the server; nothing was changed"))
-        }
-        sqlx::Error::Tls(error) => {
-            let why = connector.gate().clean(&error.to_string());
-            Trouble::new(TroubleKind::Unreachable, say!("{}: no TLS connection: {}", doing, why)).remedy(say!(
-                "the URL asks for sslmode={}; check the server's certificate, sslrootcert and the host name",
-                connector.url().ssl_mode().word()
-            ))
         }
         other => {
             let why = connector.gate().clean(&other.to_string());
@@ -75,6 +71,14 @@ pub(crate) fn of(connector: &Connector, doing: &Clean, error: &sqlx::Error) -> T
                 .remedy(Clean::ours("check that the URL leads to LiteLLM's PostgreSQL database"))
         }
     }
+}
+
+fn no_tls(connector: &Connector, doing: &Clean, why: &impl std::fmt::Display) -> Trouble {
+    let why = connector.gate().clean(&why.to_string());
+    Trouble::new(TroubleKind::Unreachable, say!("{}: no TLS connection: {}", doing, why)).remedy(say!(
+        "the URL asks for sslmode={}; check the server's certificate, sslrootcert and the host name",
+        connector.url().ssl_mode().word()
+    ))
 }
 
 /// What a code means for the operator's next move.
