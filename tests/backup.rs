@@ -1,5 +1,7 @@
 //! The backup port with the real `pg_dump` against a real PostgreSQL server.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 #[allow(dead_code)]
 #[path = "support/postgres.rs"]
 mod postgres;

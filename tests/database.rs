@@ -1,5 +1,8 @@
 //! The database port against a real PostgreSQL server.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[allow(dead_code)]
 #[path = "support/postgres.rs"]
 mod postgres;
 

@@ -1,5 +1,7 @@
 //! The database and backup ports over LiteLLM's own published migrations.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 #[allow(dead_code)]
 #[path = "support/postgres.rs"]
 mod postgres;

@@ -240,6 +240,23 @@ impl TestDatabase {
     }
 }
 
+impl Drop for TestDatabase {
+    /// Our own server goes with everything in it; a given one is left as it was found.
+    fn drop(&mut self) {
+        if server().socket_folder.is_some() {
+            return;
+        }
+        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async { connect(&server().url).await.execute(AssertSqlSafe(sql)).await.map(drop) })
+        });
+        if !matches!(dropped.join(), Ok(Ok(()))) {
+            eprintln!("the test database {} could not be dropped", self.name);
+        }
+    }
+}
+
 async fn connect(url: &str) -> PgConnection {
     use std::str::FromStr as _;
     PgConnectOptions::from_str(url)

@@ -15,7 +15,7 @@ use crate::world::postgres::connect::Connector;
 /// How much of what a program complains about is kept: its end, where the error stands.
 const KEPT: usize = 16 * 1024;
 
-/// How long a program may take to end after SIGTERM.
+/// How long a program may take to end after SIGTERM, and its last words to arrive.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Variables of ours that a program gets; everything else stays here. `HOME` leads libpq to its
@@ -106,7 +106,11 @@ impl Running {
         let Some(child) = &mut self.child else { return Err(io::Error::other("it was ended")) };
         let status = child.wait().await?;
         let complaint = match self.complaint.take() {
-            Some(reading) => reading.await.unwrap_or_default(),
+            // A child of the program may hold the pipe open after the program has ended.
+            Some(reading) => match tokio::time::timeout(PATIENCE, reading).await {
+                Ok(Ok(complaint)) => complaint,
+                _ => String::new(),
+            },
             None => String::new(),
         };
         self.child = None;

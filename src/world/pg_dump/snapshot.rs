@@ -20,7 +20,8 @@ const SPEND_LOGS: &str = "LiteLLM_SpendLogs";
 struct Table {
     schema: String,
     name: String,
-    /// `r` for a table with rows of its own, `p` for a partitioned one, `S` for a sequence.
+    /// `r` for a table with rows of its own, `p` for a partitioned one, `S` for a sequence, `x` for
+    /// an extension's configuration table, of which the extension decides what is dumped.
     kind: String,
     readable: bool,
     bytes: u64,
@@ -167,10 +168,11 @@ impl Snapshot {
 }
 
 async fn tables(connection: &mut PgConnection, connector: &Connector) -> Result<Vec<Table>, Stop> {
-    // What belongs to an extension comes back with the extension. pg_dump reads tables and
-    // sequences; of views and the like it needs only the definition.
+    // What belongs to an extension comes back with the extension, except its configuration
+    // tables. pg_dump reads tables and sequences; of views and the like it needs only the
+    // definition.
     let rows = sqlx::query(
-        "SELECT n.nspname::text, c.relname::text, c.relkind::text, \
+        "SELECT n.nspname::text, c.relname::text, CASE WHEN x.config THEN 'x' ELSE c.relkind::text END, \
                 pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND CASE c.relkind \
                     WHEN 'S' THEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT') \
                     ELSE pg_catalog.has_table_privilege(c.oid, 'SELECT') END, \
@@ -178,10 +180,12 @@ async fn tables(connection: &mut PgConnection, connector: &Connector) -> Result<
                 c.oid = pg_catalog.to_regclass($1) OR EXISTS ( \
                     SELECT FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass($1)) t WHERE t.relid = c.oid) \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         CROSS JOIN LATERAL (SELECT EXISTS ( \
+             SELECT FROM pg_catalog.pg_extension e WHERE c.oid = ANY (e.extconfig)) AS config) x \
          WHERE c.relkind IN ('r', 'p', 'S') AND c.relpersistence <> 't' \
            AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
-           AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
-               WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') \
+           AND (x.config OR NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
+               WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')) \
          ORDER BY 1, 2",
     )
     .bind(connector.table(SPEND_LOGS))
