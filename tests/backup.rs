@@ -18,7 +18,7 @@ use lastgood::domain::trouble::{Trouble, TroubleKind};
 use lastgood::text::{Clean, Gate};
 use lastgood::world::Backup as _;
 use lastgood::world::pg_dump::PgDump;
-use postgres::{PASSWORD, TestDatabase};
+use postgres::{TestDatabase, login};
 use sqlx::Executor as _;
 
 const NAME: &str = "litellm_backup_20261120_111448.dump";
@@ -97,7 +97,7 @@ async fn run(port: &PgDump, order: BackupOrder, folder: &Path) -> Run {
 async fn failure(port: &PgDump, folder: &Path) -> (TroubleKind, String) {
     let why = run(port, order(false), folder).await.end.expect_err("the backup succeeded");
     assert_eq!(files(folder), Vec::<String>::new(), "a failed backup leaves nothing");
-    assert!(!why.sentence().as_str().contains(PASSWORD));
+    assert!(!why.sentence().as_str().contains(&login().1));
     (why.kind, why.sentence().to_string())
 }
 
@@ -178,7 +178,7 @@ async fn the_dump_holds_exactly_the_counted_rows_although_rows_are_added_meanwhi
     let sidecar: serde_json::Value = serde_json::from_str(&sidecar).unwrap();
     assert_eq!((&sidecar["lastgood_backup"], &sidecar["sha256"]), (&1.into(), &proof.sha256.as_str().into()));
     assert_eq!(sidecar["rows"]["public.LiteLLM_SpendLogs"], 20000);
-    assert!(!sidecar.to_string().contains(PASSWORD));
+    assert!(!sidecar.to_string().contains(&login().1));
 
     assert_eq!(run.progress.first(), Some(&BackupProgress::Counting));
     let read = BackupProgress::ReadingBack { bytes: proof.bytes, of: proof.bytes };
@@ -307,8 +307,8 @@ async fn the_password_is_in_no_argument_vector() {
         |name: &str| String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/{name}")).unwrap()).into_owned();
     let (arguments, environment) = (read("cmdline"), read("environ"));
     assert!(arguments.contains("--snapshot="), "{arguments}");
-    assert!(!arguments.contains(PASSWORD) && !arguments.contains("tester"), "{arguments}");
-    assert!(environment.contains(&format!("PGPASSWORD={PASSWORD}")));
+    assert!(!arguments.contains(&login().1) && !arguments.contains(&login().0), "{arguments}");
+    assert!(environment.contains(&format!("PGPASSWORD={}", login().1)));
     assert!(!environment.contains("CARGO"), "the environment is clean");
     assert!(read("stat").contains(&format!(" {pid} ")), "it leads its own process group");
     database.run(END_LOCK).await;
@@ -418,7 +418,7 @@ async fn programs_that_are_missing_too_old_or_killed_are_findings() {
     let (kind, words) = failure(&killed, out.path()).await;
     assert_eq!(kind, TroubleKind::Program);
     assert!(words.contains("signal 9"), "{words}");
-    let talkative = format!("pg_dump: error: {PASSWORD} token=abcdef123456");
+    let talkative = format!("pg_dump: error: {} token=abcdef123456", login().1);
     let leaky = with_script(&database, &scripts, &format!("echo '{talkative}' >&2; exit 1"));
     let (_, words) = failure(&leaky, out.path()).await;
     assert!(words.contains("[masked]") && !words.contains("abcdef123456"), "{words}");

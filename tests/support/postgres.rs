@@ -17,8 +17,8 @@ use lastgood::domain::database_url::DatabaseUrl;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 
-/// The password of the server's superuser: also a planted secret.
-pub const PASSWORD: &str = "pl4nted-p4ssw0rd";
+/// The password of the superuser of a server that we start.
+const PASSWORD: &str = "pl4nted-p4ssw0rd";
 
 /// Columns and types exactly as Prisma's schema engine creates them.
 pub const PRISMA_TABLE: &str = r#"CREATE TABLE "_prisma_migrations" (
@@ -76,6 +76,12 @@ fn server() -> &'static Server {
         Ok(url) => Server { url: url.split(['?']).next().unwrap().to_owned(), socket_folder: None, _pipe: None },
         Err(_) => start(),
     })
+}
+
+/// The role that the tests log in as, and its password: also a planted secret.
+pub fn login() -> (String, String) {
+    let url: DatabaseUrl = server().url.parse().unwrap();
+    (url.user().unwrap().to_string(), url.password().unwrap().expose().to_owned())
 }
 
 /// The folder of the newest installed server's programs.
