@@ -46,7 +46,7 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Longest time for one look; a look that takes longer is skipped.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
 
-/// `pg_dump` and `pg_restore` for one database.
+/// `pg_dump` and `pg_restore` for one database. Runs inside a tokio runtime.
 #[derive(Clone)]
 pub struct PgDump(Arc<Inner>);
 

@@ -6,8 +6,12 @@ use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixListener};
+
+/// How long the client may take to come.
+const ACCEPT_LIMIT: Duration = Duration::from_secs(10);
 
 /// The socket. Its folder goes when this is dropped; the connection through it stays.
 pub(super) struct Bridge {
@@ -25,7 +29,8 @@ impl Bridge {
         let bridge = Self { folder };
         let listener = UnixListener::bind(bridge.folder.join(format!(".s.PGSQL.{believed}")))?;
         tokio::spawn(async move {
-            if let Ok((mut near, _)) = listener.accept().await
+            // The client comes at once or gave up.
+            if let Ok(Ok((mut near, _))) = tokio::time::timeout(ACCEPT_LIMIT, listener.accept()).await
                 && let Ok(mut far) = TcpStream::connect((ip, port)).await
             {
                 // Either end closing is the end of the connection; the client sees it as such.
