@@ -11,7 +11,10 @@
 
 pub mod clock;
 pub mod litellm;
+pub mod pg_dump;
+pub mod postgres;
 pub mod redis;
+mod restore_file;
 pub mod sandbox;
 pub mod tls;
 

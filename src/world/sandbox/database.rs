@@ -141,6 +141,7 @@ fn may_restore(model: &Model, row: &StoredRow) -> Result<(), Trouble> {
 impl Database for Sandbox {
     fn migrations(&self) -> Reply<MigrationTable> {
         let table = self.look(|model, _| MigrationTable {
+            unreadable: Vec::new(),
             rows: model.rows.iter().map(|row| self.see_row(row)).collect(),
             locks: vec![],
             schema: Clean::ours("public"),
