@@ -10,6 +10,7 @@
 //! [`TroubleKind::Unknown`], not a failure; dropping a returned future cancels it.
 
 pub mod clock;
+pub mod kubernetes;
 
 use std::path::PathBuf;
 use std::sync::Arc;
