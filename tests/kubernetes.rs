@@ -1,6 +1,6 @@
 //! The cluster port over kube: the same promises on a replayed and on a real API server.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -239,7 +239,7 @@ pub async fn workload_feed(stage: &Stage) {
     .unwrap();
 
     stage.create("jobs", &job("feed-migrations", "feed")).await;
-    stage.create("jobs", &job("feed-report", "other")).await;
+    stage.create("jobs", &job("feed-report", "elsewhere")).await;
     let active = next_that(&mut feed, "the migration Job", |item| {
         item.as_ref().is_ok_and(|workload| workload.jobs.as_ref().is_some_and(|jobs| !jobs.is_empty()))
     })

@@ -130,7 +130,7 @@ async fn forward(link: &Link, target: &ForwardTarget, mut connection: TcpStream)
     };
     let failed = tokio::select! {
         biased;
-        Some(why) = async { refused.await } => Some(why),
+        Some(why) = refused => Some(why),
         ended = copied => ended,
     };
     forwarder.abort();

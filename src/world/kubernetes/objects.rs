@@ -36,6 +36,8 @@ pub(super) struct Deployed {
     /// The label selector in the form that requests take.
     pub(super) selector: String,
     pub(super) instance: Option<String>,
+    /// It has annotations, so that one can be added beside them.
+    pub(super) annotated: bool,
     pub(super) conditions: Vec<Clean>,
 }
 
@@ -77,6 +79,7 @@ pub(super) fn deployment(reader: &Reader, object: &DynamicObject) -> Result<Depl
         raw,
         selector: selector.to_string(),
         instance: object.labels().get(INSTANCE).cloned(),
+        annotated: object.metadata.annotations.is_some(),
         conditions: conditions(&reader.gate, &object.data["status"]),
     })
 }
@@ -124,10 +127,11 @@ fn count(value: &Value) -> u32 {
 }
 
 fn conditions(gate: &Gate, status: &Value) -> Vec<Clean> {
-    let bad = |condition: &&Value| match (condition["type"].as_str(), condition["status"].as_str()) {
-        (Some("ReplicaFailure"), Some("True")) => true,
-        (Some("Available" | "Progressing"), Some("False")) => true,
-        _ => false,
+    let bad = |condition: &&Value| {
+        matches!(
+            (condition["type"].as_str(), condition["status"].as_str()),
+            (Some("ReplicaFailure"), Some("True")) | (Some("Available" | "Progressing"), Some("False"))
+        )
     };
     let text = |value: &Value| gate.clean(value.as_str().unwrap_or_default());
     let all = status["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();

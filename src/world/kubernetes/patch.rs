@@ -2,7 +2,9 @@
 //!
 //! The patch is a JSON patch that tests UID, generation and the image that is to go, and then
 //! replaces the pod template. It is better than `kubectl rollout undo`, which tests nothing and
-//! replaces the annotations too (kubectl `polymorphichelpers/rollback.go`).
+//! replaces the annotations too (kubectl `polymorphichelpers/rollback.go`). A Deployment's
+//! generation grows with its spec and with its annotations (seen on API server 1.33), so the
+//! change cause travels in the same patch.
 
 use std::time::Duration;
 
@@ -61,11 +63,7 @@ pub(super) async fn apply(link: &Link, cleared: Cleared) -> Result<Clean, Troubl
     } else {
         Clean::ours("; the server stored another template than its dry run showed, so look at the diff")
     };
-    let noted = match note_cause(link, change).await {
-        Ok(()) => Clean::default(),
-        Err(why) => say!("; the change cause was not written: {}", why.what),
-    };
-    Ok(say!("done: {}, now generation {}{}{}", change.sentence(), outcome.generation, surprise, noted))
+    Ok(say!("done: {}, now generation {}{}", change.sentence(), outcome.generation, surprise))
 }
 
 fn changed(workload: &WorkloadRef, why: &Clean) -> Trouble {
@@ -212,7 +210,7 @@ fn set_variable(container: &mut Value, name: &str, value: Option<&str>) {
     }
 }
 
-/// The tests, then the replacement.
+/// The tests, then the replacement, then why, where `kubectl rollout history` shows it.
 fn operations(change: &Change, live: &Deployed, target: Value) -> Result<Vec<PatchOperation>, Trouble> {
     let mut operations = vec![
         json!({"op": "test", "path": "/metadata/uid", "value": change.uid.as_str()}),
@@ -226,6 +224,14 @@ fn operations(change: &Change, live: &Deployed, target: Value) -> Result<Vec<Pat
         operations.push(json!({"op": "test", "path": path, "value": image.as_str()}));
     }
     operations.push(json!({"op": "replace", "path": "/spec/template", "value": target}));
+    // In the same patch: a change of a Deployment's annotations counts as a generation of its own.
+    let cause = say!("lastgood: {}", change.sentence());
+    operations.push(if live.annotated {
+        let path = format!("/metadata/annotations/{}", objects::CHANGE_CAUSE.replace('/', "~1"));
+        json!({"op": "add", "path": path, "value": cause})
+    } else {
+        json!({"op": "add", "path": "/metadata/annotations", "value": {objects::CHANGE_CAUSE: cause}})
+    });
     serde_json::from_value(Value::Array(operations)).map_err(|_| {
         Trouble::new(TroubleKind::Invalid, say!("{} was not changed: its template cannot be patched", change.workload))
     })
@@ -334,16 +340,6 @@ fn warnings(link: &Link, headers: &http::HeaderMap) -> Vec<Clean> {
     texts
         .map(|text| link.gate().clean(text.split_once('"').map_or(text, |(_, rest)| rest.trim_end_matches('"'))))
         .collect()
-}
-
-/// Writes why, where `kubectl rollout history` shows it. Only words: nothing depends on it.
-async fn note_cause(link: &Link, change: &Change) -> Result<(), Trouble> {
-    let api: Api<Deployment> = link.api(&change.workload.namespace);
-    let cause = say!("lastgood: {}", change.sentence());
-    let patch = Patch::Merge(json!({"metadata": {"annotations": {objects::CHANGE_CAUSE: cause}}}));
-    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-    let attempt = say!("write the change cause of {}", change.workload);
-    link.ask(&attempt, api.patch_metadata(change.workload.name.as_str(), &params, &patch)).await.map(drop)
 }
 
 /// Migration Jobs beside the Deployment. `None` when they cannot be listed: unknown is not none.

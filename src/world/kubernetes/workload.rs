@@ -43,6 +43,7 @@ pub(super) fn feed(link: &Link, workload: &WorkloadRef) -> Feed<Result<Box<Workl
         jobs: Jobs::Waiting,
         digests: HashMap::new(),
         digesting: None,
+        digests_outdated: false,
         lost: Lost::default(),
         told: None,
         out: VecDeque::new(),
@@ -92,6 +93,8 @@ struct Watcher {
     /// Digests by ReplicaSet; kept when the pods that told them are gone.
     digests: HashMap<Uid, Clean>,
     digesting: Option<BoxFuture<'static, Digests>>,
+    /// Something changed while pods were asked, so their answer may be too old.
+    digests_outdated: bool,
     lost: Lost,
     told: Option<Workload>,
     out: VecDeque<Result<Box<Workload>, Trouble>>,
@@ -116,6 +119,9 @@ impl Watcher {
                     self.digesting = None;
                     self.digests.extend(digests);
                     self.tell();
+                    if std::mem::take(&mut self.digests_outdated) {
+                        self.ask_for_digests();
+                    }
                     continue;
                 }
             };
@@ -291,7 +297,8 @@ impl Watcher {
 
     /// Asks a few pods of every ReplicaSet whose digest is not known yet. Only pods know digests.
     fn ask_for_digests(&mut self) {
-        if self.digesting.is_some() || self.lost.any() {
+        self.digests_outdated = self.digesting.is_some();
+        if self.digests_outdated || self.lost.any() {
             return;
         }
         let wanted: Vec<(Uid, String, Name)> = self
