@@ -10,6 +10,7 @@
 //! [`TroubleKind::Unknown`], not a failure; dropping a returned future cancels it.
 
 pub mod clock;
+pub mod kubernetes;
 pub mod litellm;
 pub mod pg_dump;
 pub mod postgres;
