@@ -1,0 +1,1 @@
+//! States for the tests of the screen, and the screen as text.
