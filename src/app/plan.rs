@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::app::change;
-use crate::app::preflight::{self, Severity};
+use crate::app::preflight::{self, Finding, Severity};
 use crate::app::state::State;
 use crate::app::status;
 use crate::domain::backup::BackupOrder;
@@ -41,41 +41,39 @@ pub struct Planned {
 
 /// The steps from a node on, up to the next question or end.
 pub fn ahead(state: &State, from: &NodeRef) -> Vec<Planned> {
+    let findings = preflight::findings(state);
     let mut steps: Vec<Planned> = Vec::new();
     let mut at = from.clone();
     while let Some(node) = state.library.node(&at) {
         if steps.iter().any(|step| step.node == at) {
             break;
         }
-        let number = steps.len() + 1;
+        let Some(step) = here(state, node, &findings) else { break };
+        steps.push(Planned { number: steps.len() + 1, ..step });
         match &node.kind {
-            NodeKind::Do { step, done, .. } => {
-                steps.push(planned(state, number, node, *step));
-                at = done.clone();
-            }
-            NodeKind::Manual { commands, done, .. } => {
-                steps.push(manual(state, number, node, commands));
-                at = done.clone();
-            }
-            NodeKind::Ask { choices } => {
-                let does = choices.iter().map(|choice| choice.say.clone()).collect();
-                steps.push(Planned {
-                    kind: "question",
-                    does,
-                    waits_for: "your answer",
-                    ..manual(state, number, node, &[])
-                });
-                break;
-            }
-            NodeKind::End { .. } => break,
+            NodeKind::Do { done, .. } | NodeKind::Manual { done, .. } => at = done.clone(),
+            NodeKind::Ask { .. } | NodeKind::End { .. } => break,
         }
     }
     steps
 }
 
-fn manual(state: &State, number: usize, node: &Node, commands: &[Clean]) -> Planned {
+/// One node as the first step of a plan, with the findings of the preflight; `None` for an end.
+pub fn here(state: &State, node: &Node, findings: &[Finding]) -> Option<Planned> {
+    match &node.kind {
+        NodeKind::Do { step, .. } => Some(planned(state, node, *step, findings)),
+        NodeKind::Manual { commands, .. } => Some(manual(state, node, commands)),
+        NodeKind::Ask { choices } => {
+            let does = choices.iter().map(|choice| choice.say.clone()).collect();
+            Some(Planned { kind: "question", does, waits_for: "your answer", ..manual(state, node, &[]) })
+        }
+        NodeKind::End { .. } => None,
+    }
+}
+
+fn manual(state: &State, node: &Node, commands: &[Clean]) -> Planned {
     Planned {
-        number,
+        number: 1,
         node: node.at.clone(),
         title: node.title.clone(),
         kind: "manual",
@@ -88,12 +86,11 @@ fn manual(state: &State, number: usize, node: &Node, commands: &[Clean]) -> Plan
     }
 }
 
-fn planned(state: &State, number: usize, node: &Node, step: StepKind) -> Planned {
-    let blocking =
-        preflight::findings(state).into_iter().filter(|f| f.severity == Severity::Blocks && f.blocks == Some(step));
-    let (does, commands) = details(state, step);
+fn planned(state: &State, node: &Node, step: StepKind, findings: &[Finding]) -> Planned {
+    let blocking = findings.iter().filter(|f| f.severity == Severity::Blocks && f.blocks == Some(step));
+    let (does, commands) = details(state, step, findings);
     Planned {
-        number,
+        number: 1,
         node: node.at.clone(),
         title: node.title.clone(),
         kind: step.slug(),
@@ -106,7 +103,7 @@ fn planned(state: &State, number: usize, node: &Node, step: StepKind) -> Planned
     }
 }
 
-fn details(state: &State, step: StepKind) -> (Vec<Clean>, Vec<Clean>) {
+fn details(state: &State, step: StepKind, findings: &[Finding]) -> (Vec<Clean>, Vec<Clean>) {
     let context = state.setting.context.as_ref();
     match step {
         StepKind::Revert | StepKind::Restart => {
@@ -164,7 +161,6 @@ fn details(state: &State, step: StepKind) -> (Vec<Clean>, Vec<Clean>) {
             )
         }
         StepKind::Preflight => {
-            let findings = preflight::findings(state);
             let blocks = findings.iter().filter(|finding| finding.severity == Severity::Blocks).count();
             (
                 vec![say!("{} findings, {} of them block a step", findings.len(), blocks)],

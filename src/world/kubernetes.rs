@@ -29,7 +29,7 @@ use serde::de::DeserializeOwned;
 pub use connect::ConnectOptions;
 pub use forward::ForwardTarget;
 
-use crate::domain::change::{Change, Cleared, Preview};
+use crate::domain::change::{Applied, Change, Cleared, Preview};
 use crate::domain::cluster::{Ask, Identity, Permission, PodsItem, WorkloadRef};
 use crate::domain::log::{LogItem, LogSource};
 use crate::domain::name::{ContextName, Name, Uid};
@@ -152,7 +152,7 @@ impl Workloads for Kubernetes {
         async move { patch::preview(&link, change).await }.boxed()
     }
 
-    fn apply(&self, cleared: Cleared) -> Reply<Clean> {
+    fn apply(&self, cleared: Cleared) -> Reply<Applied> {
         let this = self.clone();
         async move {
             this.same_cluster().await?;

@@ -20,7 +20,8 @@ use serde_json::{Value, json};
 use super::objects::{self, Deployed};
 use super::template::normalized;
 use super::{Link, connect, errors};
-use crate::domain::change::{Change, ChangeKind, Cleared, DISABLE_SCHEMA_UPDATE, Preview, gateway_containers};
+use crate::domain::change::{Applied, Change, ChangeKind, Cleared, Preview};
+use crate::domain::forecast::{DISABLE_SCHEMA_UPDATE, gateway_containers};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::name::Name;
 use crate::domain::trouble::{Trouble, TroubleKind};
@@ -46,7 +47,7 @@ pub(super) async fn preview(link: &Link, change: Change) -> Result<Preview, Trou
 
 /// Applies a cleared change: the same computation and the same dry run again, and the real patch
 /// only when the template that would result is the one that was judged.
-pub(super) async fn apply(link: &Link, cleared: Cleared) -> Result<Clean, Trouble> {
+pub(super) async fn apply(link: &Link, cleared: Cleared) -> Result<Applied, Trouble> {
     let change = cleared.change();
     let plan = plan(link, change).await?;
     let dry_run = plan.dry_run(link).await?;
@@ -63,7 +64,8 @@ pub(super) async fn apply(link: &Link, cleared: Cleared) -> Result<Clean, Troubl
     } else {
         Clean::ours("; the server stored another template than its dry run showed, so look at the diff")
     };
-    Ok(say!("done: {}, now generation {}{}", change.sentence(), outcome.generation, surprise))
+    let words = say!("done: {}, now generation {}{}", change.sentence(), outcome.generation, surprise);
+    Ok(Applied { generation: outcome.generation, words })
 }
 
 fn changed(workload: &WorkloadRef, why: &Clean) -> Trouble {

@@ -1,0 +1,162 @@
+//! The last two lines: the console's last message, and the keys that do something now.
+
+use jiff::SignedDuration;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use crate::app::action::{Action, Pane};
+use crate::app::state::Tone;
+use crate::app::update::allowed;
+use crate::domain::runbook::NodeKind;
+use crate::ui::scene::Scene;
+use crate::ui::theme::{Role, Sign};
+use crate::ui::{fit, overlay};
+
+/// A message stays this long.
+const LASTS: SignedDuration = SignedDuration::from_secs(30);
+
+/// Draws both lines.
+pub fn draw(buf: &mut Buffer, area: Rect, scene: &Scene<'_>) {
+    notice(buf, Rect { height: 1, ..area }, scene);
+    let line = keys(scene, usize::from(area.width));
+    buf.set_line(area.x, area.y + 1, &line, area.width);
+}
+
+/// How a tone is drawn.
+fn tone(tone: Tone) -> (Sign, Role) {
+    match tone {
+        Tone::Good => (Sign::Yes, Role::Good),
+        Tone::Plain => (Sign::Dot, Role::Text),
+        Tone::Warn => (Sign::Warn, Role::Warn),
+        Tone::Bad => (Sign::No, Role::Danger),
+    }
+}
+
+fn notice(buf: &mut Buffer, area: Rect, scene: &Scene<'_>) {
+    let state = scene.state;
+    let Some(notice) = state.notice.as_ref().filter(|notice| state.now.duration_since(notice.at) < LASTS) else {
+        return;
+    };
+    let (sign, role) = tone(notice.tone);
+    let words = format!(" {} {}", scene.sign(sign), notice.words);
+    let words = fit::line(&words, usize::from(area.width), scene.sign(Sign::Cut), scene.sign(Sign::Feed));
+    buf.set_string(area.x, area.y, words, scene.style(role));
+}
+
+/// The keys of the top dialog, else of the pane, the most useful ones first, as many as fit.
+fn keys(scene: &Scene<'_>, width: usize) -> Line<'static> {
+    let pairs = match scene.state.overlays.last() {
+        Some(top) => overlay::keys(top),
+        None => of_pane(scene),
+    };
+    let mut spans = vec![Span::raw(" ")];
+    let mut left = width.saturating_sub(1);
+    for (key, words) in pairs {
+        let needed = fit::start(&key, width).1 + fit::start(&words, width).1 + 4;
+        if needed > left {
+            continue;
+        }
+        left -= needed;
+        spans.push(Span::styled(key, scene.style(Role::Key)));
+        spans.push(Span::raw(format!(" {words}   ")));
+    }
+    Line::from(spans)
+}
+
+fn of_pane(scene: &Scene<'_>) -> Vec<(String, String)> {
+    let state = scene.state;
+    let pane = state.view.focus;
+    let first: &[Action] = &[Action::GoOn, Action::Cancel, Action::Help];
+    let own: &[Action] = match pane {
+        Pane::Runbook => &[Action::Back, Action::StepFailed, Action::Copy],
+        Pane::Checklist => &[Action::RunCheck, Action::Consent],
+        Pane::Pods => &[Action::Restart, Action::Copy],
+        Pane::Logs => &[
+            Action::OpenSignature,
+            Action::Follow,
+            Action::Filter,
+            Action::Search,
+            Action::SearchNext,
+            Action::SearchBack,
+            Action::ErrorBack,
+            Action::ErrorNext,
+            Action::Wrap,
+            Action::Timestamps,
+            Action::Previous,
+            Action::Copy,
+        ],
+        Pane::Revisions => &[Action::Target, Action::Diff, Action::Revert, Action::SetImage, Action::SetVariable],
+        Pane::Migrations => &[Action::DeleteRow, Action::ResolveRow, Action::UndoRow],
+        Pane::Preflight | Pane::Timeline => &[Action::Copy],
+    };
+    let general = [
+        Action::Arm,
+        Action::Zoom,
+        Action::NextPane,
+        Action::Palette,
+        Action::Back,
+        Action::Status,
+        Action::Note,
+        Action::Disarm,
+        Action::Quit,
+    ];
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for action in first.iter().chain(own).chain(&general) {
+        let Some(key) = scene.key(pane, *action) else { continue };
+        let known = pairs.iter().any(|(other, _)| *other == key);
+        if !known && useful(scene, *action) && allowed(state, *action).is_ok() {
+            pairs.push((key, short(scene, *action).to_owned()));
+        }
+    }
+    pairs
+}
+
+/// Keys that are allowed but would do nothing here are left out.
+fn useful(scene: &Scene<'_>, action: Action) -> bool {
+    let state = scene.state;
+    match action {
+        Action::GoOn => state.node().is_some(),
+        Action::SearchNext | Action::SearchBack => state.logs.search.is_some(),
+        Action::ErrorNext | Action::ErrorBack => state.logs.hits().next().is_some(),
+        Action::Consent => state.checks.list.checks().iter().any(|check| check.id.costs_money()),
+        Action::Copy if state.view.focus == Pane::Runbook => {
+            matches!(state.node().map(|node| &node.kind), Some(NodeKind::Manual { commands, .. }) if !commands.is_empty())
+        }
+        _ => true,
+    }
+}
+
+/// The words of an action in a footer: the label up to its explanation, or fewer.
+fn short(scene: &Scene<'_>, action: Action) -> &'static str {
+    let state = scene.state;
+    let asks = matches!(state.node().map(|node| &node.kind), Some(NodeKind::Ask { .. }));
+    match action {
+        Action::GoOn if state.view.focus == Pane::Checklist => "run this check",
+        Action::GoOn if asks => "answer",
+        Action::Back => "back",
+        Action::StepFailed => "step failed",
+        Action::Target => "target",
+        Action::Diff => "diff",
+        Action::Revert => "revert to it",
+        Action::SetVariable => "variable",
+        Action::DeleteRow => "delete row",
+        Action::ResolveRow => "mark rolled back",
+        Action::UndoRow => "undo",
+        Action::RunCheck => "run now",
+        Action::Consent => "allow model calls",
+        Action::Filter => "filter",
+        Action::Search => "search",
+        Action::Follow if state.logs.held.is_some() => "follow",
+        Action::Follow => "hold",
+        Action::Previous => "previous container",
+        Action::Wrap => "wrap",
+        Action::OpenSignature => "to the remedy",
+        Action::Copy => "copy",
+        Action::Status => "status",
+        Action::Note => "note",
+        Action::Zoom if state.view.zoom => "all panes",
+        Action::Zoom => "zoom",
+        action => action.label().split([':', ';']).next().unwrap_or_default(),
+    }
+}

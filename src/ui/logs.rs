@@ -1,0 +1,261 @@
+//! The log: the lines around the place in view, newest at the bottom, and what the selected one means.
+
+use jiff::tz::TimeZone;
+use ratatui::text::{Line, Span};
+
+use crate::app::action::{Action, Pane};
+use crate::app::logs::{Logs, Stream};
+use crate::domain::log::LogLine;
+use crate::domain::signature::{Severity, Signature};
+use crate::ui::fit;
+use crate::ui::scene::Scene;
+use crate::ui::sheet::{Room, Row, Sheet};
+use crate::ui::theme::{Role, Sign};
+
+/// The pane.
+pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
+    let logs = &scene.state.logs;
+    let mut sheet = Sheet { count: counts(logs), note: Some(streams(scene)), ..Sheet::default() };
+    if logs.is_empty() {
+        let (words, role) = empty(scene);
+        sheet.wrap(scene, room, words.as_str(), "", role);
+        return sheet;
+    }
+    let meaning = meaning(scene, room);
+    let below = usize::from(room.height > 3) + meaning.len();
+    let height = room.height.saturating_sub(below);
+    sheet.lines = window(scene, room, height);
+    let blank = height.saturating_sub(sheet.lines.len());
+    sheet.lines.extend(std::iter::repeat_n(Line::default(), blank));
+    sheet.lines.extend(meaning);
+    if room.height > 3 {
+        sheet.lines.push(view(scene, room));
+    }
+    sheet
+}
+
+fn counts(logs: &Logs) -> String {
+    match logs.filter {
+        Some(_) => format!("{} of {} lines", logs.matching(), logs.len()),
+        None => format!("{} lines", logs.len()),
+    }
+}
+
+/// How the streams stand, for the heading.
+fn streams(scene: &Scene<'_>) -> Span<'static> {
+    let logs = &scene.state.logs;
+    let lost: Vec<_> = logs
+        .streams()
+        .iter()
+        .filter_map(|(source, stream)| match stream {
+            Stream::Lost(since, why) => Some((source, since, why)),
+            _ => None,
+        })
+        .collect();
+    let following = logs.following();
+    match lost.first() {
+        Some((source, since, why)) => {
+            let sign = scene.sign(Sign::No);
+            let pod = suffix(source.pod.as_str());
+            let ago = scene.span(**since);
+            let words =
+                format!("{sign} {} of {} lost, {pod} {ago} ago: {}", lost.len(), logs.streams().len(), why.what);
+            Span::styled(words, scene.style(Role::Danger))
+        }
+        None if logs.held.is_some() => {
+            Span::styled(format!("held, {following} streams go on"), scene.style(Role::Warn))
+        }
+        None => Span::styled(format!("following {following} of {}", logs.streams().len()), scene.style(Role::Muted)),
+    }
+}
+
+fn empty(scene: &Scene<'_>) -> (crate::text::Clean, Role) {
+    let state = scene.state;
+    if let Some(why) = &state.setting.missing.cluster {
+        return (why.sentence(), Role::Warn);
+    }
+    let lost = state.logs.streams().values().find_map(|stream| match stream {
+        Stream::Lost(_, why) => Some(why),
+        _ => None,
+    });
+    match lost {
+        Some(why) => (why.sentence(), Role::Danger),
+        None if state.logs.streams().is_empty() => (say!("waiting for the pods: no log is followed yet"), Role::Muted),
+        None => (say!("no line yet from {} streams", state.logs.streams().len()), Role::Muted),
+    }
+}
+
+/// The lines in view: up from the place in view as far as there is room, and down from it where
+/// the log begins sooner.
+fn window<'a>(scene: &Scene<'a>, room: Room, height: usize) -> Vec<Line<'a>> {
+    let logs = &scene.state.logs;
+    let bottom = logs.bottom();
+    let selected = logs.held.is_some();
+    let mut upwards: Vec<Vec<Line<'a>>> = Vec::new();
+    let mut taken = 0;
+    let mut place = None;
+    for (number, line) in logs.backwards(bottom) {
+        if taken >= height {
+            break;
+        }
+        let first = place.is_none();
+        place.get_or_insert(number);
+        let rows = shown(scene, room, line, (selected && first, height));
+        taken += rows.len();
+        upwards.push(rows);
+    }
+    let mut lines: Vec<Line<'a>> = upwards.into_iter().rev().flatten().collect();
+    lines.drain(..lines.len().saturating_sub(height));
+    if lines.len() < height {
+        for (_, line) in logs.forwards(bottom + 1) {
+            if lines.len() >= height {
+                break;
+            }
+            lines.extend(shown(scene, room, line, (false, height)));
+        }
+        lines.truncate(height);
+    }
+    lines
+}
+
+/// The last part of a pod's name, which tells it from its sisters.
+fn suffix(pod: &str) -> &str {
+    pod.rsplit('-').next().filter(|part| !part.is_empty()).unwrap_or(pod)
+}
+
+fn severity(signature: &Signature) -> (Sign, Role) {
+    match signature.severity {
+        Severity::Error => (Sign::No, Role::Danger),
+        Severity::Warning => (Sign::Warn, Role::Warn),
+        Severity::Expected => (Sign::Expected, Role::Muted),
+    }
+}
+
+fn shown<'a>(scene: &Scene<'a>, room: Room, line: &'a LogLine, (selected, most): (bool, usize)) -> Vec<Line<'a>> {
+    let logs = &scene.state.logs;
+    let signature = line.signature.map(|index| scene.state.signatures.get(index));
+    let (sign, role) = match signature {
+        Some(signature) => severity(signature),
+        None if line.ours => (Sign::Dot, Role::Unknown),
+        None => (Sign::Dot, Role::Text),
+    };
+    let over = if selected { Role::Selected } else { Role::Text };
+    let mut head = vec![Span::raw(if selected { scene.sign(Sign::Cursor) } else { " " })];
+    if logs.timestamps && room.width >= 40 {
+        let format = if room.width >= 90 { "%H:%M:%S%.3f " } else { "%H:%M:%S " };
+        let clock = line.at.to_zoned(TimeZone::UTC).strftime(format).to_string();
+        head.push(Span::styled(clock, scene.style(Role::Muted)));
+    }
+    let mut source = fit::padded(suffix(line.source.pod.as_str()), 5, "", "");
+    if line.source.previous {
+        source.push_str(" prev");
+    }
+    head.push(Span::styled(format!("{source} "), scene.style(Role::Command)));
+    let plain = signature.is_none() && !line.ours;
+    head.push(Span::styled(if plain { "  ".to_owned() } else { format!("{} ", scene.sign(sign)) }, scene.style(role)));
+    if signature.is_some_and(|signature| signature.severity == Severity::Expected) {
+        head.push(Span::styled("(expected) ", scene.style(Role::Muted)));
+    }
+    let taken: usize = head.iter().map(Span::width).sum();
+    let width = room.width.saturating_sub(taken).max(1);
+    let style = scene.style(role).patch(scene.style(over));
+    let mut rest = line.text.as_str();
+    let mut lines = Vec::new();
+    loop {
+        let (part, _) = fit::start(rest, width);
+        let after = &rest[part.len()..];
+        let last = !logs.wrap || after.is_empty() || part.is_empty() || lines.len() + 1 >= most.max(1);
+        let shown = if last {
+            fit::line(rest, width, scene.sign(Sign::Cut), scene.sign(Sign::Feed))
+        } else {
+            part.replace('\n', scene.sign(Sign::Feed)).into()
+        };
+        let mut spans = if lines.is_empty() { std::mem::take(&mut head) } else { vec![Span::raw(" ".repeat(taken))] };
+        spans.extend(marked(scene, &shown, style));
+        lines.push(Line::from(spans));
+        if last {
+            return lines;
+        }
+        rest = after;
+    }
+}
+
+/// The text with what was searched for marked. Looks only at what is on the screen.
+fn marked<'a>(scene: &Scene<'a>, text: &str, style: ratatui::style::Style) -> Vec<Span<'a>> {
+    let words = scene.state.logs.search.as_ref().map_or("", |words| words.as_str());
+    if words.is_empty() {
+        return vec![Span::styled(text.to_owned(), style)];
+    }
+    let (lower, wanted) = (text.to_ascii_lowercase(), words.to_ascii_lowercase());
+    let mut spans = Vec::new();
+    let mut from = 0;
+    for (at, found) in lower.match_indices(&wanted) {
+        spans.push(Span::styled(text[from..at].to_owned(), style));
+        from = at + found.len();
+        spans.push(Span::styled(text[at..from].to_owned(), scene.style(Role::Search)));
+    }
+    spans.push(Span::styled(text[from..].to_owned(), style));
+    spans
+}
+
+/// What the line in view means and what helps; else what the last known error meant.
+fn meaning<'a>(scene: &Scene<'a>, room: Room) -> Vec<Line<'a>> {
+    let state = scene.state;
+    if room.height < 6 {
+        return Vec::new();
+    }
+    let here = state.logs.held.and_then(|_| state.logs.selected()).and_then(|line| line.signature);
+    let last = state.logs.hits().next_back().map(|hit| (hit.signature, hit.at));
+    let (signature, ago) = match (here, last) {
+        (Some(index), _) => (state.signatures.get(index), String::new()),
+        (None, Some((index, at))) if state.logs.held.is_none() => {
+            (state.signatures.get(index), format!(", last {} ago", scene.span(at)))
+        }
+        _ => return Vec::new(),
+    };
+    let (sign, role) = severity(signature);
+    let to = state.library.for_signature(&signature.id).is_some().then(|| scene.key(Pane::Logs, Action::OpenSignature));
+    let title = format!("{} {}{ago}", scene.sign(sign), signature.title);
+    let mut row = Row::plain(scene, room.width).words(&title, role);
+    if let Some(key) = to.flatten() {
+        let there = if room.focused {
+            key
+        } else {
+            format!("{} {key}", scene.key(Pane::Logs, Action::PaneLogs).unwrap_or_default())
+        };
+        row = row.words(&there, Role::Key).rest("goes to the remedy", Role::Muted);
+    }
+    let mut lines = vec![row.line()];
+    if room.height >= 10 {
+        let words = format!("{}; {}", signature.explain, signature.remedy);
+        lines.push(Row::plain(scene, room.width).cell("", 1, Role::Text).rest(&words, Role::Muted).line());
+    }
+    lines
+}
+
+/// The state of the view, on the last line.
+fn view<'a>(scene: &Scene<'a>, room: Room) -> Line<'a> {
+    let logs = &scene.state.logs;
+    let dot = scene.sign(Sign::Dot);
+    let mut row = Row::plain(scene, room.width);
+    row = match logs.held {
+        Some(_) => row.words("held", Role::Warn),
+        None => row.words("following", Role::Good),
+    };
+    if let Some(filter) = &logs.filter {
+        row = row.words(&format!("{dot} filter \"{filter}\""), Role::Warn);
+    }
+    if let Some(search) = &logs.search {
+        row = row.words(&format!("{dot} search \"{search}\""), Role::Search);
+    }
+    if logs.previous {
+        row = row.words(&format!("{dot} with previous containers"), Role::Text);
+    }
+    if logs.wrap {
+        row = row.words(&format!("{dot} wrapped"), Role::Muted);
+    }
+    if logs.evicted() > 0 {
+        row = row.words(&format!("{dot} {} older lines made room", logs.evicted()), Role::Muted);
+    }
+    row.words(&format!("{dot} dropped: 0"), Role::Muted).line()
+}

@@ -1,0 +1,160 @@
+//! The one thing to do next, in a few words, with the key that does it.
+
+use crate::app::action::{Action, Pane};
+use crate::app::evidence::evidence;
+use crate::app::preflight::Severity;
+use crate::app::runbook::{self, Progress};
+use crate::domain::checklist::Mark;
+use crate::domain::runbook::NodeKind;
+use crate::domain::step::{Fact, StepKind};
+use crate::text::Clean;
+use crate::ui::scene::Scene;
+
+/// What comes next: the key, where a key does it, and what it does or what is waited for.
+pub struct Next {
+    /// The key; `None` while there is nothing to do but wait.
+    pub key: Option<String>,
+    /// In words.
+    pub words: Clean,
+}
+
+/// What comes next at this place of the runbook.
+pub fn next(scene: &Scene<'_>) -> Next {
+    let state = scene.state;
+    let on = |words: Clean| Next { key: key(scene, Action::GoOn), words };
+    if let Some((id, act)) = state.unknown().first() {
+        return on(say!("settle act {}, whose outcome is unknown: {}", id.0, act.words));
+    }
+    let Some(node) = state.node() else { return waits(Clean::ours("the incident is not open yet")) };
+    match &node.kind {
+        NodeKind::Ask { choices } => match runbook::selected(state) {
+            Some(choice) => {
+                let label = choices.get(usize::from(choice).saturating_sub(1));
+                on(say!("answer {}: {}", choice, label.map(|choice| choice.say.clone()).unwrap_or_default()))
+            }
+            None => Next { key: Some(numbers(choices.len())), words: Clean::ours("choose an answer") },
+        },
+        NodeKind::Do { step, .. } => of_step(scene, *step),
+        NodeKind::Manual { record, .. } if record.is_empty() => on(Clean::ours("it is done: go on")),
+        NodeKind::Manual { record, .. } => on(say!("it is done: write down {}", record)),
+        NodeKind::End { .. } => on(Clean::ours("how it went, stage by stage")),
+    }
+}
+
+fn key(scene: &Scene<'_>, action: Action) -> Option<String> {
+    scene.key(Pane::Runbook, action)
+}
+
+fn waits(words: Clean) -> Next {
+    Next { key: None, words }
+}
+
+fn numbers(choices: usize) -> String {
+    if choices > 1 { format!("1-{choices}") } else { "1".to_owned() }
+}
+
+fn of_step(scene: &Scene<'_>, step: StepKind) -> Next {
+    let state = scene.state;
+    let on = |words: Clean| Next { key: key(scene, Action::GoOn), words };
+    let leave = |words: Clean| Next { key: key(scene, Action::StepFailed), words };
+    if !state.running.is_empty() && step != StepKind::Verify {
+        return waits(Clean::ours("it runs"));
+    }
+    match step {
+        StepKind::Preflight => preflight(scene),
+        StepKind::Backup => match &state.setting.missing.backup {
+            Some(why) => leave(say!("leave the step: {}", why.what)),
+            None => on(Clean::ours("dump the database; asks how first")),
+        },
+        StepKind::ChooseTarget => on(match evidence(state, Fact::TargetChosen).holds {
+            Some(true) => Clean::ours("every target is chosen: go on"),
+            _ if state.view.focus == Pane::Revisions => Clean::ours("make the selected revision the target"),
+            _ => Clean::ours("choose a revision"),
+        }),
+        StepKind::Revert | StepKind::Restart => change(scene, step),
+        StepKind::CleanMigrations => migrations(scene),
+        StepKind::Verify => verify(scene),
+    }
+}
+
+fn preflight(scene: &Scene<'_>) -> Next {
+    let findings = scene.findings();
+    let of = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    match (of(Severity::Unknown), of(Severity::Blocks)) {
+        (0, 0) => Next {
+            key: key(scene, Action::GoOn),
+            words: say!("nothing blocks, {} warnings: go on", of(Severity::Warns)),
+        },
+        (0, blocks) => {
+            Next { key: key(scene, Action::GoOn), words: say!("go on, with {} findings that block a step", blocks) }
+        }
+        (unknown, _) => waits(say!("{} findings are not known yet", unknown)),
+    }
+}
+
+fn armed_first(scene: &Scene<'_>, words: Clean) -> Next {
+    if scene.state.armed() {
+        Next { key: key(scene, Action::GoOn), words }
+    } else {
+        Next { key: key(scene, Action::Arm), words: say!("arm first; then {}", words) }
+    }
+}
+
+fn change(scene: &Scene<'_>, step: StepKind) -> Next {
+    match runbook::progress(scene.state, step) {
+        Progress::Next(reference) => armed_first(scene, say!("show what will be sent to {}", reference)),
+        Progress::Acting => waits(Clean::ours("it runs")),
+        Progress::Rolling(reference, why) => waits(say!("{} rolls out: {}", reference, why)),
+        Progress::Failed(reference, why) => Next {
+            key: key(scene, Action::StepFailed),
+            words: say!("the rollout of {} failed ({}): leave the step", reference, why),
+        },
+        Progress::NoTarget(reference) => {
+            Next { key: key(scene, Action::PaneRevisions), words: say!("choose a target for {}", reference) }
+        }
+        Progress::Nothing => Next {
+            key: key(scene, Action::StepFailed),
+            words: Clean::ours("no workload is configured: leave the step"),
+        },
+        Progress::Done => Next { key: key(scene, Action::GoOn), words: Clean::ours("rolled out: go on") },
+    }
+}
+
+fn migrations(scene: &Scene<'_>) -> Next {
+    let state = scene.state;
+    let failed = evidence(state, Fact::NoFailedMigration);
+    match failed.holds {
+        Some(true) => Next { key: key(scene, Action::GoOn), words: say!("{}: go on", failed.words) },
+        None => waits(failed.words),
+        Some(false) if !state.armed() => armed_first(scene, Clean::ours("delete or resolve the failed rows")),
+        Some(false) if state.view.focus == Pane::Migrations => Next {
+            key: scene.key(Pane::Migrations, Action::DeleteRow),
+            words: Clean::ours("delete the selected failed row; asks first"),
+        },
+        Some(false) => {
+            Next { key: key(scene, Action::PaneMigrations), words: Clean::ours("to the failed migration rows") }
+        }
+    }
+}
+
+fn verify(scene: &Scene<'_>) -> Next {
+    let state = scene.state;
+    let checks = state.checks.list.checks();
+    if state.checks.list.complete() {
+        return Next { key: key(scene, Action::GoOn), words: Clean::ours("everything is ticked: go on") };
+    }
+    let needs = checks.iter().any(|check| check.verdict.mark == Mark::NeedsConsent);
+    if needs && !state.incident.consented {
+        return Next { key: key(scene, Action::GoOn), words: Clean::ours("allow checks that call real models") };
+    }
+    match checks.iter().find(|check| check.verdict.mark == Mark::Failed) {
+        Some(check) => Next {
+            key: key(scene, Action::StepFailed),
+            words: say!("{} failed; it is tried again, or leave the step", check.id.title()),
+        },
+        None => {
+            let (settled, all) = state.checks.list.tally();
+            waits(say!("{} of {} checks; they go on by themselves", settled, all))
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The pods: name, readiness, status, restarts, revision, image, age.
+
+use ratatui::text::{Line, Span};
+
+use crate::app::action::Pane;
+use crate::domain::cluster::{ContainerStatus, Phase, Pod};
+use crate::domain::live::Live;
+use crate::ui::scene::Scene;
+use crate::ui::sheet::{Room, Row, Sheet, first, lost};
+use crate::ui::theme::{Role, Sign};
+
+/// The pane.
+pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
+    let pods = scene.pods();
+    let (note, fresh) = note(scene);
+    if pods.is_empty() {
+        let (words, role) = empty(scene);
+        return Sheet { note, ..Sheet::says(scene, room, words.as_str(), role) };
+    }
+    let ready = pods.iter().filter(|pod| pod.ready()).count();
+    let broken = pods.iter().filter(|pod| pod.broken()).count();
+    let broken = if broken > 0 { format!(", {broken} broken") } else { String::new() };
+    let mut sheet = Sheet { count: format!("{ready} of {} ready{broken}", pods.len()), note, ..Sheet::default() };
+    sheet.lines.push(head(scene, room));
+    let rows = room.height.saturating_sub(1);
+    let cursor = scene.state.view.selected(Pane::Pods, pods.len());
+    let from = first(cursor, pods.len(), rows);
+    for (i, pod) in pods.iter().enumerate().skip(from).take(rows) {
+        sheet.lines.push(row(scene, room, pod, i == cursor && room.focused, fresh));
+    }
+    sheet
+}
+
+/// The oldest news of all workloads, or the first loss.
+fn note(scene: &Scene<'_>) -> (Option<Span<'static>>, bool) {
+    let all = || scene.state.watched.values().map(|watched| &watched.pods);
+    if let Some(Live::Lost { since, why, .. }) = all().find(|pods| matches!(pods, Live::Lost { .. })) {
+        return (Some(lost(scene, *since, why)), false);
+    }
+    (all().filter_map(Live::at).max().and_then(|at| scene.old(at)), true)
+}
+
+fn empty(scene: &Scene<'_>) -> (crate::text::Clean, Role) {
+    let state = scene.state;
+    if let Some(why) = state.setting.missing.cluster.as_ref().or(state.setting.missing.workloads.as_ref()) {
+        return (why.sentence(), Role::Warn);
+    }
+    let mut all = state.watched.values().map(|watched| &watched.pods);
+    match all.clone().find_map(|pods| if let Live::Lost { why, .. } = pods { Some(why) } else { None }) {
+        Some(why) => (why.sentence(), Role::Danger),
+        None if state.setting.workloads.is_empty() => {
+            (say!("no workload is configured here; name them in lastgood.toml"), Role::Warn)
+        }
+        None if all.any(|pods| matches!(pods, Live::Waiting)) => (say!("waiting for the cluster"), Role::Muted),
+        None => (say!("no pods: nothing runs, and nobody is served"), Role::Danger),
+    }
+}
+
+/// Which columns there is room for.
+struct Columns {
+    name: usize,
+    status: usize,
+    tag: usize,
+    digest: bool,
+}
+
+fn columns(room: Room) -> Columns {
+    // Ready, restarts, revision and age take 21 cells with their blanks; the cursor takes one.
+    let left = room.width.saturating_sub(23);
+    let digest = left >= 96;
+    let left = left.saturating_sub(if digest { 13 } else { 0 });
+    let status = if left >= 60 { 20 } else { 16.min(left / 3) };
+    let tag = (left.saturating_sub(status) / 2).min(32);
+    Columns { name: left.saturating_sub(status + tag + 2).min(60), status, tag, digest }
+}
+
+fn head<'a>(scene: &Scene<'a>, room: Room) -> Line<'a> {
+    let columns = columns(room);
+    let muted = Role::Muted;
+    let row = Row::new(scene, Room { focused: false, ..room }, false)
+        .cell("pod", columns.name, muted)
+        .cell("ready", 5, muted)
+        .cell("status", columns.status, muted)
+        .right("rst", 3, muted)
+        .right("rev", 4, muted)
+        .cell("image", columns.tag, muted);
+    let row = if columns.digest { row.cell("digest", 12, muted) } else { row };
+    row.right("age", 5, muted).line()
+}
+
+fn row<'a>(scene: &Scene<'a>, room: Room, pod: &Pod, chosen: bool, fresh: bool) -> Line<'a> {
+    let columns = columns(room);
+    let usual = if fresh { Role::Text } else { Role::Stale };
+    let (sign, word, role) = status(pod);
+    let role = if fresh { role } else { Role::Stale };
+    let (ready, all) = pod.ready_count();
+    let main = main(pod);
+    let tag = main.map_or("", |container| container.image.tag().unwrap_or(container.image.as_str()));
+    let restarts = pod.restarts();
+    let revision = pod.revision.map_or("-".to_owned(), |number| number.to_string());
+    let row = Row::new(scene, room, chosen)
+        .name(pod.name.as_str(), columns.name, if role == Role::Danger { role } else { usual })
+        .cell(&format!("{ready}/{all}"), 5, if pod.ready() { usual } else { role })
+        .cell(&format!("{} {word}", scene.sign(sign)), columns.status, role)
+        .right(&restarts.to_string(), 3, if restarts > 0 && fresh { Role::Warn } else { usual })
+        .right(&revision, 4, usual)
+        .name(tag, columns.tag, usual);
+    let row = if columns.digest {
+        let digest = main.and_then(|container| container.digest.as_ref());
+        row.cell(digest.map_or("-", |digest| short(digest.as_str())), 12, Role::Muted)
+    } else {
+        row
+    };
+    row.right(scene.age(pod.created).as_str(), 5, usual).line()
+}
+
+/// The first twelve digits of a digest, which is how people compare them.
+pub fn short(digest: &str) -> &str {
+    let digits = digest.rsplit_once(':').map_or(digest, |(_, digits)| digits);
+    digits.get(..12).unwrap_or(digits)
+}
+
+fn main(pod: &Pod) -> Option<&ContainerStatus> {
+    let mut ordinary = pod.containers.iter().filter(|container| !container.init);
+    ordinary.clone().find(|container| container.image.is_litellm()).or_else(|| ordinary.next())
+}
+
+fn status(pod: &Pod) -> (Sign, &str, Role) {
+    if pod.terminating {
+        return (Sign::Waiting, "Terminating", Role::Muted);
+    }
+    let last = || pod.containers.iter().find(|c| c.terminated && !c.init).and_then(|c| c.last_exit.as_ref());
+    let why = pod.waiting().or_else(last).map(|why| why.first_line());
+    if pod.broken() {
+        return (Sign::No, why.unwrap_or(pod.phase.word()), Role::Danger);
+    }
+    match pod.phase {
+        Phase::Running if pod.ready() => (Sign::Yes, "Running", Role::Good),
+        Phase::Running => (Sign::Waiting, why.unwrap_or("not ready"), Role::Warn),
+        Phase::Succeeded => (Sign::Absent, "Succeeded", Role::Muted),
+        Phase::Unknown => (Sign::Unknown, why.unwrap_or("Unknown"), Role::Unknown),
+        phase => (Sign::Waiting, why.unwrap_or(phase.word()), Role::Warn),
+    }
+}

@@ -1,0 +1,69 @@
+//! The preflight: what stands in the way, what it leads to, and what to do about it.
+
+use crate::app::action::Pane;
+use crate::app::preflight::{Finding, Severity};
+use crate::ui::scene::Scene;
+use crate::ui::sheet::{Room, Row, Sheet, first, wrapped};
+use crate::ui::theme::{Role, Sign};
+
+fn severity(severity: Severity) -> (Sign, &'static str, Role) {
+    match severity {
+        Severity::Blocks => (Sign::No, "blocks", Role::Danger),
+        Severity::Warns => (Sign::Warn, "warns", Role::Warn),
+        Severity::Unknown => (Sign::Unknown, "unknown", Role::Unknown),
+        Severity::Fine => (Sign::Yes, "fine", Role::Good),
+    }
+}
+
+/// The pane.
+pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
+    let findings = scene.findings();
+    let of = |wanted| findings.iter().filter(|finding| finding.severity == wanted).count();
+    let counts = [
+        (of(Severity::Blocks), "block"),
+        (of(Severity::Warns), "warn"),
+        (of(Severity::Unknown), "unknown"),
+        (of(Severity::Fine), "fine"),
+    ];
+    let counts: Vec<String> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let mut sheet = Sheet { count: counts.join(", "), ..Sheet::default() };
+    if findings.is_empty() {
+        sheet.wrap(scene, room, "nothing was looked at yet", "", Role::Muted);
+        return sheet;
+    }
+    let cursor = scene.state.view.selected(Pane::Preflight, findings.len());
+    let detail = findings.get(cursor).filter(|_| room.focused).map(|finding| detail(scene, room, finding));
+    let detail = detail.unwrap_or_default();
+    let rows = room.height.saturating_sub(detail.len());
+    let from = first(cursor, findings.len(), rows);
+    for (i, finding) in findings.iter().enumerate().skip(from).take(rows) {
+        let (sign, word, role) = severity(finding.severity);
+        let row =
+            Row::new(scene, room, i == cursor && room.focused).cell(scene.sign(sign), 1, role).cell(word, 7, role);
+        let text = if finding.remedy.is_empty() || room.focused {
+            finding.what.clone()
+        } else {
+            say!("{}; {}", finding.what, finding.remedy)
+        };
+        sheet.lines.push(row.rest(text.as_str(), Role::Text).line());
+    }
+    sheet.lines.extend(detail);
+    sheet
+}
+
+/// What there is to know of the selected finding, below the list.
+fn detail<'a>(scene: &Scene<'a>, room: Room, finding: &Finding) -> Vec<ratatui::text::Line<'a>> {
+    let mut lines = wrapped(scene, room.width, finding.what.as_str(), "  ", Role::Title);
+    if !finding.consequence.is_empty() {
+        lines.extend(crate::ui::sheet::fact(scene, room.width, "  leads to", finding.consequence.as_str(), Role::Text));
+    }
+    if !finding.remedy.is_empty() {
+        lines.extend(crate::ui::sheet::fact(scene, room.width, "  remedy", finding.remedy.as_str(), Role::Text));
+    }
+    if let Some(step) = finding.blocks {
+        lines.extend(crate::ui::sheet::fact(scene, room.width, "  step", step.title(), Role::Text));
+    }
+    lines.truncate(room.height / 2);
+    lines
+}

@@ -1,0 +1,213 @@
+//! The revisions of every workload: which is live, which was the last good one and why.
+
+use ratatui::text::{Line, Span};
+
+use crate::app::action::Pane;
+use crate::app::change;
+use crate::domain::candidate::{self, Candidate};
+use crate::domain::live::Live;
+use crate::domain::workload::{Owner, Revision, RevisionStatus, Workload};
+use crate::ui::pods;
+use crate::ui::scene::Scene;
+use crate::ui::sheet::{Room, Row, Sheet, first, lost, wrapped};
+use crate::ui::theme::{Role, Sign};
+
+/// The pane.
+pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
+    let state = scene.state;
+    let revisions = state.revisions();
+    let (note, fresh) = note(scene);
+    if revisions.is_empty() {
+        let (words, role) = empty(scene);
+        return Sheet { note, ..Sheet::says(scene, room, words.as_str(), role) };
+    }
+    let newest = change::newest(state);
+    let ranked: Vec<(&Workload, Vec<Candidate>)> = state
+        .setting
+        .workloads
+        .iter()
+        .filter_map(|reference| state.workload(reference))
+        .map(|workload| (workload, candidate::rank(workload, &newest, state.now)))
+        .collect();
+    let mut sheet = Sheet { count: revisions.len().to_string(), note, ..Sheet::default() };
+    for (workload, _) in &ranked {
+        sheet.lines.push(of_workload(scene, room, workload));
+    }
+    sheet.lines.push(head(scene, room));
+    let cursor = state.view.selected(Pane::Revisions, revisions.len());
+    let detail = revisions.get(cursor).map(|(workload, revision)| {
+        let candidates =
+            ranked.iter().find(|(of, _)| of.reference == workload.reference).map(|(_, all)| all.as_slice());
+        reasons(scene, room, revision, candidates.unwrap_or_default())
+    });
+    let detail = detail.unwrap_or_default();
+    let rows = room.height.saturating_sub(sheet.lines.len() + detail.len()).max(1);
+    let from = first(cursor, revisions.len(), rows);
+    for (i, (workload, revision)) in revisions.iter().enumerate().skip(from).take(rows) {
+        let best = ranked.iter().any(|(of, all)| {
+            of.reference == workload.reference && all.first().is_some_and(|best| best.uid == revision.uid)
+        });
+        let target = state.incident.targets.get(&workload.reference).is_some_and(|target| target.uid == revision.uid);
+        sheet.lines.push(row(scene, room, revision, Marks { chosen: i == cursor, best, target, fresh }));
+    }
+    sheet.lines.extend(detail);
+    sheet
+}
+
+fn note(scene: &Scene<'_>) -> (Option<Span<'static>>, bool) {
+    let all = || scene.state.watched.values().map(|watched| &watched.workload);
+    if let Some(Live::Lost { since, why, .. }) = all().find(|workload| matches!(workload, Live::Lost { .. })) {
+        return (Some(lost(scene, *since, why)), false);
+    }
+    (all().filter_map(Live::at).max().and_then(|at| scene.old(at)), true)
+}
+
+fn empty(scene: &Scene<'_>) -> (crate::text::Clean, Role) {
+    let state = scene.state;
+    if let Some(why) = state.setting.missing.cluster.as_ref().or(state.setting.missing.workloads.as_ref()) {
+        return (why.sentence(), Role::Warn);
+    }
+    let mut lost = state.watched.values().filter_map(|watched| match &watched.workload {
+        Live::Lost { why, .. } => Some(why),
+        _ => None,
+    });
+    match lost.next() {
+        Some(why) => (why.sentence(), Role::Danger),
+        None if state.setting.workloads.is_empty() => {
+            (say!("no workload is configured here; name them in lastgood.toml"), Role::Warn)
+        }
+        None => (say!("waiting for the cluster"), Role::Muted),
+    }
+}
+
+/// The workload, who owns it, and how its rollout stands.
+fn of_workload<'a>(scene: &Scene<'a>, room: Room, workload: &Workload) -> Line<'a> {
+    use crate::domain::workload::Rollout;
+    let mut row = Row::plain(scene, room.width).words(&workload.reference.to_string(), Role::Title);
+    row = match &workload.owner {
+        Owner::Nobody => row,
+        owner => match owner.forbids_patch() {
+            Some((why, _)) => row.words(&format!("{} {why}", scene.sign(Sign::No)), Role::Danger),
+            None => row,
+        },
+    };
+    if workload.paused {
+        row = row.words("paused", Role::Warn);
+    }
+    row = match workload.numbers.status() {
+        Rollout::Done => row.words("rolled out", Role::Muted),
+        Rollout::Waiting(why) => row.words(why.as_str(), Role::Warn),
+        Rollout::Failed(why) => row.words(&format!("{} {why}", scene.sign(Sign::No)), Role::Danger),
+    };
+    row.line()
+}
+
+struct Marks {
+    chosen: bool,
+    best: bool,
+    target: bool,
+    fresh: bool,
+}
+
+struct Columns {
+    image: usize,
+    version: bool,
+    digest: bool,
+    cause: usize,
+}
+
+fn columns(room: Room) -> Columns {
+    // Signs, number, status, replicas and age take 30 cells with their blanks.
+    let left = room.width.saturating_sub(32);
+    let version = left >= 44;
+    let digest = left >= 70;
+    let left = left.saturating_sub(if version { 13 } else { 0 } + if digest { 13 } else { 0 });
+    let image = if left >= 40 { (left / 2).min(40) } else { left };
+    Columns { image, version, digest, cause: left.saturating_sub(image + 1) }
+}
+
+fn head<'a>(scene: &Scene<'a>, room: Room) -> Line<'a> {
+    let columns = columns(room);
+    let muted = Role::Muted;
+    let mut row = Row::new(scene, Room { focused: false, ..room }, false)
+        .cell("", 2, muted)
+        .right("rev", 4, muted)
+        .cell("status", 9, muted)
+        .cell("pods", 5, muted)
+        .right("age", 5, muted)
+        .cell("image", columns.image, muted);
+    if columns.version {
+        row = row.cell("version", 12, muted);
+    }
+    if columns.digest {
+        row = row.cell("digest", 12, muted);
+    }
+    if columns.cause > 0 { row.rest("change cause", muted).line() } else { row.line() }
+}
+
+fn row<'a>(scene: &Scene<'a>, room: Room, revision: &Revision, marks: Marks) -> Line<'a> {
+    let columns = columns(room);
+    let usual = if marks.fresh { Role::Text } else { Role::Stale };
+    let (word, role) = match &revision.status {
+        RevisionStatus::Live => ("live", Role::Good),
+        RevisionStatus::Rolling(_) => ("rolling", Role::Warn),
+        RevisionStatus::Failed(_) => ("failed", Role::Danger),
+        RevisionStatus::Superseded => ("older", Role::Muted),
+    };
+    let role = if marks.fresh { role } else { Role::Stale };
+    let sign = |shown: bool, sign: Sign| if shown { scene.sign(sign) } else { " " };
+    let signs = format!("{}{}", sign(marks.target, Sign::Target), sign(marks.best, Sign::Star));
+    let image = revision.image();
+    let tag = image.map_or("no image", |image| image.tag().unwrap_or(image.as_str()));
+    let mut row = Row::new(scene, room, marks.chosen)
+        .cell(&signs, 2, Role::Suggested)
+        .right(&revision.number.to_string(), 4, usual)
+        .cell(word, 9, role)
+        .cell(&format!("{}/{}", revision.ready, revision.replicas), 5, usual)
+        .right(scene.age(revision.created).as_str(), 5, usual)
+        .name(tag, columns.image, usual);
+    if columns.version {
+        let version = image.and_then(|image| image.version());
+        row = row.cell(&version.map_or("not told".to_owned(), |version| version.to_string()), 12, usual);
+    }
+    if columns.digest {
+        let digest = revision.digest.as_ref().map(crate::text::Clean::as_str);
+        let digest = digest.or_else(|| image.and_then(|image| image.digest()));
+        row = row.cell(digest.map_or("-", pods::short), 12, Role::Muted);
+    }
+    let cause = revision.change_cause.as_ref().map_or("", |cause| cause.first_line());
+    if columns.cause > 0 { row.rest(cause, usual).line() } else { row.line() }
+}
+
+/// Why the selected revision ranks where it does.
+fn reasons<'a>(scene: &Scene<'a>, room: Room, revision: &Revision, ranked: &[Candidate]) -> Vec<Line<'a>> {
+    let mut lines = Vec::new();
+    match ranked.iter().position(|candidate| candidate.uid == revision.uid) {
+        Some(rank) => {
+            let of = if rank == 0 { "the best candidate".to_owned() } else { format!("candidate {}", rank + 1) };
+            let words = format!("revision {} is {of} of {}", revision.number, ranked.len());
+            lines.extend(wrapped(scene, room.width, &words, " ", Role::Title));
+            let candidate = &ranked[rank];
+            for (words, sign, role) in candidate
+                .reasons
+                .iter()
+                .map(|words| (words, Sign::Yes, Role::Text))
+                .chain(candidate.warnings.iter().map(|words| (words, Sign::Warn, Role::Warn)))
+            {
+                let words = format!("{} {words}", scene.sign(sign));
+                lines.extend(wrapped(scene, room.width, &words, "  ", role));
+            }
+        }
+        None => {
+            let why = match &revision.status {
+                RevisionStatus::Rolling(why) | RevisionStatus::Failed(why) => format!(": {why}"),
+                _ => String::new(),
+            };
+            let words = format!("revision {} is the live one{why}", revision.number);
+            lines.extend(wrapped(scene, room.width, &words, " ", Role::Title));
+        }
+    }
+    let most = if room.focused { room.height / 2 } else { (room.height / 3).min(3) };
+    lines.truncate(most);
+    lines
+}

@@ -1,0 +1,324 @@
+//! The runbook: the path so far, the question or the step in hand, its evidence, and the next key.
+
+use ratatui::text::{Line, Span};
+
+use crate::app::action::{Action, Pane};
+use crate::app::evidence::Evidence;
+use crate::app::runbook::{self, Progress};
+use crate::app::{plan, status};
+use crate::domain::backup::BackupProgress;
+use crate::domain::runbook::{Choice, Node, NodeKind};
+use crate::domain::step::{Risk, StepKind};
+use crate::text::Clean;
+use crate::ui::next;
+use crate::ui::scene::Scene;
+use crate::ui::sheet::{Room, Row, Sheet, fact, wrapped};
+use crate::ui::theme::{Role, Sign};
+
+/// The pane. What does not fit is cut above the next key, never the key itself.
+pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
+    let state = scene.state;
+    let Some(node) = state.node() else {
+        return Sheet::says(scene, room, "the incident is not open yet", Role::Muted);
+    };
+    let book = state.library.runbook(&node.at.runbook);
+    let count = book.map_or(String::new(), |book| book.title.to_string());
+    let mut sheet = Sheet { count, ..Sheet::default() };
+    let foot = foot(scene, room);
+    let height = room.height.saturating_sub(foot.len());
+    let body = body(scene, room, node);
+    // The path takes what the question leaves, two lines at least.
+    let spare = height.saturating_sub(body.len()).max(2.min(height / 6));
+    sheet.lines.extend(path(scene, room, spare.min(6)));
+    sheet.lines.extend(body);
+    sheet.lines.truncate(height);
+    let blank = height.saturating_sub(sheet.lines.len());
+    sheet.lines.extend(std::iter::repeat_n(Line::default(), blank.min(1)));
+    sheet.lines.extend(foot);
+    sheet
+}
+
+/// The last answers, one line each, newest last.
+fn path<'a>(scene: &Scene<'a>, room: Room, most: usize) -> Vec<Line<'a>> {
+    let path = &scene.state.incident.path;
+    let left: Vec<_> = path.iter().filter(|visit| visit.answer.is_some()).collect();
+    if left.is_empty() || most < 2 {
+        return Vec::new();
+    }
+    // One line stays blank below the path, and one tells what is cut.
+    let shown = if left.len() < most { left.len() } else { most.saturating_sub(2) };
+    let mut lines = Vec::new();
+    if shown < left.len() {
+        let words = format!("{} {} answers before", scene.sign(Sign::Cut), left.len() - shown);
+        lines.push(Row::plain(scene, room.width).rest(&words, Role::Muted).line());
+    }
+    for visit in left.iter().skip(left.len() - shown) {
+        let title = scene.state.library.node(&visit.node).map(|node| node.title.clone()).unwrap_or_default();
+        let answer = visit.answer.clone().unwrap_or_default();
+        let words = format!("{title} {} {answer}", scene.sign(Sign::Arrow));
+        lines.push(Row::plain(scene, room.width).rest(&words, Role::Muted).line());
+    }
+    lines.push(Line::default());
+    lines
+}
+
+fn body<'a>(scene: &Scene<'a>, room: Room, node: &'a Node) -> Vec<Line<'a>> {
+    let mut lines = wrapped(scene, room.width, node.title.as_str(), "", Role::Title);
+    if matches!(node.kind, NodeKind::Manual { .. }) {
+        lines.extend(wrapped(scene, room.width, "BY HAND: the console does not do this step", "", Role::Warn));
+    }
+    lines.extend(wrapped(scene, room.width, node.say.as_str(), "", Role::Muted));
+    lines.push(Line::default());
+    match &node.kind {
+        NodeKind::Ask { choices } => ask(scene, room, choices, &mut lines),
+        NodeKind::Do { step, .. } => step_in_hand(scene, room, node, *step, &mut lines),
+        NodeKind::Manual { commands, record, .. } => {
+            for command in commands {
+                let command = status::filled(scene.state, command);
+                lines.extend(wrapped(scene, room.width, command.as_str(), "  ", Role::Command));
+            }
+            if !record.is_empty() {
+                lines.extend(fact(scene, room.width, "note", record.as_str(), Role::Text));
+            }
+        }
+        NodeKind::End { reached } => end(scene, room, *reached, &mut lines),
+    }
+    lines
+}
+
+fn ask<'a>(scene: &Scene<'a>, room: Room, choices: &'a [Choice], lines: &mut Vec<Line<'a>>) {
+    let state = scene.state;
+    let suggested = runbook::suggested(state);
+    let selected = runbook::selected(state);
+    for (number, choice) in (1u8..).zip(choices) {
+        let is = |other: Option<u8>| other == Some(number);
+        let role = if is(suggested) { Role::Suggested } else { Role::Text };
+        let room = Room { width: room.width, ..room };
+        let head = Row::new(scene, room, is(selected))
+            .cell(if is(suggested) { scene.sign(Sign::Suggested) } else { " " }, 1, Role::Suggested)
+            .cell(&number.to_string(), 1, Role::Key);
+        let width = head.left();
+        let mut parts = crate::ui::fit::wrapped(choice.say.as_str(), width).into_iter();
+        lines.push(head.rest(&parts.next().unwrap_or_default(), role).line());
+        lines.extend(parts.map(|part| Line::from(Span::styled(format!("     {part}"), scene.style(role)))));
+    }
+    let gathered = runbook::gathered(state);
+    if gathered.is_empty() {
+        return;
+    }
+    lines.push(Line::default());
+    let heading = match suggested {
+        Some(number) => format!("the evidence suggests {number}"),
+        None => "the evidence suggests none of them".to_owned(),
+    };
+    lines.extend(wrapped(
+        scene,
+        room.width,
+        &heading,
+        "",
+        if suggested.is_some() { Role::Suggested } else { Role::Muted },
+    ));
+    let mut told: Vec<Clean> = Vec::new();
+    for (_, Evidence { holds, words }) in gathered {
+        let (sign, role) = match holds {
+            Some(true) => (Sign::Yes, Role::Text),
+            Some(false) => (Sign::No, Role::Muted),
+            None => (Sign::Unknown, Role::Unknown),
+        };
+        if told.contains(&words) {
+            continue;
+        }
+        let text = format!("{} {words}", scene.sign(sign));
+        lines.extend(wrapped(scene, room.width, &text, " ", role));
+        told.push(words);
+    }
+}
+
+fn step_in_hand<'a>(scene: &Scene<'a>, room: Room, node: &'a Node, step: StepKind, lines: &mut Vec<Line<'a>>) {
+    let width = room.width;
+    lines.extend(running(scene, room));
+    if let Some(words) = progress(scene, step) {
+        lines.extend(words.into_iter().flat_map(|(words, role)| wrapped(scene, width, &words, "", role)));
+    }
+    let Some(planned) = plan::here(scene.state, node, scene.findings()) else { return };
+    for blocked in &planned.blocked_by {
+        let words = format!("{} blocked: {blocked}", scene.sign(Sign::No));
+        lines.extend(wrapped(scene, width, &words, "", Role::Danger));
+    }
+    if step != StepKind::Verify {
+        for (i, does) in planned.does.iter().enumerate() {
+            lines.extend(fact(scene, width, if i == 0 { "does" } else { "" }, does.as_str(), Role::Text));
+        }
+    }
+    for (i, command) in planned.commands.iter().enumerate() {
+        lines.extend(fact(scene, width, if i == 0 { "command" } else { "" }, command.as_str(), Role::Command));
+    }
+    let risk = match planned.risk {
+        Risk::Reads => Role::Good,
+        Risk::Reversible => Role::Warn,
+        Risk::Destroys => Role::Danger,
+    };
+    lines.extend(fact(scene, width, "risk", planned.risk.word(), risk));
+    lines.extend(fact(scene, width, "undo", planned.undo, Role::Text));
+    lines.extend(fact(scene, width, "waits for", planned.waits_for, Role::Text));
+    let then = then(scene, node);
+    if !then.is_empty() {
+        lines.extend(fact(scene, width, "then", &then.join(", "), Role::Muted));
+    }
+}
+
+/// The titles of what follows while every step is done.
+fn then(scene: &Scene<'_>, node: &Node) -> Vec<String> {
+    let mut titles = Vec::new();
+    let mut at = node;
+    while let NodeKind::Do { done, .. } | NodeKind::Manual { done, .. } = &at.kind {
+        let Some(next) = scene.state.library.node(done) else { break };
+        if titles.len() == 4 {
+            break;
+        }
+        titles.push(next.title.to_string());
+        at = next;
+    }
+    titles
+}
+
+/// What runs now, with the time that it takes.
+fn running<'a>(scene: &Scene<'a>, room: Room) -> Vec<Line<'a>> {
+    let state = scene.state;
+    let mut lines = Vec::new();
+    for (id, running) in &state.running {
+        let words = state.incident.acts.get(id).map(|act| act.words.clone()).unwrap_or_default();
+        let time = crate::domain::span::clock(state.now.duration_since(running.since));
+        let doing = if running.cancelling { "cancelling" } else { "running" };
+        let text = format!("{} {doing} {time}: {words}", scene.sign(Sign::Arrow));
+        lines.extend(wrapped(scene, room.width, &text, "", Role::Warn));
+        if let Some(progress) = &running.progress {
+            lines.extend(backup(scene, room, progress));
+        }
+    }
+    lines
+}
+
+fn backup<'a>(scene: &Scene<'a>, room: Room, progress: &BackupProgress) -> Vec<Line<'a>> {
+    let (part, words) = match progress {
+        BackupProgress::Counting => (None, "counting rows in the snapshot".to_owned()),
+        BackupProgress::Dumping { table, rows, of_about, bytes } => {
+            let of = of_about.map_or(String::new(), |about| format!(" of about {about}"));
+            let table = table.as_ref().map_or(String::new(), |table| format!("{table}: "));
+            (of_about.map(|about| (*rows, about)), format!("{table}{rows}{of} rows, {} written", size(*bytes)))
+        }
+        BackupProgress::ReadingBack { bytes, of } => {
+            (Some((*bytes, *of)), format!("reading back {} of {}", size(*bytes), size(*of)))
+        }
+    };
+    let mut lines = Vec::new();
+    if let Some((done, all)) = part {
+        let width = room.width.saturating_sub(8).min(40);
+        let cells = |part: u64, of: u64| {
+            let share = u128::from(part.min(of)) * width as u128 / u128::from(of.max(1));
+            usize::try_from(share).unwrap_or(width)
+        };
+        let full = cells(done, all);
+        let bar = format!(
+            "  {}{} {:>3} %",
+            scene.sign(Sign::Full).repeat(full),
+            scene.sign(Sign::Empty).repeat(width - full),
+            u128::from(done.min(all)) * 100 / u128::from(all.max(1))
+        );
+        lines.push(Line::from(Span::styled(bar, scene.style(Role::Warn))));
+    }
+    lines.extend(wrapped(scene, room.width, &words, "  ", Role::Text));
+    lines
+}
+
+/// Bytes in the unit that reads best.
+fn size(bytes: u64) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, word)) => format!("{}.{} {word}", bytes / unit, bytes % unit * 10 / unit),
+        None => format!("{bytes} B"),
+    }
+}
+
+fn progress(scene: &Scene<'_>, step: StepKind) -> Option<Vec<(String, Role)>> {
+    let state = scene.state;
+    match step {
+        StepKind::Revert | StepKind::Restart => {
+            let (sign, words, role) = match runbook::progress(state, step) {
+                Progress::Next(_) | Progress::Acting | Progress::Nothing => return None,
+                Progress::Rolling(reference, why) => {
+                    (Sign::Arrow, say!("{} rolls out: {}", reference, why), Role::Warn)
+                }
+                Progress::Failed(reference, why) => {
+                    (Sign::No, say!("the rollout of {} failed: {}", reference, why), Role::Danger)
+                }
+                Progress::NoTarget(reference) => (Sign::Unknown, say!("{} has no target yet", reference), Role::Warn),
+                Progress::Done => (Sign::Yes, say!("every workload is rolled out"), Role::Good),
+            };
+            Some(vec![(format!("{} {words}", scene.sign(sign)), role)])
+        }
+        StepKind::Backup => {
+            let last = state.incident.acts.values().rev().find(|act| {
+                matches!(act.kind, crate::domain::record::ActKind::Backup { .. }) && !act.done() && act.end.is_some()
+            });
+            let (_, words, _) = last?.end.as_ref()?;
+            Some(vec![(format!("{} {words}", scene.sign(Sign::No)), Role::Danger)])
+        }
+        StepKind::Verify => {
+            let open = state.checks.list.checks().iter().filter(|check| !check.verdict.mark.settled());
+            let told = open.map(|check| {
+                let (sign, role) = crate::ui::checklist::mark(check.verdict.mark);
+                let why = check.verdict.evidence.first().map_or("", |words| words.as_str());
+                (format!("{} {}: {why}", scene.sign(sign), check.id.title()), role)
+            });
+            Some(told.collect())
+        }
+        _ => None,
+    }
+}
+
+fn end<'a>(scene: &Scene<'a>, room: Room, reached: bool, lines: &mut Vec<Line<'a>>) {
+    let closed = scene.state.incident.closed.as_ref();
+    let reached = closed.map_or(reached, |(reached, ..)| *reached);
+    let (sign, words, role) = if reached {
+        (Sign::Yes, "goal reached: every configured check is ticked", Role::Good)
+    } else {
+        (Sign::No, "the goal is not reached; the timeline is the handover", Role::Warn)
+    };
+    lines.extend(wrapped(scene, room.width, &format!("{} {words}", scene.sign(sign)), "", role));
+    if let Some(id) = &scene.state.incident.id {
+        lines.extend(fact(scene, room.width, "export", &format!("lastgood export {id} --md"), Role::Command));
+    }
+}
+
+/// The next key, at the bottom of the pane.
+fn foot<'a>(scene: &Scene<'a>, room: Room) -> Vec<Line<'a>> {
+    let next = next::next(scene);
+    let (key, role) = match &next.key {
+        Some(key) => (key.as_str(), Role::Key),
+        None => ("wait", Role::Muted),
+    };
+    let head = format!("{} {key} ", scene.sign(Sign::Arrow));
+    let taken = unicode_width::UnicodeWidthStr::width(head.as_str());
+    let parts = crate::ui::fit::wrapped(next.words.as_str(), room.width.saturating_sub(taken));
+    let mut lines: Vec<Line<'a>> = parts
+        .into_iter()
+        .take(3)
+        .enumerate()
+        .map(|(i, part)| {
+            let first = if i == 0 { head.clone() } else { " ".repeat(taken) };
+            Line::from(vec![
+                Span::styled(first, scene.style(role)),
+                Span::styled(part.into_owned(), scene.style(Role::Title)),
+            ])
+        })
+        .collect();
+    if matches!(scene.state.node().map(|node| &node.kind), Some(NodeKind::Manual { commands, .. }) if !commands.is_empty())
+        && let Some(copy) = scene.key(Pane::Runbook, Action::Copy)
+        && let Some(failed) = scene.key(Pane::Runbook, Action::StepFailed)
+    {
+        let words = format!("{copy} copies the commands; {failed} it could not be done");
+        lines.push(Row::plain(scene, room.width).cell("", 1, Role::Text).rest(&words, Role::Muted).line());
+    }
+    lines
+}

@@ -1,0 +1,377 @@
+//! States for the tests of the screen, and the screen as text and as marks.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+
+use crate::app::action::Pane;
+use crate::app::effect::Feed;
+use crate::app::keymap::{self, Keymap};
+use crate::app::msg::{Item, Msg};
+use crate::app::state::{Missing, Setting, State};
+use crate::app::update::update;
+use crate::domain::checklist::{CheckId, Mark, Verdict};
+use crate::domain::cluster::{ContainerStatus, Field, Fingerprint, Identity, Phase, Pod, PodsItem, WorkloadRef};
+use crate::domain::environment::Kind;
+use crate::domain::log::{LogItem, LogLine, LogSource};
+use crate::domain::migration::{LockHolder, MigrationTable, Row, RowState};
+use crate::domain::record::Entry;
+use crate::domain::runbook::{NodeRef, bundled_runbooks};
+use crate::domain::signature::Signatures;
+use crate::domain::trouble::{Trouble, TroubleKind};
+use crate::domain::workload::{
+    Container, EnvValue, EnvVar, Owner, Revision, RevisionStatus, RolloutNumbers, Template, Workload,
+};
+use crate::text::{Clean, Gate};
+use crate::ui::draw;
+use crate::ui::theme::Theme;
+
+/// The time in every test.
+pub fn now() -> Timestamp {
+    "2026-03-14T03:07:00Z".parse().unwrap()
+}
+
+fn ago(seconds: i64) -> Timestamp {
+    now() - SignedDuration::from_secs(seconds)
+}
+
+pub fn words(text: &str) -> Clean {
+    Gate::default().clean(text)
+}
+
+pub fn workload_ref() -> WorkloadRef {
+    WorkloadRef { namespace: "llm".parse().unwrap(), name: "litellm-proxy".parse().unwrap() }
+}
+
+/// The console as it is before anything answered.
+pub fn empty(kind: Kind) -> State {
+    let setting = Setting {
+        environment: if kind == Kind::Drill { "failed-migration" } else { "prod-eu" }.parse().unwrap(),
+        kind,
+        briefing: None,
+        context: Some("eks-eu-central-1".parse().unwrap()),
+        namespace: Some("llm".parse().unwrap()),
+        workloads: vec![workload_ref()],
+        missing: Missing::default(),
+        billing: false,
+        database: Some(words("db.internal:5432/litellm, schema public")),
+        gateway: Some(words("http://litellm.llm:4000")),
+        folder: words("~/.local/state/lastgood/prod-eu"),
+        newcomer: false,
+    };
+    let keymap = Keymap::parse(keymap::DEFAULT).unwrap();
+    let (library, signatures) = (Arc::new(bundled_runbooks()), Arc::new(Signatures::bundled()));
+    let mut state = State::new(setting, Arc::clone(&library), signatures, Arc::new(keymap), Gate::default(), ago(187));
+    let start = library.start().clone();
+    let opened = Entry::Opened {
+        incident: "prod-eu-20260314-030353".parse().unwrap(),
+        environment: state.setting.environment.clone(),
+        kind: kind.word().to_owned(),
+        scenario: None,
+        place: vec![],
+        runbook: start.runbook.clone(),
+        version: 1,
+        hash: String::new(),
+        start,
+    };
+    state.incident.apply(ago(187), &opened, &Gate::default());
+    state.now = now();
+    state
+}
+
+/// A failed migration in the middle of a rollout: everything has something to show.
+pub fn normal() -> State {
+    let mut state = empty(Kind::Production);
+    state.identity.see(
+        Identity {
+            context: state.setting.context.clone(),
+            server: words("https://api.eks-eu-central-1.example:443"),
+            cluster_uid: None,
+            version: words("v1.34.1"),
+            user: words("arn:oncall/jane"),
+        },
+        now(),
+    );
+    feed(&mut state, Feed::Workload(workload_ref()), Item::Workload(Ok(Box::new(workload()))));
+    let pods = (0..6).map(|i| Arc::new(pod(i))).collect();
+    feed(&mut state, Feed::Pods(workload_ref()), Item::Pods(Ok(PodsItem::Listed(pods))));
+    feed(&mut state, Feed::Migrations, Item::Migrations(Ok(migrations())));
+    for i in 0..6 {
+        feed(&mut state, Feed::Logs(source(i)), Item::Logs(LogItem::Following));
+    }
+    log(&mut state);
+    let list = &mut state.checks.list;
+    list.judge(
+        CheckId::Health,
+        Verdict::new(Mark::Failed, words("readiness answers 503: database not connected")),
+        ago(4),
+    );
+    list.judge(
+        CheckId::Logs,
+        Verdict::new(Mark::Failed, words("3 lines since the start: migrate found failed migrations (P3009)")),
+        ago(32),
+    );
+    list.judge(CheckId::Spend, Verdict::new(Mark::NeedsConsent, words("a test completion costs money")), ago(32));
+    list.judge(CheckId::Billing, Verdict::new(Mark::NotConfigured, words("Lago is not configured here")), ago(32));
+    list.judge(CheckId::Cache, Verdict::new(Mark::Ticked, words("Redis 7.2.4 answers in 2 ms")), ago(32));
+    state
+}
+
+/// Everything was seen and is lost now.
+pub fn stale() -> State {
+    let mut state = normal();
+    let why = || {
+        Trouble::new(TroubleKind::Unreachable, words("the API server at api.eks-eu-central-1.example did not answer"))
+            .remedy(words("check the VPN"))
+    };
+    let database = Trouble::new(TroubleKind::Unreachable, words("the database at db.internal refused the connection"));
+    state.now = ago(40);
+    feed(&mut state, Feed::Workload(workload_ref()), Item::Workload(Err(why())));
+    feed(&mut state, Feed::Pods(workload_ref()), Item::Pods(Err(why())));
+    feed(&mut state, Feed::Migrations, Item::Migrations(Err(database)));
+    for i in 0..2 {
+        feed(&mut state, Feed::Logs(source(i)), Item::Logs(LogItem::Lost(why())));
+    }
+    state.identity.lose(why(), state.now);
+    state.now = now();
+    state
+}
+
+/// Nothing was ever seen.
+pub fn error() -> State {
+    let mut state = empty(Kind::Production);
+    let why = Trouble::new(
+        TroubleKind::Unauthenticated,
+        words("the API server did not accept the token of eks-eu-central-1"),
+    )
+    .remedy(words("log in again: `aws sso login`"));
+    state.now = ago(25);
+    feed(&mut state, Feed::Workload(workload_ref()), Item::Workload(Err(why.clone())));
+    feed(&mut state, Feed::Pods(workload_ref()), Item::Pods(Err(why.clone())));
+    let database = Trouble::new(TroubleKind::Unauthenticated, words("password authentication failed for user litellm"))
+        .remedy(words("check `database` in lastgood.toml"));
+    feed(&mut state, Feed::Migrations, Item::Migrations(Err(database)));
+    state.identity.lose(why, state.now);
+    state.now = now();
+    state
+}
+
+pub fn feed(state: &mut State, feed: Feed, item: Item) {
+    let _ = update(state, Msg::Feed(feed, item));
+}
+
+/// Goes to a node as if its runbook had led there.
+pub fn go(state: &mut State, node: &str) {
+    let (runbook, node) = node.split_once(':').unwrap();
+    let to = NodeRef { runbook: runbook.parse().unwrap(), node: node.parse().unwrap() };
+    assert!(state.library.node(&to).is_some(), "{to}");
+    let from = state.incident.at().unwrap().clone();
+    let entry = Entry::Chose {
+        node: from,
+        choice: 1,
+        label: "Yes: users are affected right now".to_owned(),
+        suggested: Some(1),
+        evidence: vec![],
+        to,
+    };
+    state.incident.apply(ago(100), &entry, &Gate::default());
+}
+
+pub fn source(i: usize) -> LogSource {
+    let pod = pod(i);
+    LogSource { uid: pod.uid, pod: pod.name, container: "litellm".parse().unwrap(), previous: false }
+}
+
+fn log(state: &mut State) {
+    let lines = [
+        (0, 41, "INFO:     Started server process [1]"),
+        (3, 40, "Starting prisma migrate deploy"),
+        (
+            3,
+            39,
+            "Error: P3009 migrate found failed migrations in the target database, new migrations will not be applied. Read more about how to resolve migration issues in a production database",
+        ),
+        (0, 31, "INFO:     10.0.12.7:51834 - \"POST /v1/chat/completions HTTP/1.1\" 200 OK"),
+        (1, 22, "INFO:     10.0.12.9:40112 - \"GET /health/liveliness HTTP/1.1\" 200 OK"),
+        (4, 12, "Starting prisma migrate deploy"),
+        (
+            4,
+            11,
+            "prisma schema out of sync with db. Consider running these sql_commands to sync the two - ['DROP TABLE \"X\";']",
+        ),
+        (2, 5, "INFO:     日本語 10.0.12.7:51835 - \"POST /v1/embeddings HTTP/1.1\" 200 OK"),
+    ];
+    for (pod, seconds, text) in lines {
+        let line = LogLine {
+            at: ago(seconds),
+            source: Arc::new(source(pod)),
+            text: words(text),
+            signature: state.signatures.find(text),
+            ours: false,
+        };
+        feed(state, Feed::Logs(source(pod)), Item::Logs(LogItem::Lines(Arc::from([line]))));
+    }
+}
+
+const OLD: &str = "ghcr.io/berriai/litellm:main-v1.77.2-stable";
+const NEW: &str = "ghcr.io/berriai/litellm:main-v1.81.0-stable";
+
+pub fn pod(i: usize) -> Pod {
+    let broken = i >= 3 && i < 5;
+    let (hash, image, revision) = if i < 3 { ("7f9c6d5b8", OLD, 13) } else { ("5d8f7c9b4f", NEW, 14) };
+    let suffixes = ["x7k2p", "b4n9q", "zz8tw", "c2v6m", "k9d3h", "p5r7s"];
+    Pod {
+        uid: format!("pod-{i}").parse().unwrap(),
+        name: format!("litellm-proxy-{hash}-{}", suffixes[i % 6]).parse().unwrap(),
+        workload: workload_ref(),
+        phase: if i == 5 { Phase::Pending } else { Phase::Running },
+        terminating: i == 2,
+        created: ago(if i < 3 { 400_000 } else { 400 }),
+        replica_set: None,
+        revision: Some(revision),
+        node: None,
+        containers: vec![ContainerStatus {
+            name: "litellm".parse().unwrap(),
+            image: image.parse().unwrap(),
+            digest: Some(words("sha256:9b2c3d4e5f60718293a4b5c6d7e8f9000102030405060708090a0b0c0d0e0f10")),
+            ready: i < 3,
+            restarts: if broken { 6 } else { 0 },
+            waiting: match i {
+                3 | 4 => Some(words("CrashLoopBackOff")),
+                5 => Some(words("ContainerCreating")),
+                _ => None,
+            },
+            last_exit: broken.then(|| words("Error 1")),
+            started: None,
+            terminated: false,
+            init: false,
+        }],
+        reason: None,
+    }
+}
+
+fn template(image: &str) -> Template {
+    let name = "DISABLE_SCHEMA_UPDATE".parse().unwrap();
+    let env = vec![EnvVar { name, value: EnvValue::Literal(Field::Shown(words("false"))) }];
+    let container = Container {
+        name: "litellm".parse().unwrap(),
+        image: image.parse().unwrap(),
+        init: false,
+        words: vec![],
+        env,
+        env_from: vec![],
+    };
+    let fields = [(words("spec.containers[litellm].image"), Field::Shown(words(image)))];
+    Template { containers: vec![container], fields: fields.into_iter().collect() }
+}
+
+fn revision(number: u64, image: &str, age: i64, status: RevisionStatus) -> Revision {
+    Revision {
+        number,
+        uid: format!("rs-{number}").parse().unwrap(),
+        name: format!("litellm-proxy-rs{number}").parse().unwrap(),
+        created: ago(age),
+        change_cause: (number == 14).then(|| words("upgrade to 1.81")),
+        replicas: if number >= 13 { 3 } else { 0 },
+        ready: if number == 13 { 3 } else { 0 },
+        digest: None,
+        status,
+        template: template(image),
+    }
+}
+
+pub fn workload() -> Workload {
+    Workload {
+        reference: workload_ref(),
+        uid: "d-1".parse().unwrap(),
+        paused: false,
+        owner: Owner::Nobody,
+        numbers: RolloutNumbers {
+            generation: 14,
+            observed: 14,
+            wanted: Some(3),
+            updated: 3,
+            total: 6,
+            available: 3,
+            deadline_exceeded: true,
+        },
+        template: template(NEW),
+        revisions: vec![
+            revision(14, NEW, 400, RevisionStatus::Failed(words("progress deadline exceeded"))),
+            revision(13, OLD, 400_000, RevisionStatus::Superseded),
+            revision(11, "ghcr.io/berriai/litellm:main-latest", 900_000, RevisionStatus::Superseded),
+        ],
+        jobs: Some(vec![]),
+        conditions: vec![],
+    }
+}
+
+pub fn migration(id: &str, name: &str, state: RowState, age: i64) -> Row {
+    let failed = state == RowState::Failed;
+    Row {
+        id: id.parse().unwrap(),
+        name: name.parse().unwrap(),
+        state,
+        started_at: ago(age),
+        finished_at: (state == RowState::Applied).then(|| ago(age - 2)),
+        rolled_back_at: (state == RowState::RolledBack).then(|| ago(age - 2)),
+        steps: i32::from(!failed),
+        checksum: words("4f5ad1c0b7e2aa10"),
+        logs: failed.then(|| words("A migration failed to apply. New migrations cannot be applied before the error is recovered from.\n\nMigration name: 20260301120000_add_budget_index\n\nDatabase error code: 42P07\nERROR: relation \"LiteLLM_BudgetTable_idx\" already exists")),
+        content: Fingerprint::new(&[0; 32], id.as_bytes()),
+    }
+}
+
+pub fn migrations() -> MigrationTable {
+    let rows = vec![
+        migration("0b0f6e0a-1111-4222-8333-444455556666", "20260301120000_add_budget_index", RowState::Failed, 390),
+        migration("2", "20260301120000_add_budget_index", RowState::RolledBack, 4000),
+        migration("3", "20260214093000_add_team_metadata_and_a_long_name", RowState::Applied, 400_000),
+        migration("4", "20260101120000_baseline", RowState::Applied, 4_000_000),
+    ];
+    MigrationTable { rows, locks: vec![], schema: words("public"), exists: true }.sorted()
+}
+
+pub fn lock() -> LockHolder {
+    LockHolder {
+        pid: 4711,
+        application: words("prisma"),
+        session: words("active"),
+        since: Some(ago(70)),
+        granted: true,
+    }
+}
+
+/// The screen of a state.
+pub fn buffer(state: &State, theme: &Theme, width: u16, height: u16) -> Buffer {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    let mut state = state.clone();
+    state.view.size = (width, height);
+    terminal.draw(|frame| draw(frame, &state, theme)).unwrap();
+    terminal.backend().buffer().clone()
+}
+
+/// The screen as text, without blanks at the ends of lines.
+pub fn text(buffer: &Buffer) -> String {
+    let lines = (0..buffer.area.height).map(|y| {
+        let mut line = String::new();
+        let mut x = 0;
+        while x < buffer.area.width {
+            let symbol = buffer[(x, y)].symbol();
+            line.push_str(symbol);
+            x += u16::try_from(unicode_width::UnicodeWidthStr::width(symbol).max(1)).unwrap();
+        }
+        line.trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The screen with one pane in focus.
+pub fn screen(state: &State, pane: Pane, width: u16, height: u16) -> String {
+    let mut state = state.clone();
+    state.view.focus = pane;
+    text(&buffer(&state, &Theme::default(), width, height))
+}
