@@ -317,10 +317,10 @@ fn judge_one(state: &mut State, id: CheckId) -> Option<Effect> {
         state.checks.wanted.retain(|wanted| *wanted != id);
     }
     // Waiting and unknown come and go while pods roll; neither is worth a line of the journal
-    // unless something that was known is not any more.
+    // unless something that was known is not any more. What a resume finds again is on record.
     let idle = |mark: Mark| matches!(mark, Mark::Waiting | Mark::Unknown);
-    let recorded = state.incident.marks.get(&id).copied().unwrap_or(Mark::Waiting);
-    if idle(mark) && idle(recorded) {
+    let recorded = state.incident.marks.get(&id).copied();
+    if recorded == Some(mark) || (idle(mark) && recorded.is_none_or(idle)) {
         return None;
     }
     let evidence = evidence.iter().map(Clean::to_string).collect();
