@@ -61,6 +61,7 @@ use ratatui::layout::Rect;
 
 use crate::app::action::Pane;
 use crate::app::state::State;
+use crate::domain::step::StepKind;
 use crate::ui::scene::Scene;
 use crate::ui::sheet::{Room, Sheet};
 use crate::ui::theme::{Role, Sign, Theme};
@@ -125,12 +126,13 @@ fn split_down(area: Rect, top: u16) -> (Rect, Rect) {
 fn overview(buf: &mut Buffer, body: Rect, screen: Rect, scene: &Scene<'_>) {
     let width = (body.width * 2 / 5).clamp(46, 76);
     let left = Rect { width, ..body };
-    let right = Rect { x: body.x + width + 1, width: body.width - width - 1, ..body };
+    let right = Rect { x: body.x + width + 2, width: body.width - width - 2, ..body };
     for y in body.y..body.bottom() {
         buf.set_string(body.x + width, y, scene.sign(Sign::Down), scene.style(Role::Rule));
     }
     let focus = scene.state.view.focus;
-    let list = if focus == Pane::Checklist { 16.min(left.height / 2) } else { 8.min(left.height / 3) };
+    let proving = focus == Pane::Checklist || scene.state.step() == Some(StepKind::Verify);
+    let list = if proving { 16.min(left.height / 2) } else { 10.min(left.height / 3) };
     let (runbook, checklist) = split_down(left, left.height - list);
     pane(buf, runbook, scene, Pane::Runbook);
     pane(buf, checklist, scene, Pane::Checklist);
@@ -171,7 +173,7 @@ fn single(buf: &mut Buffer, body: Rect, scene: &Scene<'_>) {
 fn pane(buf: &mut Buffer, area: Rect, scene: &Scene<'_>, pane: Pane) {
     let inner = sheet::below(area);
     let room = Room {
-        width: usize::from(inner.width),
+        width: usize::from(inner.width).saturating_sub(1),
         height: usize::from(inner.height),
         focused: scene.state.view.focus == pane && scene.state.overlays.is_empty(),
     };

@@ -68,7 +68,8 @@ pub fn padded(text: &str, width: usize, cut: &str, feed: &str) -> String {
 /// Whole words on as many lines as it takes; longer words are broken. Line feeds are kept.
 pub fn wrapped(text: &str, width: usize) -> Vec<Cow<'_, str>> {
     let most = (0..=MOST_WRAPPED.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    textwrap::wrap(&text[..most], textwrap::Options::new(width.max(1)))
+    let options = textwrap::Options::new(width.max(1)).word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::wrap(&text[..most], options)
 }
 
 #[cfg(test)]
@@ -89,7 +90,7 @@ mod tests {
 
     #[test]
     fn names_keep_their_end() {
-        assert_eq!(middle("litellm-proxy-7f9c6d5b8-x7k2p", 16, "…"), "litel…5b8-x7k2p");
+        assert_eq!(middle("litellm-proxy-7f9c6d5b8-x7k2p", 16, "…"), "litel…d5b8-x7k2p");
         assert_eq!(middle("short", 16, "…"), "short");
         for width in 0..40 {
             assert!(middle("litellm-proxy-7f9c6d5b8-x7k2p", width, "…").width() <= width);

@@ -11,7 +11,7 @@ use crate::app::update::allowed;
 use crate::domain::runbook::NodeKind;
 use crate::ui::scene::Scene;
 use crate::ui::theme::{Role, Sign};
-use crate::ui::{fit, overlay};
+use crate::ui::{fit, next, overlay};
 
 /// A message stays this long.
 const LASTS: SignedDuration = SignedDuration::from_secs(30);
@@ -50,24 +50,39 @@ fn keys(scene: &Scene<'_>, width: usize) -> Line<'static> {
         Some(top) => overlay::keys(top),
         None => of_pane(scene),
     };
+    // The way to help and out is always in sight.
+    let (tail, pairs) = match scene.state.overlays.last() {
+        Some(_) => (Vec::new(), pairs),
+        None => (always(scene), pairs),
+    };
+    let cells = |(key, words): &(String, String)| fit::start(key, width).1 + fit::start(words, width).1 + 4;
+    let mut left = width.saturating_sub(1 + tail.iter().map(cells).sum::<usize>());
     let mut spans = vec![Span::raw(" ")];
-    let mut left = width.saturating_sub(1);
-    for (key, words) in pairs {
-        let needed = fit::start(&key, width).1 + fit::start(&words, width).1 + 4;
-        if needed > left {
-            continue;
+    for pair in pairs {
+        let needed = cells(&pair);
+        if needed <= left {
+            left -= needed;
+            spans.extend(spelled(scene, pair));
         }
-        left -= needed;
-        spans.push(Span::styled(key, scene.style(Role::Key)));
-        spans.push(Span::raw(format!(" {words}   ")));
     }
+    spans.extend(tail.into_iter().flat_map(|pair| spelled(scene, pair)));
     Line::from(spans)
+}
+
+fn spelled(scene: &Scene<'_>, (key, words): (String, String)) -> [Span<'static>; 2] {
+    [Span::styled(key, scene.style(Role::Key)), Span::raw(format!(" {words}   "))]
+}
+
+fn always(scene: &Scene<'_>) -> Vec<(String, String)> {
+    let actions = [(Action::Help, "help"), (Action::Quit, "quit")];
+    let pane = scene.state.view.focus;
+    actions.iter().filter_map(|(action, words)| Some((scene.key(pane, *action)?, (*words).to_owned()))).collect()
 }
 
 fn of_pane(scene: &Scene<'_>) -> Vec<(String, String)> {
     let state = scene.state;
     let pane = state.view.focus;
-    let first: &[Action] = &[Action::GoOn, Action::Cancel, Action::Help];
+    let first: &[Action] = &[Action::GoOn, Action::Cancel];
     let own: &[Action] = match pane {
         Pane::Runbook => &[Action::Back, Action::StepFailed, Action::Copy],
         Pane::Checklist => &[Action::RunCheck, Action::Consent],
@@ -99,9 +114,13 @@ fn of_pane(scene: &Scene<'_>) -> Vec<(String, String)> {
         Action::Status,
         Action::Note,
         Action::Disarm,
-        Action::Quit,
     ];
     let mut pairs: Vec<(String, String)> = Vec::new();
+    if let Some(NodeKind::Ask { choices }) = state.node().map(|node| &node.kind)
+        && choices.len() > 1
+    {
+        pairs.push((format!("1-{}", choices.len()), "answer".to_owned()));
+    }
     for action in first.iter().chain(own).chain(&general) {
         let Some(key) = scene.key(pane, *action) else { continue };
         let known = pairs.iter().any(|(other, _)| *other == key);
@@ -116,7 +135,10 @@ fn of_pane(scene: &Scene<'_>) -> Vec<(String, String)> {
 fn useful(scene: &Scene<'_>, action: Action) -> bool {
     let state = scene.state;
     match action {
-        Action::GoOn => state.node().is_some(),
+        // The key of the runbook is shown where it is the next one to press.
+        Action::GoOn if state.view.focus != Pane::Checklist => {
+            next::next(scene).key == scene.key(Pane::Runbook, Action::GoOn)
+        }
         Action::SearchNext | Action::SearchBack => state.logs.search.is_some(),
         Action::ErrorNext | Action::ErrorBack => state.logs.hits().next().is_some(),
         Action::Consent => state.checks.list.checks().iter().any(|check| check.id.costs_money()),
@@ -133,7 +155,7 @@ fn short(scene: &Scene<'_>, action: Action) -> &'static str {
     let asks = matches!(state.node().map(|node| &node.kind), Some(NodeKind::Ask { .. }));
     match action {
         Action::GoOn if state.view.focus == Pane::Checklist => "run this check",
-        Action::GoOn if asks => "answer",
+        Action::GoOn if asks => "give the marked answer",
         Action::Back => "back",
         Action::StepFailed => "step failed",
         Action::Target => "target",

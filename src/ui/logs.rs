@@ -205,7 +205,10 @@ fn meaning<'a>(scene: &Scene<'a>, room: Room) -> Vec<Line<'a>> {
         return Vec::new();
     }
     let here = state.logs.held.and_then(|_| state.logs.selected()).and_then(|line| line.signature);
-    let last = state.logs.hits().next_back().map(|hit| (hit.signature, hit.at));
+    // An error is not hidden by what is merely expected and came after it.
+    let severity_of = |index: u16| state.signatures.get(index).severity;
+    let error = state.logs.hits().rev().find(|hit| severity_of(hit.signature) == Severity::Error);
+    let last = error.or_else(|| state.logs.hits().next_back()).map(|hit| (hit.signature, hit.at));
     let (signature, ago) = match (here, last) {
         (Some(index), _) => (state.signatures.get(index), String::new()),
         (None, Some((index, at))) if state.logs.held.is_none() => {
@@ -228,7 +231,8 @@ fn meaning<'a>(scene: &Scene<'a>, room: Room) -> Vec<Line<'a>> {
     let mut lines = vec![row.line()];
     if room.height >= 10 {
         let words = format!("{}; {}", signature.explain, signature.remedy);
-        lines.push(Row::plain(scene, room.width).cell("", 1, Role::Text).rest(&words, Role::Muted).line());
+        let most = if room.height >= 16 { 3 } else { 2 };
+        lines.extend(crate::ui::sheet::wrapped(scene, room.width, &words, "  ", Role::Muted).into_iter().take(most));
     }
     lines
 }

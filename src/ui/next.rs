@@ -91,7 +91,10 @@ fn preflight(scene: &Scene<'_>) -> Next {
         (0, blocks) => {
             Next { key: key(scene, Action::GoOn), words: say!("go on, with {} findings that block a step", blocks) }
         }
-        (unknown, _) => waits(say!("{} findings are not known yet", unknown)),
+        _ => {
+            let open = findings.iter().find(|finding| finding.severity == Severity::Unknown);
+            waits(open.map_or(Clean::default(), |finding| finding.what.clone()))
+        }
     }
 }
 

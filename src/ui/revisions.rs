@@ -32,7 +32,13 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
         sheet.lines.push(of_workload(scene, room, workload));
     }
     sheet.lines.push(head(scene, room));
-    let cursor = state.view.selected(Pane::Revisions, revisions.len());
+    let best = ranked.iter().find_map(|(_, all)| all.first());
+    let cursor = if room.focused || state.view.cursor.contains_key(&Pane::Revisions) {
+        state.view.selected(Pane::Revisions, revisions.len())
+    } else {
+        // Nobody has selected anything: the best candidate is what is worth telling about.
+        revisions.iter().position(|(_, revision)| best.is_some_and(|best| best.uid == revision.uid)).unwrap_or(0)
+    };
     let detail = revisions.get(cursor).map(|(workload, revision)| {
         let candidates =
             ranked.iter().find(|(of, _)| of.reference == workload.reference).map(|(_, all)| all.as_slice());

@@ -26,14 +26,27 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
     let mut sheet = Sheet { count, ..Sheet::default() };
     let foot = foot(scene, room);
     let height = room.height.saturating_sub(foot.len());
-    let body = body(scene, room, node);
-    // The path takes what the question leaves, two lines at least.
-    let spare = height.saturating_sub(body.len()).max(2.min(height / 6));
-    sheet.lines.extend(path(scene, room, spare.min(6)));
-    sheet.lines.extend(body);
-    sheet.lines.truncate(height);
-    let blank = height.saturating_sub(sheet.lines.len());
-    sheet.lines.extend(std::iter::repeat_n(Line::default(), blank.min(1)));
+    let mut words = heading(scene, room, node);
+    let title = words.len();
+    words.extend(wrapped(scene, room.width, node.say.as_str(), "", Role::Muted));
+    let work = work(scene, room, node);
+    // The path takes what the rest leaves; then the words are cut, and what is to be done last.
+    let spare = height.saturating_sub(words.len() + work.len() + 1);
+    sheet.lines.extend(path(scene, room, spare.clamp(2, 6).min(height / 6)));
+    let left = height.saturating_sub(sheet.lines.len() + work.len() + 1);
+    words.truncate(left.max(title + 1));
+    sheet.lines.extend(words);
+    sheet.lines.push(Line::default());
+    sheet.lines.extend(work);
+    if sheet.lines.len() > height {
+        let more = sheet.lines.len() + 1 - height;
+        sheet.lines.truncate(height.saturating_sub(1));
+        let words = format!("{} {more} more lines", scene.sign(Sign::Cut));
+        sheet.lines.push(Row::plain(scene, room.width).rest(&words, Role::Warn).line());
+        sheet.lines.truncate(height);
+    } else if sheet.lines.len() < height {
+        sheet.lines.push(Line::default());
+    }
     sheet.lines.extend(foot);
     sheet
 }
@@ -62,13 +75,17 @@ fn path<'a>(scene: &Scene<'a>, room: Room, most: usize) -> Vec<Line<'a>> {
     lines
 }
 
-fn body<'a>(scene: &Scene<'a>, room: Room, node: &'a Node) -> Vec<Line<'a>> {
+fn heading<'a>(scene: &Scene<'a>, room: Room, node: &Node) -> Vec<Line<'a>> {
     let mut lines = wrapped(scene, room.width, node.title.as_str(), "", Role::Title);
     if matches!(node.kind, NodeKind::Manual { .. }) {
         lines.extend(wrapped(scene, room.width, "BY HAND: the console does not do this step", "", Role::Warn));
     }
-    lines.extend(wrapped(scene, room.width, node.say.as_str(), "", Role::Muted));
-    lines.push(Line::default());
+    lines
+}
+
+/// What is to be done here.
+fn work<'a>(scene: &Scene<'a>, room: Room, node: &'a Node) -> Vec<Line<'a>> {
+    let mut lines = Vec::new();
     match &node.kind {
         NodeKind::Ask { choices } => ask(scene, room, choices, &mut lines),
         NodeKind::Do { step, .. } => step_in_hand(scene, room, node, *step, &mut lines),
@@ -118,19 +135,24 @@ fn ask<'a>(scene: &Scene<'a>, room: Room, choices: &'a [Choice], lines: &mut Vec
         "",
         if suggested.is_some() { Role::Suggested } else { Role::Muted },
     ));
-    let mut told: Vec<Clean> = Vec::new();
+    // Several facts may rest on the same words: the one that holds speaks for them.
+    let mut told: Vec<(u8, Clean)> = Vec::new();
     for (_, Evidence { holds, words }) in gathered {
-        let (sign, role) = match holds {
-            Some(true) => (Sign::Yes, Role::Text),
-            Some(false) => (Sign::No, Role::Muted),
-            None => (Sign::Unknown, Role::Unknown),
+        let rank = match holds {
+            Some(true) => 0,
+            None => 1,
+            Some(false) => 2,
         };
-        if told.contains(&words) {
-            continue;
+        match told.iter_mut().find(|(_, other)| *other == words) {
+            Some((known, _)) => *known = rank.min(*known),
+            None => told.push((rank, words)),
         }
-        let text = format!("{} {words}", scene.sign(sign));
-        lines.extend(wrapped(scene, room.width, &text, " ", role));
-        told.push(words);
+    }
+    told.sort_by_key(|(rank, _)| *rank);
+    for (rank, words) in told {
+        let (sign, role) =
+            [(Sign::Yes, Role::Text), (Sign::Unknown, Role::Unknown), (Sign::No, Role::Muted)][usize::from(rank)];
+        lines.extend(wrapped(scene, room.width, &format!("{} {words}", scene.sign(sign)), " ", role));
     }
 }
 
@@ -163,7 +185,7 @@ fn step_in_hand<'a>(scene: &Scene<'a>, room: Room, node: &'a Node, step: StepKin
     lines.extend(fact(scene, width, "waits for", planned.waits_for, Role::Text));
     let then = then(scene, node);
     if !then.is_empty() {
-        lines.extend(fact(scene, width, "then", &then.join(", "), Role::Muted));
+        lines.extend(fact(scene, width, "then", &then.join(&format!(" {} ", scene.sign(Sign::Arrow))), Role::Muted));
     }
 }
 

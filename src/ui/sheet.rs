@@ -50,11 +50,6 @@ impl<'a> Sheet<'a> {
     pub fn wrap(&mut self, scene: &Scene<'a>, room: Room, words: &str, indent: &str, role: Role) {
         self.lines.extend(wrapped(scene, room.width, words, indent, role));
     }
-
-    /// Adds a name and what belongs to it, the latter wrapped beside the name.
-    pub fn fact(&mut self, scene: &Scene<'a>, room: Room, name: &'static str, words: &str, role: Role) {
-        self.lines.extend(fact(scene, room.width, name, words, role));
-    }
 }
 
 /// Words on as many lines as they take, each after `indent`.
@@ -65,7 +60,7 @@ pub fn wrapped<'a>(scene: &Scene<'a>, width: usize, words: &str, indent: &str, r
 }
 
 /// Cells that the name of a fact takes.
-const NAME: usize = 9;
+const NAME: usize = 10;
 
 /// A name, and words that belong to it wrapped beside it.
 pub fn fact<'a>(scene: &Scene<'a>, width: usize, name: &'static str, words: &str, role: Role) -> Vec<Line<'a>> {

@@ -6,21 +6,26 @@ use jiff::{SignedDuration, Timestamp};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
+use tui_input::Input;
 
 use crate::app::action::Pane;
-use crate::app::effect::Feed;
+use crate::app::effect::{Feed, LookId};
 use crate::app::keymap::{self, Keymap};
 use crate::app::msg::{Item, Msg};
-use crate::app::state::{Missing, Setting, State};
+use crate::app::overlay::{Overlay, Purpose, Refused, Review};
+use crate::app::state::{Asking, Missing, Running, Setting, State};
 use crate::app::update::update;
+use crate::domain::change::{Change, ChangeKind, Newest, Preview, clear};
 use crate::domain::checklist::{CheckId, Mark, Verdict};
 use crate::domain::cluster::{ContainerStatus, Field, Fingerprint, Identity, Phase, Pod, PodsItem, WorkloadRef};
+use crate::domain::confirm::Confirm;
 use crate::domain::environment::Kind;
 use crate::domain::log::{LogItem, LogLine, LogSource};
-use crate::domain::migration::{LockHolder, MigrationTable, Row, RowState};
-use crate::domain::record::Entry;
+use crate::domain::migration::{Deletion, Kept, LockHolder, MigrationTable, Resolution, Row, RowState};
+use crate::domain::record::{ActId, ActKind, Entry};
 use crate::domain::runbook::{NodeRef, bundled_runbooks};
 use crate::domain::signature::Signatures;
+use crate::domain::step::StepKind;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::domain::workload::{
     Container, EnvValue, EnvVar, Owner, Revision, RevisionStatus, RolloutNumbers, Template, Workload,
@@ -343,6 +348,93 @@ pub fn lock() -> LockHolder {
         since: Some(ago(70)),
         granted: true,
     }
+}
+
+fn revert(protect: bool) -> Change {
+    Change::on(&workload(), ChangeKind::Revert { to: "rs-13".parse().unwrap(), revision: 13 }, protect)
+}
+
+fn asking() -> Asking {
+    Asking { look: LookId(7), step: StepKind::Revert, node: None }
+}
+
+/// A change that the guard let through.
+pub fn review() -> Overlay {
+    let mut after = template(OLD);
+    after.containers[0].env[0].value = EnvValue::Literal(Field::Shown(words("true")));
+    let env = "spec.containers[litellm].env[DISABLE_SCHEMA_UPDATE]";
+    after.fields.insert(words(env), Field::Shown(words("true")));
+    let diff = template(NEW).diff(&after);
+    let warnings = vec![words("spec.template.spec.containers[0].env[3]: hides previous definition")];
+    let preview = Preview { change: revert(true), template: after, diff, warnings, jobs: Some(vec![]) };
+    let cleared = clear(&preview, &Newest::Known(NEW.parse().unwrap())).unwrap();
+    Overlay::Review(Box::new(Review { preview, cleared, asking: asking(), scroll: 0 }))
+}
+
+/// The same change without the variable, which the guard refuses.
+pub fn refused() -> Overlay {
+    let template = template(OLD);
+    let preview = Preview { change: revert(false), template, diff: vec![], warnings: vec![], jobs: Some(vec![]) };
+    let refusal = clear(&preview, &Newest::Known(NEW.parse().unwrap())).unwrap_err();
+    Overlay::Refused(Box::new(Refused { change: preview.change, refusal, asking: asking() }))
+}
+
+/// Starts an act, and loses its answer when it is not to go on running.
+pub fn start(state: &mut State, kind: ActKind, said: &str, runs: bool) -> ActId {
+    let act = state.incident.next_act();
+    let command = "kubectl rollout undo deployment/litellm-proxy --to-revision=13".to_owned();
+    let words = said.to_owned();
+    let entry = Entry::Started { act, node: None, kind, words, command, notes: vec![] };
+    state.incident.apply(ago(75), &entry, &Gate::default());
+    if runs {
+        state.running.insert(act, Running { since: ago(75), progress: None, cancelling: false });
+    }
+    act
+}
+
+/// A change whose answer never came.
+pub fn unknown(state: &mut State) -> Overlay {
+    let kind = ActKind::Change {
+        workload: workload_ref(),
+        generation: 13,
+        step: StepKind::Revert,
+        to: Some("rs-13".parse().unwrap()),
+    };
+    Overlay::Unknown(start(state, kind, "revert deployment/litellm-proxy to revision 13", false))
+}
+
+/// Every dialog, opened on this state.
+pub fn overlays(state: &mut State) -> Vec<Overlay> {
+    let row = migrations().rows[0].clone();
+    let applied = migrations().rows[2].clone();
+    let purposes = [
+        Purpose::Arm,
+        Purpose::Filter,
+        Purpose::Record { what: words("the snapshot's identifier"), done: true },
+        Purpose::Image { container: "litellm".parse().unwrap() },
+    ];
+    let Overlay::Review(shown) = review() else { unreachable!() };
+    let mut all: Vec<Overlay> = purposes.into_iter().map(Overlay::text).collect();
+    all.extend([
+        Overlay::Help { scroll: 3 },
+        Overlay::Palette { input: Input::new("re".to_owned()), selected: 1 },
+        review(),
+        refused(),
+        Overlay::Delete {
+            confirm: Box::new(Confirm::new(Deletion { row: row.clone() })),
+            input: Input::new("2026".to_owned()),
+        },
+        Overlay::Delete { confirm: Box::new(Confirm::new(Deletion { row: applied })), input: Input::default() },
+        Overlay::Resolve { confirm: Box::new(Confirm::new(Resolution { row: row.clone() })), input: Input::default() },
+        Overlay::Restore(Kept { id: row.id, name: row.name, file: "row-1.json".to_owned() }),
+        unknown(state),
+        Overlay::Backup { without_spend_logs: true },
+        Overlay::Consent,
+        Overlay::Diff { title: words("litellm-proxy: live and revision 13"), lines: shown.preview.diff, scroll: 0 },
+        Overlay::words(words("The end"), words(&"A line of words to read.\n".repeat(60))),
+        Overlay::Leave,
+    ]);
+    all
 }
 
 /// The screen of a state.
