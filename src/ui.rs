@@ -76,14 +76,14 @@ const LARGE: (u16, u16) = (160, 46);
 /// Draws everything.
 pub fn draw(frame: &mut Frame<'_>, state: &State, theme: &Theme) {
     let area = frame.area();
-    let scene = Scene::new(state, theme);
+    let scene = Scene::new(state, theme, fits(area, OVERVIEW) && !state.view.zoom);
     let buf = frame.buffer_mut();
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
         return asks_for_room(buf, area, &scene);
     }
     let (head, body, foot) = parts(area);
     header::draw(buf, head, &scene);
-    if fits(area, OVERVIEW) && !state.view.zoom {
+    if scene.overview {
         overview(buf, body, area, &scene);
     } else {
         single(buf, body, &scene);
@@ -175,7 +175,7 @@ fn pane(buf: &mut Buffer, area: Rect, scene: &Scene<'_>, pane: Pane) {
     let room = Room {
         width: usize::from(inner.width).saturating_sub(1),
         height: usize::from(inner.height),
-        focused: scene.state.view.focus == pane && scene.state.overlays.is_empty(),
+        focused: scene.state.view.focus == pane,
     };
     sheet::put(buf, area, scene, pane, contents(scene, pane, room));
 }

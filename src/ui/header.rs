@@ -62,7 +62,7 @@ fn armed(scene: &Scene<'_>) -> Span<'static> {
     if state.journal.broken.is_some() {
         Span::styled(" JOURNAL BROKEN: no changes ", scene.style(Role::Armed))
     } else if state.armed {
-        Span::styled(" ARMED ", scene.style(Role::Armed))
+        Span::styled(" ! ARMED ! ", scene.style(Role::Armed))
     } else {
         Span::styled("read-only", scene.style(Role::ReadOnly))
     }

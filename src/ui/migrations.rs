@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use ratatui::text::Line;
 
 use crate::app::action::Pane;
+use crate::domain::live::Live;
 use crate::domain::migration::Row as Migration;
 use crate::domain::migration::{MigrationTable, RowState};
 use crate::ui::scene::Scene;
@@ -29,6 +30,9 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
         Standing::Nothing(words, role) => return Sheet { note, ..Sheet::says(scene, room, words.as_str(), role) },
     };
     let mut sheet = Sheet { count: counts(table), note, ..Sheet::default() };
+    if let Live::Lost { why, .. } = &scene.state.migrations {
+        sheet.loss(scene, room, why);
+    }
     if !table.exists {
         let words = say!("there is no table _prisma_migrations in schema {}", table.schema);
         sheet.wrap(scene, room, words.as_str(), "", Role::Warn);

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use ratatui::text::{Line, Span};
 
 use crate::app::action::Pane;
+use crate::app::state::State;
 use crate::domain::cluster::{ContainerStatus, Phase, Pod};
 use crate::domain::live::Live;
+use crate::domain::trouble::Trouble;
 use crate::ui::scene::Scene;
 use crate::ui::sheet::{Room, Row, Sheet, first, lost};
 use crate::ui::theme::{Role, Sign};
@@ -14,14 +16,18 @@ use crate::ui::theme::{Role, Sign};
 /// The pane.
 pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
     let pods = scene.pods();
-    let (note, fresh) = note(scene);
+    let (note, gone) = note(scene);
+    let fresh = gone.is_none();
     if pods.is_empty() {
         let (words, role) = empty(scene);
         return Sheet { note, ..Sheet::says(scene, room, words.as_str(), role) };
     }
     let mut sheet = Sheet { count: counts(pods), note, ..Sheet::default() };
+    if let Some(why) = gone {
+        sheet.loss(scene, room, why);
+    }
     sheet.lines.push(head(scene, room));
-    let rows = room.height.saturating_sub(1);
+    let rows = room.height.saturating_sub(sheet.lines.len());
     let cursor = scene.state.view.selected(Pane::Pods, pods.len());
     let from = first(cursor, pods.len(), rows);
     for (i, pod) in pods.iter().enumerate().skip(from).take(rows) {
@@ -44,12 +50,17 @@ fn counts(pods: &[&Arc<Pod>]) -> String {
 }
 
 /// The oldest news of all workloads, or the first loss.
-fn note(scene: &Scene<'_>) -> (Option<Span<'static>>, bool) {
-    let all = || scene.state.watched.values().map(|watched| &watched.pods);
-    if let Some(Live::Lost { since, why, .. }) = all().find(|pods| matches!(pods, Live::Lost { .. })) {
-        return (Some(lost(scene, *since, why)), false);
+fn note<'a>(scene: &Scene<'a>) -> (Option<Span<'static>>, Option<&'a Trouble>) {
+    let state: &'a State = scene.state;
+    let all = || state.watched.values().map(|watched| &watched.pods);
+    let gone = all().find_map(|pods| match pods {
+        Live::Lost { since, why, .. } => Some((*since, why)),
+        _ => None,
+    });
+    match gone {
+        Some((since, why)) => (Some(lost(scene, since)), Some(why)),
+        None => (all().filter_map(Live::at).max().and_then(|at| scene.old(at)), None),
     }
-    (all().filter_map(Live::at).max().and_then(|at| scene.old(at)), true)
 }
 
 fn empty(scene: &Scene<'_>) -> (crate::text::Clean, Role) {

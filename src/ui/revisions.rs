@@ -3,8 +3,10 @@
 use ratatui::text::{Line, Span};
 
 use crate::app::action::Pane;
+use crate::app::state::State;
 use crate::domain::candidate::{self, Candidate};
 use crate::domain::live::Live;
+use crate::domain::trouble::Trouble;
 use crate::domain::workload::{Owner, Revision, RevisionStatus, Workload};
 use crate::ui::pods;
 use crate::ui::scene::Scene;
@@ -15,7 +17,8 @@ use crate::ui::theme::{Role, Sign};
 pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
     let state = scene.state;
     let revisions = state.revisions();
-    let (note, fresh) = note(scene);
+    let (note, gone) = note(scene);
+    let fresh = gone.is_none();
     if revisions.is_empty() {
         let (words, role) = empty(scene);
         return Sheet { note, ..Sheet::says(scene, room, words.as_str(), role) };
@@ -28,6 +31,9 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
         .map(|workload| (workload, candidate::rank(workload, state.now)))
         .collect();
     let mut sheet = Sheet { count: revisions.len().to_string(), note, ..Sheet::default() };
+    if let Some(why) = gone {
+        sheet.loss(scene, room, why);
+    }
     for (workload, _) in &ranked {
         sheet.lines.push(of_workload(scene, room, workload));
     }
@@ -58,12 +64,17 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
     sheet
 }
 
-fn note(scene: &Scene<'_>) -> (Option<Span<'static>>, bool) {
-    let all = || scene.state.watched.values().map(|watched| &watched.workload);
-    if let Some(Live::Lost { since, why, .. }) = all().find(|workload| matches!(workload, Live::Lost { .. })) {
-        return (Some(lost(scene, *since, why)), false);
+fn note<'a>(scene: &Scene<'a>) -> (Option<Span<'static>>, Option<&'a Trouble>) {
+    let state: &'a State = scene.state;
+    let all = || state.watched.values().map(|watched| &watched.workload);
+    let gone = all().find_map(|workload| match workload {
+        Live::Lost { since, why, .. } => Some((*since, why)),
+        _ => None,
+    });
+    match gone {
+        Some((since, why)) => (Some(lost(scene, since)), Some(why)),
+        None => (all().filter_map(Live::at).max().and_then(|at| scene.old(at)), None),
     }
-    (all().filter_map(Live::at).max().and_then(|at| scene.old(at)), true)
 }
 
 fn empty(scene: &Scene<'_>) -> (crate::text::Clean, Role) {

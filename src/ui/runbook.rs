@@ -34,7 +34,13 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
     let spare = height.saturating_sub(words.len() + work.len() + 1);
     sheet.lines.extend(path(scene, room, spare.clamp(2, 6).min(height / 6)));
     let left = height.saturating_sub(sheet.lines.len() + work.len() + 1);
-    words.truncate(left.max(title + 1));
+    let most = left.max(title + 1);
+    if words.len() > most {
+        words.truncate(most);
+        if let Some(last) = words.last_mut() {
+            last.push_span(Span::styled(scene.sign(Sign::Cut), scene.style(Role::Muted)));
+        }
+    }
     sheet.lines.extend(words);
     sheet.lines.push(Line::default());
     sheet.lines.extend(work);
@@ -290,7 +296,8 @@ fn progress(scene: &Scene<'_>, step: StepKind) -> Option<Vec<(String, Role)>> {
             let (_, words, _) = last?.end.as_ref()?;
             Some(vec![(format!("{} {words}", scene.sign(Sign::No)), Role::Danger)])
         }
-        StepKind::Verify => {
+        // Where the checklist is in sight, it tells this itself.
+        StepKind::Verify if !scene.overview => {
             let open = state.checks.list.checks().iter().filter(|check| !check.verdict.mark.settled());
             let told = open.map(|check| {
                 let (sign, role) = crate::ui::checklist::mark(check.verdict.mark);

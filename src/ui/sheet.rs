@@ -46,6 +46,12 @@ impl<'a> Sheet<'a> {
         sheet
     }
 
+    /// Adds why a connection is lost and what to do, above the last value that is kept.
+    pub fn loss(&mut self, scene: &Scene<'a>, room: Room, why: &Trouble) {
+        let words = why.sentence();
+        self.lines.extend(wrapped(scene, room.width, words.as_str(), "", Role::Danger).into_iter().take(2));
+    }
+
     /// Adds words on as many lines as they take, each after `indent`.
     pub fn wrap(&mut self, scene: &Scene<'a>, room: Room, words: &str, indent: &str, role: Role) {
         self.lines.extend(wrapped(scene, room.width, words, indent, role));
@@ -180,7 +186,7 @@ pub fn standing<'a, T>(
         Live::Waiting => (Standing::Nothing(say!("waiting for {}", whom), Role::Muted), None),
         Live::Seen { value, at } => (Standing::Shown(value, true), scene.old(*at)),
         Live::Lost { last, since, why } => {
-            let note = lost(scene, *since, why);
+            let note = lost(scene, *since);
             match last {
                 Some((value, _)) => (Standing::Shown(value, false), Some(note)),
                 None => (Standing::Nothing(why.sentence(), Role::Danger), Some(note)),
@@ -189,9 +195,9 @@ pub fn standing<'a, T>(
     }
 }
 
-/// The note of a lost connection: since when, and why.
-pub fn lost(scene: &Scene<'_>, since: Timestamp, why: &Trouble) -> Span<'static> {
-    let words = format!("{} lost {} ago: {}", scene.sign(Sign::No), scene.span(since), why.what.first_line());
+/// The note of a lost connection: since when.
+pub fn lost(scene: &Scene<'_>, since: Timestamp) -> Span<'static> {
+    let words = format!("{} lost {} ago", scene.sign(Sign::No), scene.span(since));
     Span::styled(words, scene.style(Role::Danger))
 }
 
