@@ -2,6 +2,8 @@
 //! `resume` start it. No input, no output, no clock; it cannot fail.
 
 pub mod action;
+pub mod acts;
+pub mod arming;
 pub mod backup;
 pub mod change;
 pub mod checks;

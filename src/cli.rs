@@ -4,15 +4,60 @@ mod args;
 pub mod command;
 pub mod config_file;
 pub mod exit;
+pub mod init;
 pub mod output;
 pub mod secret;
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, IsTerminal as _};
+use std::process::ExitCode;
 
-use crate::cli::command::Invocation;
+use color_eyre::eyre;
+
+use crate::cli::command::{Command, Invocation};
+use crate::cli::config_file::{Choice, Chosen, ConfigError};
 use crate::cli::exit::Exit;
-use crate::text::Gate;
+use crate::text::{Clean, Gate};
+
+/// What the engine starts from.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// What was asked for.
+    pub invocation: Invocation,
+    /// The environment, for every command that [wants one](Command::wants_environment).
+    pub chosen: Option<Chosen>,
+    /// The gate that knows every secret so far.
+    pub gate: Gate,
+}
+
+/// The whole program: parse, dispatch, exit code. `engine` carries out what needs more than the
+/// command line's own files.
+pub fn main(engine: impl FnOnce(Start) -> eyre::Result<Exit>) -> ExitCode {
+    let gate = Gate::default();
+    let exit = install_hooks(&gate).and_then(|()| match parse(std::env::args_os(), &gate) {
+        Ok(invocation) => dispatch(invocation, &gate, engine),
+        Err(exit) => Ok(exit),
+    });
+    match exit {
+        Ok(exit) => exit.into(),
+        Err(report) => {
+            complain(&gate.clean(&format!("{report:?}")));
+            report.downcast_ref::<ConfigError>().map_or(Exit::NotReached, ConfigError::exit).into()
+        }
+    }
+}
+
+/// Replaces the printing of panics, which would show raw text, by one that passes the gate.
+/// Whoever enters a screen restores the terminal before this prints.
+fn install_hooks(gate: &Gate) -> eyre::Result<()> {
+    let (panics, errors) = color_eyre::config::HookBuilder::default().display_env_section(false).into_hooks();
+    errors.install()?;
+    let gate = gate.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        complain(&gate.clean(&panics.panic_report(panic).to_string()));
+    }));
+    Ok(())
+}
 
 /// Reads the command line. `Err` when there is nothing left to do: help was printed, or what is
 /// wrong with the line.
@@ -24,7 +69,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>, gate: &Gate) -> Resu
     args::parse(arguments, no_color, gate).map_err(|error| {
         if error.use_stderr() {
             // It repeats what was typed, and what was typed may be a secret in the wrong place.
-            eprint!("{}", gate.scrub(&error.render().to_string()));
+            complain(&gate.clean(error.render().to_string().trim_end()));
             Exit::Usage
         } else {
             // Help is our own text; a reader that went away has had enough of it.
@@ -32,6 +77,64 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>, gate: &Gate) -> Resu
             Exit::Reached
         }
     })
+}
+
+/// Answers what needs no engine, finds the environment for what does, and hands over.
+fn dispatch(
+    invocation: Invocation,
+    gate: &Gate,
+    engine: impl FnOnce(Start) -> eyre::Result<Exit>,
+) -> eyre::Result<Exit> {
+    match &invocation.command {
+        Command::Completions(shell) => {
+            output::print(&completions(*shell))?;
+            Ok(Exit::Reached)
+        }
+        Command::Man(of) => match manual(of)? {
+            Some(page) => {
+                output::print(&page)?;
+                Ok(Exit::Reached)
+            }
+            None => {
+                complain(&say!(
+                    "lastgood: there is no command {}; `lastgood --help` names them",
+                    gate.clean(&of.join(" "))
+                ));
+                Ok(Exit::Usage)
+            }
+        },
+        command if command.wants_environment() => match environment(&invocation, gate) {
+            Ok(Some(chosen)) => engine(Start { invocation, chosen: Some(chosen), gate: gate.clone() }),
+            Ok(None) => Ok(Exit::NotReached),
+            Err(error) => {
+                // Faults begin with file and line, which editors jump to.
+                let prefix = if matches!(error, ConfigError::Faults(_)) { "" } else { "lastgood: " };
+                complain(&say!("{}{}", prefix, gate.clean(&error.to_string())));
+                Ok(error.exit())
+            }
+        },
+        _ => engine(Start { invocation, chosen: None, gate: gate.clone() }),
+    }
+}
+
+/// The environment to work in. The console asks on the plain terminal where several fit; a
+/// command without a screen wants to be told. `None`: the operator named none.
+fn environment(invocation: &Invocation, gate: &Gate) -> Result<Option<Chosen>, ConfigError> {
+    let several = match config_file::open(&invocation.place, invocation.command.arm(), gate)? {
+        Choice::One(chosen) => return Ok(Some(*chosen)),
+        Choice::Several(several) => several,
+    };
+    let asks = invocation.command == Command::Console && io::stdin().is_terminal() && io::stderr().is_terminal();
+    if !asks {
+        return Err(config_file::which(&several).into());
+    }
+    // A terminal that goes away in the middle of a question has not answered it.
+    Ok(config_file::ask(several, &mut io::stdin().lock(), &mut io::stderr()).unwrap_or(None))
+}
+
+/// Says on standard error what is wrong. A closed standard error changes nothing.
+fn complain(words: &Clean) {
+    let _ = output::write_to(&mut io::stderr().lock(), &format!("{words}\n"));
 }
 
 /// The completions script for a shell.

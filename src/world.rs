@@ -10,6 +10,14 @@
 //! [`TroubleKind::Unknown`], not a failure; dropping a returned future cancels it.
 
 pub mod clock;
+pub mod kubernetes;
+pub mod litellm;
+pub mod pg_dump;
+pub mod postgres;
+pub mod redis;
+mod restore_file;
+pub mod sandbox;
+pub mod tls;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +26,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
 use crate::domain::backup::{BackupItem, BackupOrder};
-use crate::domain::change::{Change, Cleared, Preview};
+use crate::domain::change::{Applied, Change, Cleared, Preview};
 use crate::domain::cluster::{Ask, Identity, Permission, PodsItem, WorkloadRef};
 use crate::domain::confirm::Confirmed;
 use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settings, SpendRow, Vitals};
@@ -60,7 +68,7 @@ pub trait Workloads: Send + Sync {
     /// Applies the change with tests on UID, generation and image. [`TroubleKind::Changed`] when
     /// the object is not the one that was planned on any more, or when the template that would
     /// result is not the one that was cleared: then nothing was applied.
-    fn apply(&self, cleared: Cleared) -> Reply<Clean>;
+    fn apply(&self, cleared: Cleared) -> Reply<Applied>;
 }
 
 /// LiteLLM's PostgreSQL database.

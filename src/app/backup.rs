@@ -11,7 +11,8 @@ pub fn may_start(state: &State) -> Result<(), Clean> {
     if let Some(why) = &state.setting.missing.backup {
         return Err(why.sentence());
     }
-    if state.running.values().any(|running| running.progress.is_some()) {
+    state.may_send()?;
+    if state.running_backup().is_some() {
         return Err(Clean::ours("a backup is running already"));
     }
     match state.migrations.fresh().and_then(|table| table.locks.iter().find(|lock| lock.granted)) {
@@ -46,21 +47,22 @@ pub fn start(state: &mut State, without_spend_logs: bool) -> Vec<Effect> {
         notes: Vec::new(),
     };
     let node = state.incident.at().cloned();
-    let effect = state.announce(Act::Backup(order), node, told);
-    if let Some(running) = state.running.values_mut().next_back() {
-        running.progress = Some(crate::domain::backup::BackupProgress::Counting);
+    vec![state.announce(Act::Backup(order), node, told)]
+}
+
+/// Whether a backup runs that was not cancelled yet.
+pub fn may_cancel(state: &State) -> Result<(), Clean> {
+    match state.running_backup() {
+        Some((_, running)) if !running.cancelling => Ok(()),
+        _ => Err(Clean::ours("nothing that can be cancelled is running")),
     }
-    vec![effect]
 }
 
 /// Cancels the running backup.
 pub fn cancel(state: &mut State) -> Vec<Effect> {
-    let mut running = state.running.iter_mut().filter(|(_, running)| running.progress.is_some() && !running.cancelling);
-    match running.next() {
-        Some((id, running)) => {
-            running.cancelling = true;
-            vec![Effect::Cancel(*id)]
-        }
-        None => Vec::new(),
+    let Some((id, _)) = state.running_backup() else { return Vec::new() };
+    if let Some(running) = state.running.get_mut(&id) {
+        running.cancelling = true;
     }
+    vec![Effect::Cancel(id)]
 }

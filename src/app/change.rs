@@ -1,20 +1,25 @@
-//! Changing Deployments: dry run, schema guard, review, act, and what came of any act.
+//! Changing Deployments: dry run, schema guard, review, and the act.
+
+use jiff::SignedDuration;
 
 use crate::app::action::Pane;
 use crate::app::effect::{Act, Effect, Look, LookId};
-use crate::app::msg::Done;
 use crate::app::overlay::{Overlay, Purpose, Refused, Review};
 use crate::app::state::{Asking, State, Told, Tone};
-use crate::app::{checks, update};
-use crate::domain::change::{Change, ChangeKind, Newest, Preview, Refusal, clear};
+use crate::domain::change::{Change, ChangeKind, Preview, clear};
 use crate::domain::cluster::{Ask, WorkloadRef};
+use crate::domain::forecast::{Newest, gateway_containers};
 use crate::domain::image::Image;
-use crate::domain::record::{ActId, End, Entry};
+use crate::domain::name::Name;
+use crate::domain::record::Entry;
 use crate::domain::runbook::NodeRef;
 use crate::domain::step::StepKind;
-use crate::domain::trouble::{Trouble, TroubleKind};
-use crate::domain::workload::Workload;
+use crate::domain::trouble::Trouble;
+use crate::domain::workload::{Revision, Workload};
 use crate::text::Clean;
+
+/// How long a dry run is trusted.
+const TRUSTED: SignedDuration = SignedDuration::from_secs(120);
 
 /// Whether the cluster lets us patch; unknown permissions are left to the server.
 pub fn permitted(state: &State) -> Result<(), Clean> {
@@ -32,14 +37,10 @@ pub fn permitted(state: &State) -> Result<(), Clean> {
     }
 }
 
+/// The workload of the selected line of the pane in focus, else the first one.
 fn selected_workload(state: &State) -> Option<WorkloadRef> {
     let workload = match state.view.focus {
-        Pane::Revisions => {
-            let revisions = state.revisions();
-            revisions
-                .get(state.view.selected(Pane::Revisions, revisions.len()))
-                .map(|(workload, _)| workload.reference.clone())
-        }
+        Pane::Revisions => selected_revision(state).map(|(workload, _)| workload.reference.clone()),
         Pane::Pods => {
             let pods = state.pods();
             pods.get(state.view.selected(Pane::Pods, pods.len())).map(|pod| pod.workload.clone())
@@ -49,82 +50,112 @@ fn selected_workload(state: &State) -> Option<WorkloadRef> {
     workload.or_else(|| state.setting.workloads.first().cloned())
 }
 
-/// Asks for a change of the selected workload, outside the runbook.
-pub fn on_selected(state: &mut State, kind: impl FnOnce(&Workload) -> ChangeKind) -> Vec<Effect> {
-    let Some(workload) = selected_workload(state).and_then(|reference| state.workload(&reference)) else {
-        state.tell(Tone::Warn, Clean::ours("the workload is not known yet"));
-        return Vec::new();
-    };
-    let change = Change::on(workload, kind(workload), false);
-    let step = match change.kind {
-        ChangeKind::Restart { .. } => StepKind::Restart,
-        _ => StepKind::Revert,
-    };
-    preview(state, change, step, None)
+/// The selected line of the revisions pane.
+pub fn selected_revision(state: &State) -> Option<(&Workload, &Revision)> {
+    let revisions = state.revisions();
+    revisions.get(state.view.selected(Pane::Revisions, revisions.len())).copied()
 }
 
 /// Reverts to the selected revision.
 pub fn revert_selected(state: &mut State) -> Vec<Effect> {
-    let revisions = state.revisions();
-    let Some((_, revision)) = revisions.get(state.view.selected(Pane::Revisions, revisions.len())) else {
-        return Vec::new();
-    };
+    let Some((workload, revision)) = selected_revision(state) else { return Vec::new() };
     let kind = ChangeKind::Revert { to: revision.uid.clone(), revision: revision.number };
-    on_selected(state, |_| kind)
+    let reference = workload.reference.clone();
+    ask(state, &reference, kind)
 }
 
 /// Restarts the selected workload.
 pub fn restart_selected(state: &mut State) -> Vec<Effect> {
     let at = state.now;
-    on_selected(state, |_| ChangeKind::Restart { at })
+    match selected_workload(state) {
+        Some(reference) => ask(state, &reference, ChangeKind::Restart { at }),
+        None => Vec::new(),
+    }
 }
 
-fn main_container(state: &State) -> Option<crate::domain::name::Name> {
-    let workload = state.workload(&selected_workload(state)?)?;
-    workload.template.main().map(|container| container.name.clone())
+fn ask_text(state: &mut State, purpose: impl FnOnce(WorkloadRef, Name) -> Purpose) -> Vec<Effect> {
+    let found = selected_workload(state).and_then(|reference| {
+        let container = state.workload(&reference)?.template.main()?.name.clone();
+        Some((reference, container))
+    });
+    match found {
+        Some((workload, container)) => state.overlays.push(Overlay::text(purpose(workload, container))),
+        None => state.tell(Tone::Warn, Clean::ours("the workload is not known yet")),
+    }
+    Vec::new()
 }
 
 /// Asks for an image.
 pub fn ask_image(state: &mut State) -> Vec<Effect> {
-    if let Some(container) = main_container(state) {
-        state.overlays.push(Overlay::text(Purpose::Image { container }));
-    }
-    Vec::new()
+    ask_text(state, |workload, container| Purpose::Image { workload, container })
 }
 
 /// Asks for a variable.
 pub fn ask_variable(state: &mut State) -> Vec<Effect> {
-    if let Some(container) = main_container(state) {
-        state.overlays.push(Overlay::text(Purpose::Variable { container }));
-    }
-    Vec::new()
+    ask_text(state, |workload, container| Purpose::Variable { workload, container })
 }
 
 /// Shows what differs between the live template and the selected revision's.
 pub fn diff_selected(state: &mut State) -> Vec<Effect> {
-    let revisions = state.revisions();
-    let Some((workload, revision)) = revisions.get(state.view.selected(Pane::Revisions, revisions.len())) else {
-        return Vec::new();
-    };
+    let Some((workload, revision)) = selected_revision(state) else { return Vec::new() };
     let title = say!("{}: live template against revision {}", workload.reference, revision.number);
     let lines = workload.template.diff(&revision.template);
     state.overlays.push(Overlay::Diff { title, lines, scroll: 0 });
     Vec::new()
 }
 
+/// Asks for a change outside the runbook.
+pub fn ask(state: &mut State, reference: &WorkloadRef, kind: ChangeKind) -> Vec<Effect> {
+    let step = match kind {
+        ChangeKind::Restart { .. } => StepKind::Restart,
+        ChangeKind::Revert { .. } | ChangeKind::SetImage { .. } | ChangeKind::SetVariable { .. } => StepKind::Revert,
+    };
+    preview_on(state, reference, kind, step, None)
+}
+
 /// The next change of a step of the runbook.
 pub fn next(state: &mut State, reference: &WorkloadRef, step: StepKind, node: Option<NodeRef>) -> Vec<Effect> {
-    let Some(workload) = state.workload(reference) else {
-        state.tell(Tone::Plain, say!("{} is not known yet", reference));
-        return Vec::new();
-    };
     let kind = match (step, state.incident.targets.get(reference)) {
         (StepKind::Restart, _) => ChangeKind::Restart { at: state.now },
         (_, Some(target)) => ChangeKind::Revert { to: target.uid.clone(), revision: target.revision },
         (_, None) => return Vec::new(),
     };
-    let change = Change::on(workload, kind, false);
-    preview(state, change, step, node)
+    preview_on(state, reference, kind, step, node)
+}
+
+fn preview_on(
+    state: &mut State,
+    reference: &WorkloadRef,
+    kind: ChangeKind,
+    step: StepKind,
+    node: Option<NodeRef>,
+) -> Vec<Effect> {
+    match state.workload(reference) {
+        Some(workload) => {
+            let change = Change::on(workload, kind, false);
+            preview(state, change, step, node)
+        }
+        None => {
+            state.tell(Tone::Warn, say!("{} is not known yet", reference));
+            Vec::new()
+        }
+    }
+}
+
+/// Why a workload must not be patched by us, whatever the change.
+fn hands_off(workload: &Workload) -> Option<Clean> {
+    let reference = &workload.reference;
+    if let Some((why, instead)) = workload.owner.forbids_patch() {
+        return Some(say!("{} is not patched: {}; {}", reference, why, instead));
+    }
+    workload.paused.then(|| {
+        say!(
+            "{} is paused; resume it first: kubectl -n {} rollout resume {}",
+            reference,
+            reference.namespace,
+            reference
+        )
+    })
 }
 
 /// Asks for the dry run of a change.
@@ -134,73 +165,64 @@ pub fn preview(state: &mut State, change: Change, step: StepKind, node: Option<N
         state.tell(Tone::Warn, words);
         return Vec::new();
     }
-    if let Some((why, instead)) = state.workload(&change.workload).and_then(|workload| workload.owner.forbids_patch()) {
-        return refused(state, &change.sentence(), &say!("{} is not patched: {}; {}", change.workload, why, instead));
-    }
-    if state.workload(&change.workload).is_some_and(|workload| workload.paused) {
-        let why = say!(
-            "{} is paused; resume it first: kubectl -n {} rollout resume {}",
-            change.workload,
-            change.workload.namespace,
-            change.workload
-        );
+    if let Some(why) = state.workload(&change.workload).and_then(hands_off) {
         return refused(state, &change.sentence(), &why);
     }
-    let mut effects: Vec<Effect> = Vec::new();
-    if let Some(before) = state.asking.take() {
-        state.looks.remove(&before.look);
-        effects.push(Effect::Drop(before.look));
-    }
-    let words = say!("asking the server what would come of it: {}", change.sentence());
-    state.tell(Tone::Plain, words);
-    let effect = state.look(Look::Preview(Box::new(change)));
-    if let Effect::Look(look, _) = &effect {
-        state.asking = Some(Asking { look: *look, step, node });
-    }
-    effects.push(effect);
-    effects
+    let (look, effect) = state.look_numbered(Look::Preview(Box::new(change.clone())));
+    let asking = Asking { look, step, node };
+    state.overlays.push(Overlay::Asking { change: Box::new(change), asking });
+    vec![effect]
 }
 
-/// The newest gateway image known to have run against this database: all templates and pods of
-/// all workloads, because they share it.
+/// The newest gateway image known to have run against this database: all templates, pods and
+/// Jobs of all workloads, because they share it, and what was seen before in this incident.
+/// Unseen while any of them is not seen.
 pub fn newest(state: &State) -> Newest {
-    let workloads: Vec<&Workload> =
-        state.setting.workloads.iter().filter_map(|reference| state.workload(reference)).collect();
-    let pods = state.pods();
-    let images = pods
-        .iter()
-        .flat_map(|pod| pod.containers.iter())
-        .map(|container| &container.image)
-        .filter(|image| image.is_litellm());
-    let templates = workloads
-        .iter()
-        .flat_map(|workload| workload.revisions.iter().map(|revision| &revision.template).chain([&workload.template]));
-    let gateways = templates.flat_map(crate::domain::change::gateway_containers).map(|container| &container.image);
-    Newest::of(gateways.chain(images).collect::<Vec<&Image>>())
+    let mut images: Vec<&Image> = state.incident.newest.iter().collect();
+    for reference in &state.setting.workloads {
+        let Some(watched) = state.watched.get(reference) else { continue };
+        let (Some(workload), Some(pods)) = (watched.workload.fresh(), watched.pods.fresh()) else {
+            return Newest::Unseen(reference.clone());
+        };
+        let templates = workload.revisions.iter().map(|revision| &revision.template).chain([&workload.template]);
+        images.extend(templates.flat_map(gateway_containers).map(|container| &container.image));
+        let running = pods.values().flat_map(|pod| pod.containers.iter()).map(|container| &container.image);
+        images.extend(running.filter(|image| image.is_litellm()));
+        images.extend(workload.jobs.iter().flatten().filter_map(|job| job.image.as_ref()));
+    }
+    Newest::of(images)
 }
 
-/// The dry run came back: judged by the schema guard, then shown or refused.
+/// Remembers the newest image on record, because the revision that names it may be pruned.
+pub fn remember_newest(state: &mut State) -> Vec<Effect> {
+    match newest(state) {
+        Newest::Known(image) if state.incident.id.is_some() && state.incident.newest.as_ref() != Some(&image) => {
+            vec![state.commit(Entry::Saw { image })]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The dry run came back: judged by the schema guard, then shown or refused, in the place of the
+/// dialog that waits for it. Without that dialog nobody waits any more.
 pub fn previewed(state: &mut State, look: LookId, result: Result<Box<Preview>, Trouble>) -> Vec<Effect> {
-    let Some(asking) = state.asking.take_if(|asking| asking.look == look) else { return Vec::new() };
+    let waits = |overlay: &Overlay| matches!(overlay, Overlay::Asking { asking, .. } if asking.look == look);
+    let Some(at) = state.overlays.iter().position(waits) else { return Vec::new() };
+    let Overlay::Asking { change, asking } = state.overlays.remove(at) else { return Vec::new() };
     let preview = match result {
         Ok(preview) => *preview,
-        Err(why) => {
-            let words = say!("nothing was changed: {}", why.sentence());
-            state.tell(Tone::Bad, words.clone());
-            return vec![
-                state.commit(Entry::Refused { asked: asking.step.title().to_owned(), why: words.to_string() }),
-            ];
-        }
+        Err(why) => return refused(state, &change.sentence(), &say!("nothing was changed: {}", why.sentence())),
     };
     match clear(&preview, &newest(state)) {
         Ok(cleared) => {
-            state.overlays.push(Overlay::Review(Box::new(Review { preview, cleared, asking, scroll: 0 })));
+            let review = Review { preview, cleared, asking, at: state.now, scroll: 0 };
+            state.overlays.insert(at, Overlay::Review(Box::new(review)));
             Vec::new()
         }
         Err(refusal) => {
-            let Refusal { what, remedy, .. } = &refusal;
-            let effects = refused(state, &preview.change.sentence(), &say!("{}; {}", what, remedy));
-            state.overlays.push(Overlay::Refused(Box::new(Refused { change: preview.change, refusal, asking })));
+            let effects = refused(state, &change.sentence(), &say!("{}; {}", refusal.what, refusal.remedy));
+            let refused = Refused { change: preview.change, refusal, asking };
+            state.overlays.insert(at, Overlay::Refused(Box::new(refused)));
             effects
         }
     }
@@ -211,67 +233,27 @@ fn refused(state: &mut State, asked: &Clean, why: &Clean) -> Vec<Effect> {
     vec![state.commit(Entry::Refused { asked: asked.to_string(), why: why.to_string() })]
 }
 
-/// The operator said yes.
+/// The operator said yes. What was judged when the dry run came back is judged again now.
 pub fn apply(state: &mut State, review: Review) -> Vec<Effect> {
     if let Err(why) = state.may_change().and_then(|()| permitted(state)) {
         state.tell(Tone::Warn, why);
         state.overlays.push(Overlay::Review(Box::new(review)));
         return Vec::new();
     }
-    let told =
-        Told::change(&review.preview.change, review.asking.step, review.cleared.why(), state.setting.context.as_ref());
-    let node = review.asking.node;
-    vec![state.announce(Act::Apply(Box::new(review.cleared)), node, told)]
-}
-
-/// An act ended: written down, told, and followed up.
-pub fn acted(state: &mut State, id: ActId, result: Result<Done, Trouble>) -> Vec<Effect> {
-    if state.running.remove(&id).is_none() {
-        return Vec::new();
-    }
-    match result {
-        Ok(done) => succeeded(state, id, done),
-        Err(why) => failed(state, id, &why),
-    }
-}
-
-fn succeeded(state: &mut State, id: ActId, done: Done) -> Vec<Effect> {
-    let mut kept = None;
-    let words = match &done {
-        Done::Applied(words) | Done::Restored(words) => words.clone(),
-        Done::Kept(row) => {
-            kept = Some(row.clone());
-            say!("{}; the row is kept and can be put back", row.name)
-        }
-        Done::Backup(proof) => {
-            say!("{}: {} bytes, read back in full, {} tables counted", proof.file, proof.bytes, proof.rows.len())
-        }
-        Done::Completed(completion) => say!("{} answered as {}", completion.model, completion.id),
+    let Review { mut preview, asking, at, .. } = review;
+    let seen = state.watched.get(&preview.change.workload).and_then(|watched| watched.workload.fresh());
+    let (Some(workload), true) = (seen, state.now.duration_since(at).abs() <= TRUSTED) else {
+        return self::preview(state, preview.change, asking.step, asking.node);
     };
-    let tone = if matches!(done, Done::Completed(_)) { Tone::Plain } else { Tone::Good };
-    state.tell(tone, words.clone());
-    let mut effects = vec![state.commit(Entry::Finished { act: id, end: End::Done, words: words.to_string(), kept })];
-    match done {
-        Done::Kept(_) | Done::Restored(_) => effects.push(state.look(Look::Migrations)),
-        Done::Completed(completion) => checks::completed(state, Ok(*completion)),
-        Done::Applied(_) => checks::changed(state),
-        Done::Backup(_) => {}
+    if let Some(why) = hands_off(workload) {
+        return refused(state, &preview.change.sentence(), &why);
     }
-    effects
-}
-
-fn failed(state: &mut State, id: ActId, why: &Trouble) -> Vec<Effect> {
-    let end = if why.kind == TroubleKind::Unknown { End::Unknown } else { End::Failed };
-    let words = why.sentence();
-    state.tell(Tone::Bad, words.clone());
-    let mut effects = vec![state.commit(update::finished(id, end, &words))];
-    if state.incident.acts.get(&id).is_some_and(|act| act.kind == crate::domain::record::ActKind::Complete) {
-        checks::completed(state, Err(why.clone()));
-    } else if end == End::Unknown {
-        state.overlays.push(Overlay::Unknown(id));
+    preview.jobs.clone_from(&workload.jobs);
+    match clear(&preview, &newest(state)) {
+        Ok(cleared) => {
+            let told = Told::change(&preview.change, cleared.why(), state.setting.context.as_ref());
+            vec![state.announce(Act::Apply(Box::new(cleared)), asking.node, told)]
+        }
+        Err(refusal) => refused(state, &preview.change.sentence(), &say!("{}; {}", refusal.what, refusal.remedy)),
     }
-    if state.setting.missing.database.is_none() {
-        effects.push(state.look(Look::Migrations));
-    }
-    effects
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::app::action::Pane;
-use crate::app::effect::{Act, Effect, Look};
+use crate::app::effect::{Act, Effect, Look, LookId};
 use crate::app::feeds;
 use crate::app::logs::Stream as LogStream;
 use crate::app::msg::Sight;
@@ -18,8 +18,9 @@ use crate::domain::checks::{
 };
 use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settings, SpendRow, Vitals};
 use crate::domain::image::Version;
-use crate::domain::name::{Name, RequestId};
-use crate::domain::record::{ActKind, Entry};
+use crate::domain::incident::ActRecord;
+use crate::domain::name::Uid;
+use crate::domain::record::{ActKind, Entry, Made};
 use crate::domain::step::StepKind;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::Clean;
@@ -30,9 +31,10 @@ const CONFIRM: SignedDuration = SignedDuration::from_secs(15);
 /// How often a model is called again while it is not well. Money is spent each time.
 const RETRY_PAID: SignedDuration = SignedDuration::from_secs(30);
 /// Completions that are sent by themselves before a person must ask for another one.
-const MOST_COMPLETIONS: u32 = 3;
+const MOST_COMPLETIONS: usize = 3;
 
-type Answer<T> = Option<Result<T, Trouble>>;
+/// An answer and when it came.
+type Answer<T> = Option<(Result<T, Trouble>, Timestamp)>;
 
 /// The checklist and what it rests on.
 #[derive(Clone, Debug, Default)]
@@ -46,34 +48,48 @@ pub struct Checks {
     cache: Answer<CacheInfo>,
     completion: Answer<Completion>,
     row: Answer<Option<SpendRow>>,
-    /// Ids of the completions of this incident: a repeated one proves nothing.
-    ids: Vec<RequestId>,
-    repeated: bool,
-    sent: u32,
-    asked: BTreeMap<CheckId, Timestamp>,
-    asked_settings: Option<Timestamp>,
-    asked_row: Option<Timestamp>,
-    asked_models: Option<Timestamp>,
+    /// When each look was asked for last.
+    asked: BTreeMap<Kind, Timestamp>,
     /// A person asked for these now.
     wanted: Vec<CheckId>,
+}
+
+/// What is asked for at intervals of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Vitals,
+    Settings,
+    Models,
+    Ui,
+    Cache,
+    Completion,
+    Row,
 }
 
 impl Checks {
     /// The gateway's settings, once they were read.
     pub fn settings(&self) -> Option<&Settings> {
-        self.settings.as_ref().and_then(|settings| settings.as_ref().ok())
+        self.settings.as_ref().and_then(|(settings, _)| settings.as_ref().ok())
     }
 }
 
-/// A Deployment was changed: what was found before is about other pods.
-pub fn changed(state: &mut State) {
+fn result<T>(answer: &Answer<T>) -> Option<&Result<T, Trouble>> {
+    answer.as_ref().map(|(result, _)| result)
+}
+
+/// The pods were changed: what was found before is about others, and so are the answers under way.
+pub fn changed(state: &mut State) -> Vec<Effect> {
     let checks = &mut state.checks;
+    checks.vitals = None;
     checks.models = None;
-    checks.asked_models = None;
+    checks.ui = None;
     checks.completion = None;
     checks.row = None;
-    checks.sent = 0;
     checks.asked.clear();
+    let old = |look: &Look| matches!(look, Look::Vitals | Look::ModelHealth | Look::AdminUi | Look::SpendRow(_));
+    let dropped: Vec<LookId> = state.looks.iter().filter(|(_, look)| old(look)).map(|(id, _)| *id).collect();
+    state.looks.retain(|_, look| !old(look));
+    dropped.into_iter().map(Effect::Drop).collect()
 }
 
 /// Agrees that checks may call real models.
@@ -91,16 +107,23 @@ pub fn run_selected(state: &mut State) -> Vec<Effect> {
     if id.costs_money() && !state.incident.consented {
         state.overlays.push(Overlay::Consent);
     }
-    state.checks.wanted.push(id);
-    state.checks.asked.remove(&id);
-    state.checks.sent = 0;
-    if id == CheckId::Spend {
-        state.checks.completion = None;
-        state.checks.row = None;
-    }
-    if id == CheckId::Health {
-        state.checks.models = None;
-        state.checks.asked_models = None;
+    let checks = &mut state.checks;
+    checks.wanted.push(id);
+    match id {
+        CheckId::Health => {
+            checks.models = None;
+            checks.asked.remove(&Kind::Vitals);
+            checks.asked.remove(&Kind::Models);
+        }
+        CheckId::Spend => {
+            checks.completion = None;
+            checks.row = None;
+            checks.asked.remove(&Kind::Completion);
+        }
+        CheckId::Cache => drop(checks.asked.remove(&Kind::Cache)),
+        CheckId::AdminUi => drop(checks.asked.remove(&Kind::Ui)),
+        CheckId::Billing => drop(checks.asked.remove(&Kind::Settings)),
+        CheckId::Logs => {}
     }
     state.tell(Tone::Plain, say!("looking at {} again", id.title()));
     Vec::new()
@@ -129,8 +152,10 @@ fn paid(state: &State, id: CheckId) -> bool {
     state.incident.consented && (state.step() == Some(StepKind::Verify) || state.checks.wanted.contains(&id))
 }
 
-fn elapsed(state: &State, since: Option<Timestamp>) -> SignedDuration {
-    since.map_or(SignedDuration::MAX, |since| state.now.duration_since(since))
+/// Whether something is due that is looked at again after `interval`.
+fn due_again(state: &State, kind: Kind, interval: SignedDuration) -> bool {
+    // A clock that was set back makes everything due rather than nothing.
+    state.checks.asked.get(&kind).is_none_or(|at| state.now.duration_since(*at).abs() >= interval)
 }
 
 /// What is due to be looked at now, and the judgement of everything that is known. Called after
@@ -141,65 +166,66 @@ pub fn due(state: &mut State) -> Vec<Effect> {
     }
     let mut effects = Vec::new();
     if state.setting.missing.gateway.is_none() {
-        look_when_due(state, CheckId::Health, Look::Vitals, &mut effects);
-        look_when_due(state, CheckId::AdminUi, Look::AdminUi, &mut effects);
-        settings_when_due(state, &mut effects);
+        look_when_due(state, Kind::Vitals, Some(CheckId::Health), Look::Vitals, &mut effects);
+        look_when_due(state, Kind::Ui, Some(CheckId::AdminUi), Look::AdminUi, &mut effects);
+        look_when_due(state, Kind::Settings, None, Look::Settings, &mut effects);
         models_when_due(state, &mut effects);
-        completion_when_due(state, &mut effects);
+        effects.extend(completion_when_due(state));
     }
     if state.setting.missing.cache.is_none() {
-        look_when_due(state, CheckId::Cache, Look::Cache, &mut effects);
+        look_when_due(state, Kind::Cache, Some(CheckId::Cache), Look::Cache, &mut effects);
     }
     row_when_due(state, &mut effects);
     effects.extend(judge_all(state));
     effects
 }
 
-fn look_when_due(state: &mut State, id: CheckId, look: Look, effects: &mut Vec<Effect>) {
-    let interval = if state.checks.list.get(id).verdict.mark.settled() { CONFIRM } else { RETRY };
-    if !state.looking(&look) && elapsed(state, state.checks.asked.get(&id).copied()) >= interval {
-        state.checks.asked.insert(id, state.now);
+fn look_when_due(state: &mut State, kind: Kind, check: Option<CheckId>, look: Look, effects: &mut Vec<Effect>) {
+    let well = match check {
+        Some(id) => state.checks.list.get(id).verdict.mark.settled(),
+        None => state.checks.settings().is_some(),
+    };
+    if due_again(state, kind, if well { CONFIRM } else { RETRY }) && !state.looking(&look) {
+        state.checks.asked.insert(kind, state.now);
         effects.push(state.look(look));
     }
 }
 
-fn settings_when_due(state: &mut State, effects: &mut Vec<Effect>) {
-    let interval = if state.checks.settings().is_some() { CONFIRM * 4 } else { RETRY };
-    if !state.looking(&Look::Settings) && elapsed(state, state.checks.asked_settings) >= interval {
-        state.checks.asked_settings = Some(state.now);
-        effects.push(state.look(Look::Settings));
-    }
-}
-
 fn models_when_due(state: &mut State, effects: &mut Vec<Effect>) {
-    let healthy = matches!(&state.checks.models, Some(Ok(models)) if models.healthy > 0);
-    if !paid(state, CheckId::Health) || healthy || state.looking(&Look::ModelHealth) {
-        return;
-    }
-    if elapsed(state, state.checks.asked_models) >= RETRY_PAID {
-        state.checks.asked_models = Some(state.now);
-        effects.push(state.look(Look::ModelHealth));
-    }
-}
-
-fn completion_when_due(state: &mut State, effects: &mut Vec<Effect>) {
-    let running =
-        state.incident.acts.iter().any(|(id, act)| act.kind == ActKind::Complete && state.running.contains_key(id));
-    let settled = state.checks.list.get(CheckId::Spend).verdict.mark;
-    let again = matches!(settled, Mark::Failed | Mark::Unknown)
-        && elapsed(state, state.checks.asked.get(&CheckId::Spend).copied()) >= RETRY_PAID;
-    let first = state.checks.completion.is_none();
-    let disabled = state.checks.settings().and_then(|settings| settings.disable_spend_logs) == Some(true);
-    if !paid(state, CheckId::Spend) || running || disabled || !(first || again) || state.checks.sent >= MOST_COMPLETIONS
+    let healthy = matches!(result(&state.checks.models), Some(Ok(models)) if models.healthy > 0);
+    if healthy
+        || !paid(state, CheckId::Health)
+        || state.looking(&Look::ModelHealth)
+        || !due_again(state, Kind::Models, RETRY_PAID)
     {
         return;
     }
-    if state.may_send().is_err() {
-        return;
+    state.checks.asked.insert(Kind::Models, state.now);
+    effects.push(state.look(Look::ModelHealth));
+}
+
+/// Completions of this incident since the pods were changed last.
+fn completions(state: &State) -> impl Iterator<Item = &ActRecord> {
+    let acts = &state.incident.acts;
+    let change = acts.values().filter(|act| matches!(act.kind, ActKind::Change { .. })).map(|act| act.seq).max();
+    acts.values().filter(move |act| act.kind == ActKind::Complete && Some(act.seq) > change)
+}
+
+fn completion_when_due(state: &mut State) -> Option<Effect> {
+    let running =
+        state.incident.acts.iter().any(|(id, act)| act.kind == ActKind::Complete && state.running.contains_key(id));
+    let mark = state.checks.list.get(CheckId::Spend).verdict.mark;
+    let again = matches!(mark, Mark::Failed | Mark::Unknown) && due_again(state, Kind::Completion, RETRY_PAID);
+    let disabled = state.checks.settings().and_then(|settings| settings.disable_spend_logs) == Some(true);
+    let asked_for = state.checks.wanted.contains(&CheckId::Spend);
+    let enough = !asked_for && completions(state).count() >= MOST_COMPLETIONS;
+    let first = state.checks.completion.is_none() && due_again(state, Kind::Completion, RETRY);
+    if running || disabled || enough || !(first || again) || !paid(state, CheckId::Spend) || state.may_send().is_err() {
+        return None;
     }
-    let Some(model) = state.checks.settings().and_then(|settings| settings.models.first().cloned()) else { return };
-    state.checks.asked.insert(CheckId::Spend, state.now);
-    state.checks.sent += 1;
+    let named = state.setting.test_model.clone();
+    let model = named.or_else(|| state.checks.settings().and_then(|settings| settings.models.first().cloned()))?;
+    state.checks.asked.insert(Kind::Completion, state.now);
     let told = Told {
         kind: ActKind::Complete,
         words: say!("send a test completion of one token to {}", model),
@@ -207,132 +233,147 @@ fn completion_when_due(state: &mut State, effects: &mut Vec<Effect>) {
         notes: Vec::new(),
     };
     let node = state.incident.at().cloned();
-    effects.push(state.announce(Act::Complete(model), node, told));
+    Some(state.announce(Act::Complete(model), node, told))
 }
 
 fn row_when_due(state: &mut State, effects: &mut Vec<Effect>) {
-    let Some(Ok(completion)) = &state.checks.completion else { return };
-    let found = matches!(&state.checks.row, Some(Ok(Some(_))));
+    let Some((Ok(completion), at)) = &state.checks.completion else { return };
     let look = Look::SpendRow(completion.id.clone());
+    let found = matches!(result(&state.checks.row), Some(Ok(Some(_))));
+    let late = state.now.duration_since(*at) > judge::LONGEST_WAIT + CONFIRM;
     if found
+        || late
         || state.setting.missing.database.is_some()
         || state.looking(&look)
-        || elapsed(state, state.checks.asked_row) < RETRY
+        || !due_again(state, Kind::Row, RETRY)
     {
         return;
     }
-    if state.now.duration_since(completion.at) > judge::LONGEST_WAIT + CONFIRM {
-        return;
-    }
-    state.checks.asked_row = Some(state.now);
+    state.checks.asked.insert(Kind::Row, state.now);
     effects.push(state.look(look));
 }
 
-/// A completion was answered, or not.
-pub fn completed(state: &mut State, result: Result<Completion, Trouble>) {
-    let checks = &mut state.checks;
-    if let Ok(completion) = &result {
-        checks.repeated = checks.ids.contains(&completion.id);
-        checks.ids.push(completion.id.clone());
+/// A completion was answered, or not. One that was sent before the pods were changed is history.
+pub fn completed(state: &mut State, answer: Result<Completion, Trouble>) {
+    if completions(state).next().is_none() {
+        return;
     }
-    checks.completion = Some(result);
-    checks.row = None;
-    checks.asked_row = None;
+    state.checks.completion = Some((answer, state.now));
+    state.checks.row = None;
+    state.checks.asked.remove(&Kind::Row);
+}
+
+/// The id of this completion was given to an earlier one of this incident as well.
+fn repeated(state: &State) -> bool {
+    let Some(Ok(completion)) = result(&state.checks.completion) else { return false };
+    let same = |act: &&ActRecord| matches!(&act.made, Some(Made::Completed { id }) if *id == completion.id);
+    state.incident.acts.values().filter(same).count() > 1
 }
 
 /// An answer came back.
-pub fn looked(state: &mut State, look: &Look, sight: Sight) -> Vec<Effect> {
+pub fn looked(state: &mut State, look: &Look, sight: Sight) {
+    let now = state.now;
     let checks = &mut state.checks;
     match sight {
-        Sight::Vitals(answer) => checks.vitals = Some(answer),
-        Sight::Settings(answer) => checks.settings = Some(answer),
-        Sight::ModelHealth(answer) => checks.models = Some(answer),
-        Sight::AdminUi(answer) => checks.ui = Some(answer),
-        Sight::Cache(answer) => checks.cache = Some(answer),
+        Sight::Vitals(answer) => checks.vitals = Some((answer, now)),
+        Sight::Settings(answer) => checks.settings = Some((answer, now)),
+        Sight::ModelHealth(answer) => checks.models = Some((answer, now)),
+        Sight::AdminUi(answer) => checks.ui = Some((answer, now)),
+        Sight::Cache(answer) => checks.cache = Some((answer, now)),
         Sight::SpendRow(answer) => {
-            let current = matches!((&checks.completion, look), (Some(Ok(completion)), Look::SpendRow(id)) if completion.id == *id);
+            let current = matches!((result(&checks.completion), look), (Some(Ok(completion)), Look::SpendRow(id)) if completion.id == *id);
             if current {
-                checks.row = Some(answer);
+                checks.row = Some((answer, now));
             }
         }
-        _ => {}
+        Sight::Identity(_) | Sight::Permissions(_) | Sight::Preview(_) | Sight::Migrations(_) => {}
     }
-    Vec::new()
 }
 
 fn judge_all(state: &mut State) -> Vec<Effect> {
-    CheckId::ALL
-        .into_iter()
-        .filter_map(|id| {
-            let verdict = verdict(state, id)?;
-            let now = state.now;
-            let check = state.checks.list.get(id);
-            if check.verdict == verdict
-                && check.seen_at.is_some_and(|at| now.duration_since(at) < SignedDuration::from_secs(1))
-            {
-                return None;
-            }
-            let was = check.verdict.mark;
-            let (mark, evidence) = (verdict.mark, verdict.evidence.clone());
-            if !state.checks.list.judge(id, verdict, now) {
-                return None;
-            }
-            if was == Mark::Ticked {
-                state.tell(
-                    Tone::Bad,
-                    say!("{} is not true any more: {}", id.title(), evidence.first().cloned().unwrap_or_default()),
-                );
-            }
-            if mark != Mark::Waiting {
-                state.checks.wanted.retain(|wanted| *wanted != id);
-            }
-            let evidence = evidence.iter().map(Clean::to_string).collect();
-            Some(state.commit(Entry::Marked { check: id, mark, evidence }))
-        })
-        .collect()
+    CheckId::ALL.into_iter().filter_map(|id| judge_one(state, id)).collect()
 }
 
-/// The verdict on one item from everything that is known. `None` while there is nothing to judge.
-fn verdict(state: &State, id: CheckId) -> Option<Verdict> {
+fn judge_one(state: &mut State, id: CheckId) -> Option<Effect> {
+    let (verdict, at) = verdict(state, id)?;
+    let check = state.checks.list.get(id);
+    if check.verdict == verdict && check.seen_at == Some(at) {
+        return None;
+    }
+    let was = check.verdict.mark;
+    let (mark, evidence) = (verdict.mark, verdict.evidence.clone());
+    if !state.checks.list.judge(id, verdict, at, state.now) {
+        return None;
+    }
+    if was == Mark::Ticked {
+        state.tell(
+            Tone::Bad,
+            say!("{} is not true any more: {}", id.title(), evidence.first().cloned().unwrap_or_default()),
+        );
+    }
+    if mark != Mark::Waiting {
+        state.checks.wanted.retain(|wanted| *wanted != id);
+    }
+    let evidence = evidence.iter().map(Clean::to_string).collect();
+    Some(state.commit(Entry::Marked { check: id, mark, evidence }))
+}
+
+/// The verdict on one item from everything that is known, and how old the oldest answer is that
+/// it rests on. `None` while there is nothing to judge.
+fn verdict(state: &State, id: CheckId) -> Option<(Verdict, Timestamp)> {
     let checks = &state.checks;
-    let absent = |why: &Trouble| Verdict::new(Mark::Unknown, why.sentence());
-    let gateway = state.setting.missing.gateway.as_ref();
+    let missing = &state.setting.missing;
+    let now = state.now;
+    let absent = |why: &Trouble| (Verdict::new(Mark::Unknown, why.sentence()), now);
     Some(match id {
-        CheckId::Health => match gateway {
+        CheckId::Health => match &missing.gateway {
             Some(why) => absent(why),
-            None => judge::health(
-                checks.vitals.as_ref()?,
-                checks.models.as_ref(),
-                state.incident.consented,
-                expected(state).as_ref(),
-            ),
+            None => {
+                let (vitals, at) = checks.vitals.as_ref()?;
+                let at = checks.models.as_ref().map_or(*at, |(_, models)| *at.min(models));
+                let expected = expected(state);
+                (judge::health(vitals, result(&checks.models), state.incident.consented, expected.as_ref()), at)
+            }
         },
-        CheckId::Logs => match &state.setting.missing.cluster {
+        CheckId::Logs => match &missing.cluster {
             Some(why) => absent(why),
-            None => logs(state),
+            None => (logs(state), now),
         },
-        CheckId::Spend => match gateway.or(state.setting.missing.database.as_ref()) {
+        CheckId::Spend => match missing.gateway.as_ref().or(missing.database.as_ref()) {
             Some(why) => absent(why),
-            None => judge::spend(&SpendFindings {
-                settings: checks.settings.as_ref(),
-                consent: state.incident.consented,
-                completion: checks.completion.as_ref(),
-                repeated: checks.repeated,
-                row: checks.row.as_ref(),
-                now: state.now,
-            }),
+            None => spend(state),
         },
-        CheckId::Billing => billing(state),
-        CheckId::Cache => match &state.setting.missing.cache {
-            Some(why) if why.kind == TroubleKind::Missing => Verdict::new(Mark::NotConfigured, why.what.clone()),
+        CheckId::Billing => (billing(state), now),
+        CheckId::Cache => match &missing.cache {
+            Some(why) if why.kind == TroubleKind::Missing => (Verdict::new(Mark::NotConfigured, why.what.clone()), now),
             Some(why) => absent(why),
-            None => judge::cache(checks.cache.as_ref()?),
+            None => {
+                let (info, at) = checks.cache.as_ref()?;
+                (judge::cache(info), *at)
+            }
         },
-        CheckId::AdminUi => match gateway {
+        CheckId::AdminUi => match &missing.gateway {
             Some(why) => absent(why),
-            None => judge::admin_ui(checks.ui.as_ref()?),
+            None => {
+                let (ui, at) = checks.ui.as_ref()?;
+                (judge::admin_ui(ui), *at)
+            }
         },
     })
+}
+
+fn spend(state: &State) -> (Verdict, Timestamp) {
+    let checks = &state.checks;
+    let verdict = judge::spend(&SpendFindings {
+        settings: result(&checks.settings),
+        consent: state.incident.consented,
+        completion: result(&checks.completion),
+        repeated: repeated(state),
+        row: result(&checks.row),
+        now: state.now,
+    });
+    let proved = checks.row.as_ref().filter(|(row, _)| matches!(row, Ok(Some(_)))).map(|(_, at)| *at);
+    (verdict, proved.unwrap_or(state.now))
 }
 
 /// The version that should answer: the live template's, which after a revert is the target's.
@@ -350,12 +391,19 @@ fn logs(state: &State) -> Verdict {
     let from = match since {
         Since::Revert(at) | Since::Opening(at) => at,
     };
+    let stale = state.watched.values().any(|watched| watched.pods.fresh().is_none());
+    if stale {
+        return Verdict::new(
+            Mark::Unknown,
+            Clean::ours("the pods are not seen right now, so nobody knows whether each of them is followed"),
+        );
+    }
     let sources = feeds::log_sources(state);
     let current: Vec<_> = state.pods().into_iter().filter(|pod| !pod.terminating).collect();
     let pods = current.into_iter().map(|pod| PodLog {
         pod: pod.name.clone(),
         stream: stream_of(state, pod, &sources),
-        hits: hits_of(state, &pod.name, from),
+        hits: hits_of(state, &pod.uid, from),
     });
     judge::logs(&LogFindings { since, pods: pods.collect(), now: state.now })
 }
@@ -392,15 +440,12 @@ fn stream_of(state: &State, pod: &crate::domain::cluster::Pod, sources: &[crate:
     worst.unwrap_or(Stream::Unopened)
 }
 
-fn hits_of<'a>(state: &'a State, pod: &Name, from: Timestamp) -> Vec<Hits<'a>> {
-    let mut counted: BTreeMap<u16, (u64, Timestamp)> = BTreeMap::new();
-    for hit in state.logs.hits().rev().take_while(|hit| hit.at >= from).filter(|hit| hit.source.pod == *pod) {
-        let entry = counted.entry(hit.signature).or_insert((0, hit.at));
-        entry.0 += 1;
-        entry.1 = entry.1.max(hit.at);
-    }
-    let hits = |(index, (count, last))| Hits { signature: state.signatures.get(index), count, last };
-    counted.into_iter().map(hits).collect()
+fn hits_of<'a>(state: &'a State, pod: &Uid, from: Timestamp) -> Vec<Hits<'a>> {
+    let counted = state.logs.tally().of_pod(pod, from);
+    counted
+        .into_iter()
+        .map(|(index, count, last)| Hits { signature: state.signatures.get(index), count, last })
+        .collect()
 }
 
 fn billing(state: &State) -> Verdict {

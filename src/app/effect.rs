@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+
 use crate::domain::backup::BackupOrder;
 use crate::domain::change::{Change, Cleared};
 use crate::domain::cluster::WorkloadRef;
@@ -35,8 +37,6 @@ pub enum Look {
     Cache,
     /// One spend row.
     SpendRow(RequestId),
-    /// Take the operator lock of this environment on this machine.
-    Lock(EnvName),
 }
 
 /// The number of a look.
@@ -66,14 +66,15 @@ pub enum Act {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Announced {
     pub(in crate::app) id: ActId,
+    pub(in crate::app) at: Timestamp,
     pub(in crate::app) started: Entry,
     pub(in crate::app) act: Act,
 }
 
 impl Announced {
     /// Its number, the entry to write first, and the act to start then.
-    pub fn into_parts(self) -> (ActId, Entry, Act) {
-        (self.id, self.started, self.act)
+    pub fn into_parts(self) -> (ActId, Effect, Act) {
+        (self.id, Effect::Record(self.at, self.started), self.act)
     }
 
     /// Its number.
@@ -103,12 +104,16 @@ pub enum Exit {
 /// record waits until the journal has it on disk.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Write an entry to the journal.
-    Record(Entry),
+    /// Write an entry to the journal, with the time at which it was folded.
+    Record(Timestamp, Entry),
     /// Look at something.
     Look(LookId, Look),
     /// Forget a look.
     Drop(LookId),
+    /// Take the operator lock of this environment.
+    Lock(EnvName),
+    /// Let go of it.
+    Unlock,
     /// Announce an act in the journal, then start it.
     Act(Box<Announced>),
     /// Cancel an act that can be cancelled (a backup).

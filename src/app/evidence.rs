@@ -2,6 +2,7 @@
 
 use crate::app::state::State;
 use crate::domain::cluster::Pod;
+use crate::domain::migration::MigrationTable;
 use crate::domain::step::Fact;
 use crate::domain::workload::Revision;
 use crate::text::Clean;
@@ -38,14 +39,18 @@ pub fn evidence(state: &State, fact: Fact) -> Evidence {
         Fact::FailedMigration => failed_migration(state),
         Fact::NoFailedMigration => {
             let failed = failed_migration(state);
-            Evidence { holds: failed.holds.map(|holds| !holds), words: failed.words }
+            // While somebody holds the lock a row is running, and may yet fail.
+            let running = state.migrations.fresh().is_some_and(MigrationTable::running);
+            let holds = failed.holds.map(|holds| !holds).filter(|_| !running);
+            let words = if running { Clean::ours("a migration is running") } else { failed.words };
+            Evidence { holds, words }
         }
-        Fact::RelationMissing => {
-            signature(state, &["relation-missing", "column-missing"], "a missing relation or column")
-        }
-        Fact::CredentialsUnreadable => {
-            signature(state, &["decrypt-failed", "salt-key-changed"], "credentials that cannot be decrypted")
-        }
+        Fact::RelationMissing => signature(
+            state,
+            &["relation-missing", "relation-missing-code", "column-missing", "column-missing-code"],
+            "a missing relation or column",
+        ),
+        Fact::CredentialsUnreadable => signature(state, &["salt-key"], "credentials that cannot be decrypted"),
         Fact::ImageChanged | Fact::OnlyConfigChanged | Fact::TemplateUnchanged => template(state, fact),
         Fact::BackupProved => {
             let done = state
@@ -60,7 +65,10 @@ pub fn evidence(state: &State, fact: Fact) -> Evidence {
         }
         Fact::TargetChosen => {
             let (chosen, all) = (state.incident.targets.len(), state.setting.workloads.len());
-            Evidence::is(all > 0 && chosen >= all, say!("{} of {} workloads have a target", chosen, all))
+            Evidence::is(
+                all > 0 && state.setting.workloads.iter().all(|w| state.incident.targets.contains_key(w)),
+                say!("{} of {} workloads have a target", chosen, all),
+            )
         }
         Fact::ChecklistComplete => {
             let (settled, all) = state.checks.list.tally();
@@ -128,7 +136,7 @@ fn failed_migration(state: &State) -> Evidence {
 fn signature(state: &State, slugs: &[&str], what: &'static str) -> Evidence {
     let mut total = 0u64;
     let mut first = None;
-    for (index, hits) in state.logs.counts() {
+    for (index, hits) in state.logs.tally().counts(state.incident.last_change_at().unwrap_or(jiff::Timestamp::MIN)) {
         let signature = state.signatures.get(index);
         if slugs.contains(&signature.id.as_str()) {
             total += hits;

@@ -51,3 +51,9 @@ pub fn log_sources(state: &State) -> Vec<LogSource> {
     }
     sources
 }
+
+/// Forgets what was known of streams that are not wanted any more.
+pub fn prune(state: &mut State) {
+    let wanted = log_sources(state);
+    state.logs.keep_streams(|source| wanted.contains(source));
+}

@@ -9,7 +9,7 @@ use crate::app::action::Action;
 use crate::app::state::{State, Tone};
 use crate::domain::checks::{LagoLine, lago_line};
 use crate::domain::log::{LogItem, LogLine, LogSource, Segment};
-use crate::domain::name::{Name, Slug};
+use crate::domain::name::{Name, Slug, Uid};
 use crate::domain::runbook::NodeRef;
 use crate::domain::trouble::Trouble;
 use crate::text::Clean;
@@ -20,6 +20,9 @@ const MOST_BYTES: usize = 64 * 1024 * 1024;
 const MOST_HITS: usize = 20_000;
 /// Lines in one segment after a merge; larger ones are split.
 const SEGMENT: usize = 4_096;
+
+/// Lines of history that are asked for when a stream is opened.
+pub const TAIL: u32 = 1_000;
 
 /// How a stream stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +48,54 @@ pub struct Hit {
     pub text: Clean,
 }
 
+/// How often each signature matched in each pod, by second. Never evicted: a check that asks
+/// "since the revert" must not depend on how much was logged meanwhile.
+#[derive(Clone, Debug, Default)]
+pub struct Tally(BTreeMap<(Uid, u16), BTreeMap<i64, u32>>);
+
+impl Tally {
+    fn add(&mut self, pod: &Uid, signature: u16, at: Timestamp) {
+        let seconds = self.0.entry((pod.clone(), signature)).or_default();
+        *seconds.entry(at.as_second()).or_default() += 1;
+        // An hour of seconds a pod and signature; older ones are added up in the first of them.
+        while seconds.len() > 3_600 {
+            let Some((_, count)) = seconds.pop_first() else { break };
+            if let Some(mut first) = seconds.first_entry() {
+                *first.get_mut() = first.get().saturating_add(count);
+            }
+        }
+    }
+
+    /// What was seen in one pod since a time: signature, count, last time.
+    pub fn of_pod(&self, pod: &Uid, since: Timestamp) -> Vec<(u16, u64, Timestamp)> {
+        let of = self.0.range((pod.clone(), 0)..=(pod.clone(), u16::MAX));
+        of.filter_map(|((_, signature), seconds)| {
+            let (count, last) = count_since(seconds, since)?;
+            Some((*signature, count, last))
+        })
+        .collect()
+    }
+
+    /// What was seen in all pods since a time: how often each signature matched.
+    pub fn counts(&self, since: Timestamp) -> BTreeMap<u16, u64> {
+        let mut counts = BTreeMap::new();
+        for ((_, signature), seconds) in &self.0 {
+            if let Some((count, _)) = count_since(seconds, since) {
+                *counts.entry(*signature).or_default() += count;
+            }
+        }
+        counts
+    }
+}
+
+fn count_since(seconds: &BTreeMap<i64, u32>, since: Timestamp) -> Option<(u64, Timestamp)> {
+    // The lines of the second in which something was changed belong to before it.
+    let from = if since.subsec_nanosecond() > 0 { since.as_second() + 1 } else { since.as_second() };
+    let range = seconds.range(from..);
+    let last = range.clone().next_back().map(|(second, _)| *second)?;
+    Some((range.map(|(_, count)| u64::from(*count)).sum(), Timestamp::from_second(last).ok()?))
+}
+
 /// The ring and the view over it.
 #[derive(Clone, Debug)]
 pub struct Logs {
@@ -54,6 +105,7 @@ pub struct Logs {
     evicted: u64,
     streams: BTreeMap<LogSource, Stream>,
     hits: VecDeque<Hit>,
+    tally: Tally,
     /// The last line of each kind that Lago's logger wrote: in which pod, and when.
     lago: [Option<(Name, Timestamp)>; 2],
     /// Only lines that contain this are shown.
@@ -79,6 +131,7 @@ impl Default for Logs {
             evicted: 0,
             streams: BTreeMap::new(),
             hits: VecDeque::new(),
+            tally: Tally::default(),
             lago: [None, None],
             filter: None,
             search: None,
@@ -121,13 +174,14 @@ impl Logs {
         self.hits.iter()
     }
 
-    /// How often each signature matched, by signature.
-    pub fn counts(&self) -> BTreeMap<u16, u64> {
-        let mut counts = BTreeMap::new();
-        for hit in &self.hits {
-            *counts.entry(hit.signature).or_default() += 1;
-        }
-        counts
+    /// How often each signature matched, by pod and second.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Forgets streams that nobody wants any more: what is opened again starts anew.
+    pub fn keep_streams(&mut self, wanted: impl Fn(&LogSource) -> bool) {
+        self.streams.retain(|source, stream| wanted(source) || *stream == Stream::Ended);
     }
 
     /// The last line of a kind that Lago's logger wrote: in which pod, and when.
@@ -190,6 +244,7 @@ impl Logs {
         }
         for line in segment.iter() {
             if let Some(signature) = line.signature {
+                self.tally.add(&line.source.uid, signature, line.at);
                 self.hits.push_back(Hit {
                     at: line.at,
                     signature,

@@ -1,5 +1,6 @@
 //! The migration table: selecting a row, asking for its deletion or resolution, and undo.
 
+use jiff::Timestamp;
 use tui_input::Input;
 
 use crate::app::action::Pane;
@@ -9,6 +10,7 @@ use crate::app::state::{State, Told, Tone};
 use crate::domain::confirm::{Answer, Confirm, Confirmed};
 use crate::domain::migration::{self, Deletion, Kept, MigrationTable, Resolution, Row, RowState};
 use crate::domain::record::ActKind;
+use crate::domain::step::Fact;
 use crate::domain::trouble::Trouble;
 use crate::text::Clean;
 
@@ -28,20 +30,24 @@ pub fn seen(state: &mut State, result: Result<MigrationTable, Trouble>) {
 }
 
 fn may_touch(state: &State) -> Result<&Row, Clean> {
+    unlocked(state)?;
+    selected(state).ok_or(Clean::ours("no row is selected"))
+}
+
+/// The table is seen right now, and no migration runs.
+fn unlocked(state: &State) -> Result<(), Clean> {
     if let Some(why) = &state.setting.missing.database {
         return Err(why.sentence());
     }
     let Some(table) = state.migrations.fresh() else {
         return Err(Clean::ours("the table is not fresh; wait for the database to answer"));
     };
-    if let Some(holder) = table.locks.iter().find(|lock| lock.granted) {
-        return Err(say!(
-            "a migration holds the lock (pid {}, {}); wait until it ends",
-            holder.pid,
-            holder.application
-        ));
+    match table.locks.iter().find(|lock| lock.granted) {
+        Some(holder) => {
+            Err(say!("a migration holds the lock (pid {}, {}); wait until it ends", holder.pid, holder.application))
+        }
+        None => Ok(()),
     }
-    selected(state).ok_or(Clean::ours("no row is selected"))
 }
 
 /// Whether the selected row may be deleted.
@@ -65,11 +71,41 @@ pub fn may_undo(state: &State) -> Result<Kept, Clean> {
             _ => None,
         })
     };
-    let mut kept =
-        state.incident.acts.iter().rev().filter_map(|(act, record)| record.kept.as_ref().map(|kept| (*act, kept)));
+    let mut kept = state.incident.acts.iter().rev().filter_map(|(act, record)| record.kept().map(|kept| (*act, kept)));
     kept.find(|(act, kept)| restored(kept.id.as_str()).is_none_or(|later| later < *act))
         .map(|(_, kept)| kept.clone())
         .ok_or(Clean::ours("no row was changed in this incident"))
+}
+
+/// The table was read and no row is failed.
+pub fn clean(state: &State) -> bool {
+    crate::app::evidence::evidence(state, Fact::NoFailedMigration).holds == Some(true)
+}
+
+/// Shows the selected row in full.
+pub fn show_selected(state: &mut State) -> Vec<Effect> {
+    if let Some(row) = selected(state) {
+        let (title, text) = (say!("{}", row.name), in_full(row));
+        state.overlays.push(Overlay::words(title, text));
+    }
+    Vec::new()
+}
+
+/// A row in full, a column a line.
+pub fn in_full(row: &Row) -> Clean {
+    let at = |time: Option<Timestamp>| time.map_or(Clean::ours("-"), |time| say!("{}", time));
+    say!(
+        "id           {}\nname         {}\nstate        {}\nstarted      {}\nfinished     {}\nrolled back  {}\nsteps        {}\nchecksum     {}\nlogs         {}",
+        row.id,
+        row.name,
+        row.state.word(),
+        row.started_at,
+        at(row.finished_at),
+        at(row.rolled_back_at),
+        row.steps,
+        row.checksum,
+        row.logs.clone().unwrap_or_else(|| Clean::ours("-"))
+    )
 }
 
 /// Opens the deletion dialog.
@@ -137,7 +173,8 @@ fn typed_phrase<T: crate::domain::confirm::Subject>(
 
 /// Deletes a row, once it was confirmed.
 pub fn delete(state: &mut State, proof: Confirmed<Deletion>) -> Vec<Effect> {
-    if let Err(why) = state.may_change() {
+    // The world went on while the name was typed.
+    if let Err(why) = state.may_change().and_then(|()| unlocked(state)) {
         state.tell(Tone::Warn, why);
         return Vec::new();
     }
@@ -154,7 +191,7 @@ pub fn delete(state: &mut State, proof: Confirmed<Deletion>) -> Vec<Effect> {
 
 /// Marks a row as rolled back, once it was confirmed.
 pub fn resolve(state: &mut State, proof: Confirmed<Resolution>) -> Vec<Effect> {
-    if let Err(why) = state.may_change() {
+    if let Err(why) = state.may_change().and_then(|()| unlocked(state)) {
         state.tell(Tone::Warn, why);
         return Vec::new();
     }
@@ -187,7 +224,7 @@ pub fn restore(state: &mut State, kept: Kept) -> Vec<Effect> {
 
 /// The masked copy of a row that the journal keeps.
 fn copy_of(row: &Row) -> Clean {
-    let at = |time: Option<jiff::Timestamp>| time.map_or(Clean::ours("null"), |time| say!("{}", time));
+    let at = |time: Option<Timestamp>| time.map_or(Clean::ours("null"), |time| say!("{}", time));
     say!(
         "row: id {}, name {}, started {}, finished {}, rolled back {}, steps {}, checksum {}, logs {}",
         row.id,

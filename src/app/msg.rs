@@ -6,7 +6,7 @@ use crate::app::action::Action;
 use crate::app::effect::{Feed, LookId};
 use crate::app::key::Key;
 use crate::domain::backup::{BackupProgress, BackupProof};
-use crate::domain::change::Preview;
+use crate::domain::change::{Applied, Preview};
 use crate::domain::cluster::{Identity, Permission, PodsItem, WorkloadRef};
 use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settings, SpendRow, Vitals};
 use crate::domain::log::LogItem;
@@ -31,15 +31,13 @@ pub enum Sight {
     AdminUi(Result<AdminUi, Trouble>),
     Cache(Result<CacheInfo, Trouble>),
     SpendRow(Result<Option<SpendRow>, Trouble>),
-    /// The operator lock: taken, or who holds it.
-    Lock(Result<(), Trouble>),
 }
 
 /// What came of an act that succeeded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Done {
-    /// A Deployment was changed; in words.
-    Applied(Clean),
+    /// A Deployment was changed.
+    Applied(Applied),
     /// A row was deleted or resolved, and kept.
     Kept(Kept),
     /// A row was put back; in words.
@@ -94,6 +92,8 @@ pub enum Msg {
     Acted(ActId, Result<Done, Trouble>),
     /// The journal says something.
     Journal(JournalNews),
+    /// The operator lock was taken, or who holds it.
+    Locked(Result<(), Trouble>),
     /// What happened to text that was to be copied.
     Copied(Result<Clean, Clean>),
     /// The terminal is gone, or we are asked to end.

@@ -1,20 +1,22 @@
 //! Dialogs as a stack: the top one gets the key, the bottom one is drawn first.
 
+use jiff::Timestamp;
 use tui_input::{Input, InputRequest};
 
-use crate::app::action::{Action, Pane};
+use crate::app::action::Action;
 use crate::app::effect::Effect;
 use crate::app::key::{Code, Key};
 use crate::app::state::{Asking, State, Tone};
-use crate::app::{backup, change, checks, logs, migrations, runbook, update};
-use crate::domain::change::{Change, Cleared, Preview, Refusal};
+use crate::app::{acts, arming, backup, change, checks, logs, migrations, runbook, update};
+use crate::domain::change::{Change, ChangeKind, Cleared, Preview, Refusal};
+use crate::domain::cluster::{WorkloadRef, is_shown_variable};
 use crate::domain::confirm::Confirm;
 use crate::domain::migration::{Deletion, Kept, Resolution};
 use crate::domain::name::{Name, VarName};
 use crate::domain::record::{ActId, Entry};
-use crate::domain::step::StepKind;
+use crate::domain::runbook::NodeRef;
 use crate::domain::workload::FieldChange;
-use crate::text::Clean;
+use crate::text::{Clean, Secret};
 
 /// What a line of text is asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,20 +31,27 @@ pub enum Purpose {
     Note,
     /// What came of a manual step.
     Record {
-        /// What to write down.
+        /// The step.
+        node: NodeRef,
+        /// What to write down; empty when nothing is asked.
         what: Clean,
-        /// The step was done (and not left as failed).
-        done: bool,
     },
     /// Why a step is left without being done.
-    Reason,
+    Reason {
+        /// The step.
+        node: NodeRef,
+    },
     /// An image for a container.
     Image {
+        /// Of which workload.
+        workload: WorkloadRef,
         /// Which container.
         container: Name,
     },
     /// `NAME=value` to set, `NAME-` to remove, for a container.
     Variable {
+        /// Of which workload.
+        workload: WorkloadRef,
         /// Which container.
         container: Name,
     },
@@ -57,6 +66,8 @@ pub struct Review {
     pub cleared: Cleared,
     /// The step that it belongs to, and its node.
     pub asking: Asking,
+    /// When the dry run came back. What it says is not trusted for long.
+    pub at: Timestamp,
     /// How far the diff is scrolled.
     pub scroll: usize,
 }
@@ -93,6 +104,14 @@ pub enum Overlay {
         purpose: Purpose,
         /// What is typed.
         input: Input,
+    },
+    /// A change whose dry run is under way. It opens with the key that asked for it and turns into
+    /// the review or the refusal where it stands, so no dialog comes up under somebody's fingers.
+    Asking {
+        /// What is asked for.
+        change: Box<Change>,
+        /// The step that it belongs to, and its node.
+        asking: Asking,
     },
     /// A change to say yes to.
     Review(Box<Review>),
@@ -218,6 +237,11 @@ fn dismissed(state: &mut State, overlay: Overlay) -> Vec<Effect> {
             state.tell(Tone::Plain, Clean::ours("nothing was changed"));
         }
         // An unknown outcome may be put off, and stays in the way of every change.
+        Overlay::Asking { asking, .. } => {
+            state.looks.remove(&asking.look);
+            state.tell(Tone::Plain, Clean::ours("nothing was changed"));
+            return vec![Effect::Drop(asking.look)];
+        }
         Overlay::Unknown(_) => state.tell(Tone::Warn, Clean::ours("put off; nothing may change until it is settled")),
         _ => {}
     }
@@ -247,8 +271,8 @@ fn answered(state: &mut State, overlay: Overlay, key: Key) -> Vec<Effect> {
         Overlay::Delete { confirm, input } if enter => migrations::delete_typed(state, *confirm, input.value()),
         Overlay::Resolve { confirm, input } if enter => migrations::resolve_typed(state, *confirm, input.value()),
         Overlay::Restore(kept) if letter == Some('y') => migrations::restore(state, kept),
-        Overlay::Unknown(act) if letter == Some('h') => update::settle(state, act, true),
-        Overlay::Unknown(act) if letter == Some('n') => update::settle(state, act, false),
+        Overlay::Unknown(act) if letter == Some('h') => acts::settle(state, act, true),
+        Overlay::Unknown(act) if letter == Some('d') => acts::settle(state, act, false),
         Overlay::Backup { without_spend_logs } if letter == Some('w') => {
             state.overlays.push(Overlay::Backup { without_spend_logs: !without_spend_logs });
             Vec::new()
@@ -270,7 +294,7 @@ fn answered(state: &mut State, overlay: Overlay, key: Key) -> Vec<Effect> {
 
 fn text(state: &mut State, purpose: Purpose, typed: &str) -> Vec<Effect> {
     match purpose {
-        Purpose::Arm => update::arm(state, typed),
+        Purpose::Arm => arming::typed(state, typed),
         Purpose::Filter => {
             logs::filter(state, typed);
             Vec::new()
@@ -285,40 +309,43 @@ fn text(state: &mut State, purpose: Purpose, typed: &str) -> Vec<Effect> {
             state.tell(Tone::Good, Clean::ours("noted in the journal"));
             vec![state.commit(Entry::Noted { words })]
         }
-        Purpose::Record { what, .. } if typed.is_empty() && !what.is_empty() => {
+        Purpose::Record { node, what } if typed.is_empty() && !what.is_empty() => {
             state.tell(Tone::Warn, say!("write down {}", what));
-            state.overlays.push(Overlay::text(Purpose::Record { what, done: true }));
+            state.overlays.push(Overlay::text(Purpose::Record { node, what }));
             Vec::new()
         }
-        Purpose::Record { done, .. } => {
+        Purpose::Record { node, .. } => {
             let words = state.gate.clean(typed);
-            runbook::leave(state, done, words)
+            runbook::leave_node(state, &node, true, words)
         }
-        Purpose::Reason => {
+        Purpose::Reason { node } => {
             let words = state.gate.clean(typed);
-            runbook::leave(state, false, words)
+            runbook::leave_node(state, &node, false, words)
         }
-        Purpose::Image { container } => match typed.parse() {
-            Ok(image) => {
-                change::on_selected(state, |_| crate::domain::change::ChangeKind::SetImage { container, image })
-            }
+        Purpose::Image { workload, container } => match typed.parse() {
+            Ok(image) => change::ask(state, &workload, ChangeKind::SetImage { container, image }),
             Err(why) => {
                 state.tell(Tone::Bad, say!("that is not {}: {}", why.what, why.rule));
                 Vec::new()
             }
         },
-        Purpose::Variable { container } => variable(state, container, typed),
+        Purpose::Variable { workload, container } => variable(state, &workload, container, typed),
     }
 }
 
-fn variable(state: &mut State, container: Name, typed: &str) -> Vec<Effect> {
-    let (name, value) = match typed.split_once('=') {
-        Some((name, value)) => (name.trim(), Some(crate::text::Secret::new(value))),
-        None => (typed.trim_end_matches('-'), None),
+fn variable(state: &mut State, workload: &WorkloadRef, container: Name, typed: &str) -> Vec<Effect> {
+    let (name, value) = match (typed.split_once('='), typed.strip_suffix('-')) {
+        (Some((name, value)), _) => (name.trim(), Some(Secret::new(value))),
+        (None, Some(name)) => (name, None),
+        // Neither a value nor a dash: nothing was asked for that could be meant by accident.
+        (None, None) => ("", None),
     };
     match name.parse::<VarName>() {
         Ok(name) => {
-            change::on_selected(state, |_| crate::domain::change::ChangeKind::SetVariable { container, name, value })
+            if let Some(value) = value.as_ref().filter(|_| !is_shown_variable(&name)) {
+                state.gate.learn(value);
+            }
+            change::ask(state, workload, ChangeKind::SetVariable { container, name, value })
         }
         Err(why) => {
             state.tell(
@@ -374,18 +401,4 @@ fn edit(key: Key) -> Option<InputRequest> {
         _ => return None,
     };
     Some(request)
-}
-
-/// The pane whose keys a help dialog lists.
-pub fn help_pane(state: &State) -> Pane {
-    state.view.focus
-}
-
-/// What happens when the step kind of a review is named in its title.
-pub fn review_title(step: StepKind) -> &'static str {
-    match step {
-        StepKind::Revert => "Revert: review what will be sent",
-        StepKind::Restart => "Restart: review what will be sent",
-        _ => "Change: review what will be sent",
-    }
 }

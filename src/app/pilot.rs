@@ -3,17 +3,21 @@
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
+
 use crate::app::action::{Action, Pane};
 use crate::app::effect::Exit;
 use crate::app::evidence::evidence;
 use crate::app::key::{Code, Key};
 use crate::app::msg::Msg;
 use crate::app::overlay::{Overlay, Purpose};
+use crate::app::preflight;
 use crate::app::runbook::{self, Progress};
-use crate::app::state::State;
-use crate::domain::checklist::Mark;
+use crate::app::state::{Arming, State};
+use crate::domain::checklist::{Check, Mark};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::name::Uid;
+use crate::domain::record::End;
 use crate::domain::runbook::NodeKind;
 use crate::domain::step::{Fact, StepKind};
 use crate::text::Clean;
@@ -55,6 +59,8 @@ pub struct Orders {
     pub targets: BTreeMap<WorkloadRef, Uid>,
     /// What to write at manual steps; `None` stops there.
     pub manual: Option<String>,
+    /// Follow the tree beyond steps that failed; otherwise it ends there.
+    pub explore: bool,
 }
 
 /// The next move.
@@ -68,6 +74,9 @@ pub enum Move {
     Stop(Exit, Clean),
 }
 
+/// How long a check must have failed before a step is left because of it.
+const PERSISTENT: SignedDuration = SignedDuration::from_secs(20);
+
 const ENTER: Msg = Msg::Key(Key::plain(Code::Enter));
 
 fn press(c: char) -> Move {
@@ -80,6 +89,11 @@ fn typed(text: &str) -> Move {
 
 fn act(action: Action) -> Move {
     Move::Send(vec![Msg::Do(action)])
+}
+
+/// Enter in the runbook, wherever the focus is.
+fn go_on() -> Move {
+    Move::Send(vec![Msg::Do(Action::PaneRunbook), Msg::Do(Action::GoOn)])
 }
 
 /// What to do next.
@@ -99,8 +113,11 @@ pub fn next(state: &State, orders: &Orders) -> Move {
     if let Some((reached, words, _)) = &state.incident.closed {
         return Move::Stop(if *reached { Exit::Reached } else { Exit::NotReached }, words.clone());
     }
-    if !state.running.is_empty() || state.asking.is_some() {
+    if !state.running.is_empty() {
         return Move::Wait(Clean::ours("an act to end"));
+    }
+    if let Some(why) = &state.incident.refused {
+        return Move::Stop(Exit::Refused, why.clone());
     }
     let Some(node) = state.node() else {
         return Move::Stop(Exit::NotReached, Clean::ours("there is no runbook here"));
@@ -115,20 +132,23 @@ pub fn next(state: &State, orders: &Orders) -> Move {
         },
         NodeKind::Do { step, .. } => step_on(state, orders, *step),
         NodeKind::Manual { record, .. } => match &orders.manual {
-            Some(words) => Move::Send(vec![Msg::Do(Action::GoOn), Msg::Paste(words.clone()), ENTER]),
+            Some(words) => {
+                Move::Send(vec![Msg::Do(Action::PaneRunbook), Msg::Do(Action::GoOn), Msg::Paste(words.clone()), ENTER])
+            }
             None => Move::Stop(Exit::NotReached, say!("a person is needed: {} {}", node.title, record)),
         },
-        NodeKind::End { .. } => Move::Wait(Clean::ours("the incident to close")),
+        NodeKind::End { .. } => go_on(),
     }
 }
 
 fn answer(state: &State, orders: &Orders, overlay: &Overlay) -> Move {
     match overlay {
         Overlay::Text { purpose: Purpose::Arm, .. } => typed(orders.arm.as_deref().unwrap_or_default()),
-        Overlay::Text { purpose: Purpose::Record { .. } | Purpose::Reason, .. } => {
+        Overlay::Text { purpose: Purpose::Record { .. } | Purpose::Reason { .. }, .. } => {
             typed(orders.manual.as_deref().unwrap_or("without a screen"))
         }
-        Overlay::Review(_) if !state.armed => arm(state, orders),
+        Overlay::Asking { .. } => Move::Wait(Clean::ours("the dry run")),
+        Overlay::Review(_) if !state.armed() => arm(state, orders),
         Overlay::Review(_) | Overlay::Restore(_) => press('y'),
         Overlay::Refused(refused) if refused.refusal.protect_helps && orders.protect => press('p'),
         Overlay::Refused(refused) => {
@@ -164,7 +184,15 @@ fn phrase(orders: &Orders, wanted: &Clean) -> Move {
 }
 
 fn arm(state: &State, orders: &Orders) -> Move {
-    match &orders.arm {
+    match (&state.arming, &orders.arm) {
+        (Arming::Refused(why), _) => Move::Stop(Exit::Refused, why.sentence()),
+        (Arming::Asking, _) => Move::Wait(Clean::ours("the operator lock")),
+        (_, arm) => arm_with(state, arm.as_deref()),
+    }
+}
+
+fn arm_with(state: &State, arm: Option<&str>) -> Move {
+    match arm {
         Some(name) if name == state.setting.environment.as_str() => act(Action::Arm),
         Some(_) => Move::Stop(
             Exit::Refused,
@@ -177,27 +205,26 @@ fn arm(state: &State, orders: &Orders) -> Move {
 fn step_on(state: &State, orders: &Orders, step: StepKind) -> Move {
     match step {
         StepKind::Preflight => {
-            let open = crate::app::preflight::findings(state)
-                .into_iter()
-                .find(|finding| finding.severity == crate::app::preflight::Severity::Unknown);
-            open.map_or_else(|| act(Action::GoOn), |finding| Move::Wait(finding.what))
+            let open =
+                preflight::findings(state).into_iter().find(|finding| finding.severity == preflight::Severity::Unknown);
+            open.map_or_else(go_on, |finding| Move::Wait(finding.what))
         }
         StepKind::Backup if orders.backup == BackupOrders::Skip || state.setting.missing.backup.is_some() => {
             act(Action::StepFailed)
         }
         StepKind::Backup => match failed_since_entered(state) {
             Some(why) => Move::Stop(Exit::NotReached, why),
-            None => act(Action::GoOn),
+            None => go_on(),
         },
         StepKind::ChooseTarget => target(state, orders),
         StepKind::Revert | StepKind::Restart => match runbook::progress(state, step) {
-            _ if !state.armed => arm(state, orders),
+            _ if !state.armed() => arm(state, orders),
             Progress::Next(reference) if state.workload(&reference).is_none() => {
                 Move::Wait(say!("{} to be seen", reference))
             }
             Progress::Next(_) => match failed_since_entered(state) {
                 Some(why) => Move::Stop(Exit::NotReached, why),
-                None => act(Action::GoOn),
+                None => go_on(),
             },
             Progress::Acting => Move::Wait(Clean::ours("the change to be sent")),
             // A failed migration keeps new pods from starting: the rollout cannot end before the
@@ -206,15 +233,18 @@ fn step_on(state: &State, orders: &Orders, step: StepKind) -> Move {
                 act(Action::StepFailed)
             }
             Progress::Rolling(reference, why) => Move::Wait(say!("the rollout of {}: {}", reference, why)),
-            Progress::Failed(..) => act(Action::StepFailed),
+            Progress::Failed(..) if orders.explore => act(Action::StepFailed),
+            Progress::Failed(reference, why) => {
+                Move::Stop(Exit::NotReached, say!("the rollout of {} failed: {}", reference, why))
+            }
             Progress::NoTarget(reference) => Move::Stop(Exit::NotReached, say!("{} has no target", reference)),
             Progress::Nothing => Move::Stop(Exit::NotReached, Clean::ours("no workload is configured")),
-            Progress::Done => act(Action::GoOn),
+            Progress::Done => go_on(),
         },
         StepKind::CleanMigrations => match evidence(state, Fact::NoFailedMigration).holds {
             None => Move::Wait(Clean::ours("the migration table to be read")),
-            Some(true) => act(Action::GoOn),
-            Some(false) if !state.armed => arm(state, orders),
+            Some(true) => go_on(),
+            Some(false) if !state.armed() => arm(state, orders),
             Some(false) if state.view.focus != Pane::Migrations => act(Action::PaneMigrations),
             Some(false) => match failed_since_entered(state) {
                 Some(why) => Move::Stop(Exit::NotReached, why),
@@ -232,10 +262,9 @@ fn holds(state: &State, fact: Fact) -> bool {
 
 /// The last act of this visit, when it failed: without a screen nothing is tried twice.
 fn failed_since_entered(state: &State) -> Option<Clean> {
-    let since = state.incident.path.last()?.entered_at;
-    let last = state.incident.acts.values().rev().find(|act| act.started_at >= since)?;
+    let (_, last) = state.incident.last_act_here()?;
     match &last.end {
-        Some((crate::domain::record::End::Failed, words, _)) => Some(say!("{}: {}", last.words, words)),
+        Some((End::Failed, words, _)) => Some(say!("{}: {}", last.words, words)),
         _ => None,
     }
 }
@@ -243,7 +272,7 @@ fn failed_since_entered(state: &State) -> Option<Clean> {
 fn target(state: &State, orders: &Orders) -> Move {
     let Some(open) = state.setting.workloads.iter().find(|reference| !state.incident.targets.contains_key(reference))
     else {
-        return act(Action::GoOn);
+        return go_on();
     };
     let Some(workload) = state.workload(open) else { return Move::Wait(say!("{} to be seen", open)) };
     match orders.targets.get(open) {
@@ -260,7 +289,7 @@ fn target(state: &State, orders: &Orders) -> Move {
 
 fn verify(state: &State, orders: &Orders) -> Move {
     if state.checks.list.complete() {
-        return act(Action::GoOn);
+        return go_on();
     }
     let wants_consent = state.checks.list.checks().iter().any(|check| check.verdict.mark == Mark::NeedsConsent);
     if wants_consent && !state.incident.consented {
@@ -273,7 +302,15 @@ fn verify(state: &State, orders: &Orders) -> Move {
             )
         };
     }
-    let open = state.checks.list.checks().iter().find(|check| !check.verdict.mark.settled());
+    let checks = state.checks.list.checks();
+    let failing = |check: &&Check| {
+        let long = check.since.is_some_and(|since| state.now.duration_since(since) >= PERSISTENT);
+        check.verdict.mark == Mark::Failed && long
+    };
+    if orders.explore && checks.iter().any(|check| failing(&check)) {
+        return act(Action::StepFailed);
+    }
+    let open = checks.iter().find(|check| !check.verdict.mark.settled());
     let words = open.map_or(Clean::default(), |check| {
         say!("{}: {}", check.id.title(), check.verdict.evidence.first().cloned().unwrap_or_default())
     });

@@ -3,14 +3,15 @@
 
 use serde::Serialize;
 
+use crate::app::change;
 use crate::app::preflight::{self, Finding, Severity};
 use crate::app::state::State;
 use crate::app::status;
 use crate::domain::backup::BackupOrder;
-use crate::domain::change::{Change, ChangeKind, DISABLE_SCHEMA_UPDATE, Newest, gateway_containers};
+use crate::domain::change::{Change, ChangeKind};
+use crate::domain::forecast::{Forecast, forecast};
 use crate::domain::runbook::{Node, NodeKind, NodeRef};
 use crate::domain::step::{Risk, StepKind};
-use crate::domain::workload::Template;
 use crate::text::Clean;
 
 /// One step ahead.
@@ -122,15 +123,17 @@ fn details(state: &State, step: StepKind, findings: &[Finding]) -> (Vec<Clean>, 
                     ChangeKind::Revert { to, .. } => workload.revision(to).map(|revision| &revision.template),
                     _ => Some(&workload.template),
                 };
-                let protect = template.is_some_and(|template| needs_protection(state, template));
+                let forecast = template.map(|template| forecast(template, &change::newest(state)));
+                let protect = matches!(forecast, Some(Forecast::MayDrop { protect_helps: true, .. }));
                 let change = Change::on(workload, kind, protect);
                 does.push(change.sentence());
-                if protect {
-                    does.push(say!(
-                        "forecast: without {}=true the pods of this template may write to the schema when they start, and may drop newer columns and tables",
-                        DISABLE_SCHEMA_UPDATE
-                    ));
-                }
+                does.push(match forecast {
+                    None => Clean::ours("forecast: the revision is gone"),
+                    Some(Forecast::WillNotWrite(why)) => say!("forecast: will not write to the schema: {}", why),
+                    Some(Forecast::MayDrop { why, remedy, .. }) => {
+                        say!("forecast: MAY DROP newer columns and tables: {}; {}", why, remedy)
+                    }
+                });
                 commands.push(change.command(context));
             }
             (does, commands)
@@ -182,23 +185,4 @@ fn details(state: &State, step: StepKind, findings: &[Finding]) -> (Vec<Clean>, 
             (checks.collect(), vec![Clean::ours("lastgood verify")])
         }
     }
-}
-
-/// Whether the schema guard would ask for `DISABLE_SCHEMA_UPDATE=true` with this template.
-fn needs_protection(state: &State, template: &Template) -> bool {
-    let newest = crate::app::change::newest(state);
-    let Newest::Known(newest) = newest else { return !template_protected(template) };
-    let old = gateway_containers(template).any(|container| {
-        let order = container.image.version().zip(newest.version()).and_then(|(a, b)| a.partial_cmp(&b));
-        !matches!(order, Some(std::cmp::Ordering::Equal | std::cmp::Ordering::Greater))
-    });
-    old && !template_protected(template)
-}
-
-fn template_protected(template: &Template) -> bool {
-    use crate::domain::cluster::Field;
-    use crate::domain::workload::EnvValue;
-    gateway_containers(template).all(|container| {
-        matches!(container.variable(DISABLE_SCHEMA_UPDATE), Some(EnvValue::Literal(Field::Shown(value))) if value.as_str().eq_ignore_ascii_case("true"))
-    })
 }

@@ -2,13 +2,16 @@
 
 use serde::Serialize;
 
+use crate::app::change;
+use crate::app::evidence::evidence;
 use crate::app::state::State;
-use crate::domain::change::{DISABLE_SCHEMA_UPDATE, Newest};
-use crate::domain::cluster::Field;
+use crate::domain::candidate;
+use crate::domain::cluster::{Ask, Field};
+use crate::domain::forecast::{DISABLE_SCHEMA_UPDATE, Newest};
 use crate::domain::live::Live;
-use crate::domain::step::StepKind;
+use crate::domain::step::{Fact, StepKind};
 use crate::domain::trouble::Trouble;
-use crate::domain::workload::{EnvValue, Owner, Rollout};
+use crate::domain::workload::{EnvValue, Rollout, Template, Workload};
 use crate::text::Clean;
 
 /// How a finding stands.
@@ -160,7 +163,7 @@ fn permissions(state: &State, found: &mut Vec<Finding>) {
         );
         let consequence = say!("blocks {}", permission.ask.blocks());
         let remedy = Clean::ours("ask for it, or go on without what it blocks");
-        let blocks = (permission.ask == crate::domain::cluster::Ask::PatchDeployment).then_some(StepKind::Revert);
+        let blocks = (permission.ask == Ask::PatchDeployment).then_some(StepKind::Revert);
         let severity = if blocks.is_some() { Severity::Blocks } else { Severity::Warns };
         found.push(Finding { id: "permissions", severity, what, consequence, remedy, blocks });
     }
@@ -245,7 +248,7 @@ fn in_flight(state: &State, found: &mut Vec<Finding>) {
 fn targets(state: &State, found: &mut Vec<Finding>) {
     for reference in &state.setting.workloads {
         let Some(workload) = state.workload(reference) else { continue };
-        let ranked = crate::domain::candidate::rank(workload, state.now);
+        let ranked = candidate::rank(workload, &change::newest(state), state.now);
         match (state.incident.targets.get(reference), ranked.first()) {
             (Some(target), _) if workload.revision(&target.uid).is_none() => found.push(Finding::blocks(
                 "target",
@@ -277,7 +280,7 @@ fn targets(state: &State, found: &mut Vec<Finding>) {
 }
 
 fn schema(state: &State, found: &mut Vec<Finding>) {
-    let newest = crate::app::change::newest(state);
+    let newest = change::newest(state);
     match &newest {
         Newest::Known(image) => found.push(Finding::fine("newest", say!("newest image on record: {}", image))),
         Newest::Untold(image) => found.push(Finding::warns(
@@ -286,6 +289,8 @@ fn schema(state: &State, found: &mut Vec<Finding>) {
             say!("every change needs {}=true in its template", DISABLE_SCHEMA_UPDATE),
             Clean::ours("pin versioned tags"),
         )),
+        Newest::Unseen(workload) => found.push(Finding::unknown("newest", say!("{} is not seen yet", workload))),
+        Newest::Nothing if state.setting.missing.cluster.is_some() || state.setting.workloads.is_empty() => {}
         Newest::Nothing => found.push(Finding::unknown("newest", Clean::ours("no image is on record yet"))),
     }
     for reference in &state.setting.workloads {
@@ -301,23 +306,19 @@ fn schema(state: &State, found: &mut Vec<Finding>) {
         };
         found.push(Finding::fine("schema-update", what));
         salt_key(state, workload, found);
-        if let Owner::Helm { .. } = workload.owner {
-            continue;
-        }
     }
 }
 
 /// The salt key decides whether stored credentials can be read. Compared, never shown.
-fn salt_key(state: &State, workload: &crate::domain::workload::Workload, found: &mut Vec<Finding>) {
+fn salt_key(state: &State, workload: &Workload, found: &mut Vec<Finding>) {
     let target = state.incident.targets.get(&workload.reference).and_then(|target| workload.revision(&target.uid));
     let target = target.or_else(|| {
-        let best = crate::domain::candidate::rank(workload, state.now).into_iter().next()?;
+        let best = candidate::rank(workload, &change::newest(state), state.now).into_iter().next()?;
         workload.revision(&best.uid)
     });
     let Some(target) = target else { return };
-    let of = |template: &crate::domain::workload::Template| {
-        template.main().and_then(|container| container.variable("LITELLM_SALT_KEY").cloned())
-    };
+    let of =
+        |template: &Template| template.main().and_then(|container| container.variable("LITELLM_SALT_KEY").cloned());
     let (live, then) = (of(&workload.template), of(&target.template));
     found.push(if live == then {
         let words = if live.is_none() { "neither template sets LITELLM_SALT_KEY" } else { "same" };
@@ -336,13 +337,13 @@ fn salt_key(state: &State, workload: &crate::domain::workload::Workload, found: 
 }
 
 fn backup(state: &State, found: &mut Vec<Finding>) {
-    let evidence = crate::app::evidence::evidence(state, crate::domain::step::Fact::BackupProved);
-    if evidence.holds == Some(true) {
-        found.push(Finding::fine("backup-proved", evidence.words));
+    let proved = evidence(state, Fact::BackupProved);
+    if proved.holds == Some(true) {
+        found.push(Finding::fine("backup-proved", proved.words));
     } else if state.setting.missing.backup.is_none() {
         found.push(Finding::warns(
             "backup-proved",
-            evidence.words,
+            proved.words,
             Clean::ours("without one, a change that goes wrong cannot be taken back"),
             Clean::ours("the runbook's backup step, or B"),
         ));

@@ -4,12 +4,16 @@ use crate::app::action::Pane;
 use crate::app::effect::Effect;
 use crate::app::evidence::{Evidence, evidence};
 use crate::app::overlay::{Overlay, Purpose};
-use crate::app::state::{State, Tone};
-use crate::app::{change, logs, status};
+use crate::app::preflight::{self, Severity};
+use crate::app::state::{Anchor, State, Tone};
+use crate::app::{acts, backup, change, checks, logs, status};
 use crate::domain::candidate;
-use crate::domain::record::{ActKind, Entry};
+use crate::domain::cluster::WorkloadRef;
+use crate::domain::name::Uid;
+use crate::domain::record::{ActKind, Changed, Entry, Made};
 use crate::domain::runbook::{Choice, NodeKind, NodeRef, Show};
 use crate::domain::step::{Fact, StepKind};
+use crate::domain::workload::Rollout;
 use crate::text::Clean;
 
 /// The answers at the current node; empty when it asks nothing.
@@ -23,11 +27,14 @@ pub fn choices(state: &State) -> &[Choice] {
 /// The answer that the evidence suggests, from 1: the first whose facts all hold. Marked on the
 /// screen, never chosen by itself.
 pub fn suggested(state: &State) -> Option<u8> {
-    let holds = |choice: &Choice| {
-        !choice.when.is_empty() && choice.when.iter().all(|fact| evidence(state, *fact).holds == Some(true))
-    };
-    choices(state).iter().position(holds).and_then(|i| u8::try_from(i + 1).ok())
+    let entered = state.incident.path.last().map(|visit| visit.entered_at);
+    let patient = entered.is_some_and(|at| state.now.duration_since(at) < PATIENCE);
+    let holds = |fact| evidence(state, fact).holds.or((!patient).then_some(false));
+    state.node()?.suggested(holds).and_then(|i| u8::try_from(i + 1).ok())
 }
+
+/// How long an answer further up, whose evidence is not known yet, holds back one below it.
+const PATIENCE: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 
 /// The evidence behind the facts of the current question, each fact once.
 pub fn gathered(state: &State) -> Vec<(Fact, Evidence)> {
@@ -43,8 +50,17 @@ pub fn selected(state: &State) -> Option<u8> {
     cursor.or_else(|| suggested(state))
 }
 
+/// The incident is not closed.
+fn open(state: &State) -> Result<(), Clean> {
+    match &state.incident.closed {
+        Some(_) => Err(Clean::ours("the incident is closed")),
+        None => Ok(()),
+    }
+}
+
 /// Whether this answer can be given.
 pub fn may_choose(state: &State, choice: u8) -> Result<(), Clean> {
+    open(state)?;
     let count = choices(state).len();
     if count == 0 {
         Err(Clean::ours("there is no question here"))
@@ -71,9 +87,7 @@ pub fn choose(state: &mut State, choice: u8) -> Vec<Effect> {
 
 /// The node that `back` leads to.
 pub fn may_go_back(state: &State) -> Result<NodeRef, Clean> {
-    if state.incident.closed.is_some() {
-        return Err(Clean::ours("the incident is closed"));
-    }
+    open(state)?;
     if !state.running.is_empty() {
         return Err(Clean::ours("something is running; wait for it or cancel it"));
     }
@@ -101,8 +115,19 @@ pub fn may_leave(state: &State) -> Result<(), Clean> {
 
 /// Asks why a step is left.
 pub fn ask_reason(state: &mut State) -> Vec<Effect> {
-    state.overlays.push(Overlay::text(Purpose::Reason));
+    if let Some(node) = state.incident.at().cloned() {
+        state.overlays.push(Overlay::text(Purpose::Reason { node }));
+    }
     Vec::new()
+}
+
+/// Leaves the step that was asked about, unless the incident has moved on meanwhile.
+pub fn leave_node(state: &mut State, node: &NodeRef, done: bool, words: Clean) -> Vec<Effect> {
+    if state.incident.at() != Some(node) {
+        state.tell(Tone::Warn, say!("the incident has moved on from {}; nothing was written", node.node));
+        return Vec::new();
+    }
+    leave(state, done, words)
 }
 
 /// Leaves a step, done or not, with what a person wrote down.
@@ -124,21 +149,20 @@ pub fn leave(state: &mut State, done: bool, words: Clean) -> Vec<Effect> {
     vec![effect]
 }
 
-/// Brings the pane of the current node forward. The runbook keeps the keys, but for steps whose
-/// work is in a pane.
+/// After the operator moved on: brings the pane of the node forward. The runbook keeps the keys,
+/// but for steps whose work is in a pane.
 pub fn show(state: &mut State) {
     state.view.cursor.remove(&Pane::Runbook);
-    let shown = state.node().and_then(|node| node.show);
-    state.view.focus = match (state.step(), shown) {
-        (Some(StepKind::ChooseTarget), _) => Pane::Revisions,
-        (Some(StepKind::CleanMigrations), _) => Pane::Migrations,
+    state.view.focus = match state.step() {
+        Some(StepKind::ChooseTarget) => Pane::Revisions,
+        Some(StepKind::CleanMigrations) => Pane::Migrations,
         _ => Pane::Runbook,
     };
     if let Some((workload, best)) = best_target(state)
         && let Some(line) =
             state.revisions().iter().position(|(of, revision)| of.reference == workload && revision.uid == best)
     {
-        state.view.cursor.insert(Pane::Revisions, line);
+        state.view.select(Pane::Revisions, line, Some(Anchor::Revision(workload, best)));
     }
 }
 
@@ -155,20 +179,20 @@ pub fn shown(state: &State) -> Option<Pane> {
 }
 
 /// The first workload without a target and its best candidate.
-pub fn best_target(state: &State) -> Option<(crate::domain::cluster::WorkloadRef, crate::domain::name::Uid)> {
+pub fn best_target(state: &State) -> Option<(WorkloadRef, Uid)> {
     let open = state.setting.workloads.iter().find(|reference| !state.incident.targets.contains_key(reference))?;
-    let best = candidate::rank(state.workload(open)?, state.now).into_iter().next()?;
+    let best = candidate::rank(state.workload(open)?, &change::newest(state), state.now).into_iter().next()?;
     Some((open.clone(), best.uid))
 }
 
 /// Goes on: the one key that always does the next sensible thing.
 pub fn go_on(state: &mut State) -> Vec<Effect> {
-    if let Some((act, _)) = state.unknown().first().copied() {
-        state.overlays.push(Overlay::Unknown(act));
+    if acts::ask_unknown(state) {
         return Vec::new();
     }
     let Some(kind) = state.node().map(|node| node.kind.clone()) else {
-        state.tell(Tone::Plain, Clean::ours("there is no runbook here"));
+        let at = state.incident.at().map_or(Clean::ours("nowhere"), |at| say!("{}", at));
+        state.tell(Tone::Warn, say!("the incident stands at {}, which these runbooks do not have; start with the runbook it was opened with", at));
         return Vec::new();
     };
     match kind {
@@ -181,14 +205,12 @@ pub fn go_on(state: &mut State) -> Vec<Effect> {
         },
         NodeKind::Do { step, .. } => step_on(state, step),
         NodeKind::Manual { record, .. } => {
-            state.overlays.push(Overlay::text(Purpose::Record { what: record, done: true }));
+            if let Some(node) = state.incident.at().cloned() {
+                state.overlays.push(Overlay::text(Purpose::Record { node, what: record }));
+            }
             Vec::new()
         }
-        NodeKind::End { .. } => {
-            let summary = status::ending(state);
-            state.overlays.push(Overlay::words(Clean::ours("The end"), summary));
-            Vec::new()
-        }
+        NodeKind::End { reached } => close(state, reached),
     }
 }
 
@@ -206,7 +228,7 @@ fn step_on(state: &mut State, step: StepKind) -> Vec<Effect> {
                 Vec::new()
             }
             None => {
-                if let Err(why) = crate::app::backup::may_start(state) {
+                if let Err(why) = backup::may_start(state) {
                     state.tell(Tone::Warn, why);
                     return Vec::new();
                 }
@@ -231,21 +253,20 @@ fn step_on(state: &mut State, step: StepKind) -> Vec<Effect> {
                 Vec::new()
             }
         },
-        StepKind::Verify => crate::app::checks::go_on(state),
+        StepKind::Verify => checks::go_on(state),
     }
 }
 
 fn preflight_on(state: &mut State) -> Vec<Effect> {
-    let findings = crate::app::preflight::findings(state);
-    match findings.iter().find(|finding| finding.severity == crate::app::preflight::Severity::Unknown) {
+    let findings = preflight::findings(state);
+    match findings.iter().find(|finding| finding.severity == Severity::Unknown) {
         Some(open) => {
             let words = say!("not known yet: {}", open.what);
             state.tell(Tone::Plain, words);
             Vec::new()
         }
         None => {
-            let blocks =
-                findings.iter().filter(|finding| finding.severity == crate::app::preflight::Severity::Blocks).count();
+            let blocks = findings.iter().filter(|finding| finding.severity == Severity::Blocks).count();
             let words = say!("{} findings reviewed, {} of them block a step", findings.len(), blocks);
             leave(state, true, words)
         }
@@ -256,15 +277,15 @@ fn preflight_on(state: &mut State) -> Vec<Effect> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Progress {
     /// This workload is next.
-    Next(crate::domain::cluster::WorkloadRef),
+    Next(WorkloadRef),
     /// A change is being sent.
     Acting,
     /// This workload rolls out; what it waits for.
-    Rolling(crate::domain::cluster::WorkloadRef, Clean),
+    Rolling(WorkloadRef, Clean),
     /// This workload's rollout failed; why.
-    Failed(crate::domain::cluster::WorkloadRef, Clean),
+    Failed(WorkloadRef, Clean),
     /// This workload has no target yet.
-    NoTarget(crate::domain::cluster::WorkloadRef),
+    NoTarget(WorkloadRef),
     /// There is nothing to change: no workload is configured or found.
     Nothing,
     /// Every workload is through.
@@ -277,48 +298,59 @@ pub fn progress(state: &State, step: StepKind) -> Progress {
     if state.setting.workloads.is_empty() {
         return Progress::Nothing;
     }
-    let since = state.incident.path.last().map(|visit| visit.entered_at);
     for reference in &state.setting.workloads {
-        let target = state.incident.targets.get(reference);
-        if step == StepKind::Revert && target.is_none() {
-            return Progress::NoTarget(reference.clone());
-        }
-        let act = state.incident.acts.iter().rev().find(|(_, act)| match &act.kind {
-            ActKind::Change { workload, step: of, to, .. } if workload == reference && *of == step => match step {
-                StepKind::Revert => to.as_ref() == target.map(|target| &target.uid),
-                _ => Some(act.started_at) >= since,
-            },
-            _ => false,
-        });
-        let Some((id, act)) = act else { return Progress::Next(reference.clone()) };
-        if state.running.contains_key(id) {
-            return Progress::Acting;
-        }
-        if !act.done() {
-            return Progress::Next(reference.clone());
-        }
-        match rollout(state, reference, &act.kind) {
-            crate::domain::workload::Rollout::Done => {}
-            crate::domain::workload::Rollout::Waiting(why) => return Progress::Rolling(reference.clone(), why),
-            crate::domain::workload::Rollout::Failed(why) => return Progress::Failed(reference.clone(), why),
+        match of_workload(state, step, reference) {
+            Progress::Done => {}
+            other => return other,
         }
     }
     Progress::Done
 }
 
-fn rollout(
-    state: &State,
-    reference: &crate::domain::cluster::WorkloadRef,
-    act: &ActKind,
-) -> crate::domain::workload::Rollout {
-    use crate::domain::workload::Rollout;
-    let before = if let ActKind::Change { generation, .. } = act { *generation } else { 0 };
-    match state.watched.get(reference).and_then(|watched| watched.workload.fresh()) {
-        None => Rollout::Waiting(Clean::ours("the connection to the cluster is lost")),
-        Some(workload) if workload.numbers.generation <= before => {
-            Rollout::Waiting(Clean::ours("the change is not seen yet"))
-        }
-        Some(workload) => workload.numbers.status(),
+fn of_workload(state: &State, step: StepKind, reference: &WorkloadRef) -> Progress {
+    let target = state.incident.targets.get(reference);
+    if step == StepKind::Revert && target.is_none() {
+        return Progress::NoTarget(reference.clone());
+    }
+    // Only the last change counts: an earlier revert to the same target is history.
+    let Some((id, act)) = state.incident.last_change(reference) else { return Progress::Next(reference.clone()) };
+    let ActKind::Change { change, generation, .. } = &act.kind else { return Progress::Next(reference.clone()) };
+    let ours = match (step, change) {
+        (StepKind::Revert, Changed::Revert { to }) => target.is_some_and(|target| target.uid == *to),
+        (StepKind::Restart, Changed::Restart) => act.seq > state.incident.entered,
+        _ => false,
+    };
+    if !ours {
+        return Progress::Next(reference.clone());
+    }
+    if state.running.contains_key(&id) {
+        return Progress::Acting;
+    }
+    if !act.done() {
+        return Progress::Next(reference.clone());
+    }
+    let Some(workload) = state.watched.get(reference).and_then(|watched| watched.workload.fresh()) else {
+        return Progress::Rolling(reference.clone(), Clean::ours("the connection to the cluster is lost"));
+    };
+    let after = match act.made {
+        Some(Made::Applied { generation }) => generation,
+        _ => generation + 1,
+    };
+    if workload.numbers.generation < after {
+        return Progress::Rolling(reference.clone(), Clean::ours("the change is not seen yet"));
+    }
+    // Somebody changed it again since: another image is live than the one that was put back.
+    let live = workload.template.main().map(|container| say!("{}", container.image));
+    if step == StepKind::Revert
+        && workload.numbers.generation > after
+        && live.as_ref() != target.map(|target| &target.image)
+    {
+        return Progress::Next(reference.clone());
+    }
+    match workload.numbers.status() {
+        Rollout::Done => Progress::Done,
+        Rollout::Waiting(why) => Progress::Rolling(reference.clone(), why),
+        Rollout::Failed(why) => Progress::Failed(reference.clone(), why),
     }
 }
 
@@ -357,27 +389,25 @@ fn change_on(state: &mut State, step: StepKind) -> Vec<Effect> {
 
 /// Makes the selected revision the target of its workload.
 pub fn target_selected(state: &mut State) -> Vec<Effect> {
-    let revisions = state.revisions();
-    let at = state.view.selected(Pane::Revisions, revisions.len());
-    let Some((workload, revision)) = revisions.get(at) else { return Vec::new() };
-    if revision.current() {
-        let words = say!("revision {} is the live one; choose another", revision.number);
-        state.tell(Tone::Warn, words);
-        return Vec::new();
-    }
+    let Some((workload, revision)) = change::selected_revision(state) else { return Vec::new() };
     let (workload, uid) = (workload.reference.clone(), revision.uid.clone());
     target(state, &workload, &uid)
 }
 
 /// Makes a revision the target of a workload.
-pub fn target(
-    state: &mut State,
-    reference: &crate::domain::cluster::WorkloadRef,
-    uid: &crate::domain::name::Uid,
-) -> Vec<Effect> {
+pub fn target(state: &mut State, reference: &WorkloadRef, uid: &Uid) -> Vec<Effect> {
+    if let Err(why) = open(state) {
+        state.tell(Tone::Warn, why);
+        return Vec::new();
+    }
     let Some(workload) = state.workload(reference) else { return Vec::new() };
     let Some(revision) = workload.revision(uid) else { return Vec::new() };
-    let ranked = candidate::rank(workload, state.now);
+    if revision.current() {
+        let words = say!("revision {} is the live one; choose another", revision.number);
+        state.tell(Tone::Warn, words);
+        return Vec::new();
+    }
+    let ranked = candidate::rank(workload, &change::newest(state), state.now);
     let candidate = ranked.iter().find(|candidate| &candidate.uid == uid);
     let reasons =
         candidate.map(|c| c.reasons.iter().chain(&c.warnings).map(Clean::to_string).collect()).unwrap_or_default();
@@ -401,6 +431,10 @@ pub fn target(
 
 /// Goes to the runbook node of the selected log line's signature.
 pub fn open_signature(state: &mut State) -> Vec<Effect> {
+    if let Err(why) = open(state) {
+        state.tell(Tone::Warn, why);
+        return Vec::new();
+    }
     let Ok((signature, to)) = logs::selected_remedy(state) else { return Vec::new() };
     let Some(from) = state.incident.at().cloned() else { return Vec::new() };
     let effect = state.commit(Entry::Jumped { from, to, signature });
@@ -408,39 +442,53 @@ pub fn open_signature(state: &mut State) -> Vec<Effect> {
     vec![effect]
 }
 
-/// After every message: steps that are through move on by themselves, and an end closes the
-/// incident.
-pub fn settle(state: &mut State) -> Vec<Effect> {
-    let Some(kind) = state.node().map(|node| node.kind.clone()) else { return Vec::new() };
-    match kind {
-        NodeKind::Do { step: step @ (StepKind::Revert | StepKind::Restart), .. } if state.running.is_empty() => {
-            match progress(state, step) {
-                Progress::Done => leave(state, true, Clean::ours("every replica is updated and available")),
-                _ => Vec::new(),
-            }
+/// After every message: a step whose act of this visit is through moves on by itself, and a goal
+/// that is reached closes the incident. The keys stay where they are unless they were at the
+/// runbook.
+pub fn walk_on(state: &mut State) -> Vec<Effect> {
+    if state.incident.closed.is_some() || !state.running.is_empty() {
+        return Vec::new();
+    }
+    let Some(node) = state.node() else { return Vec::new() };
+    let focus = state.view.focus;
+    let effects = match node.kind {
+        NodeKind::Do { step, .. } => match through(state, step) {
+            Some(words) => leave(state, true, words),
+            None => return Vec::new(),
+        },
+        NodeKind::End { reached: true } if state.incident.complete() => return close(state, true),
+        _ => return Vec::new(),
+    };
+    if focus != Pane::Runbook {
+        state.view.focus = focus;
+    }
+    effects
+}
+
+/// The words with which a step is done by an act that was announced since the step was entered.
+fn through(state: &State, step: StepKind) -> Option<Clean> {
+    let (_, act) = state.incident.last_act_here()?;
+    match (step, &act.kind) {
+        (StepKind::Revert | StepKind::Restart, _) => {
+            (progress(state, step) == Progress::Done).then(|| Clean::ours("every replica is updated and available"))
         }
-        NodeKind::Do { step: StepKind::Backup, .. } if state.running.is_empty() => {
-            let since = state.incident.path.last().map(|visit| visit.entered_at);
-            let proved =
-                state.incident.acts.values().rev().find(|act| {
-                    act.done() && matches!(act.kind, ActKind::Backup { .. }) && Some(act.started_at) >= since
-                });
-            match proved.and_then(|act| act.end.as_ref()).map(|(_, words, _)| words.clone()) {
-                Some(words) => leave(state, true, words),
-                None => Vec::new(),
-            }
-        }
-        NodeKind::End { reached } if state.incident.closed.is_none() => close(state, reached),
-        _ => Vec::new(),
+        (StepKind::Backup, ActKind::Backup { .. }) if act.done() => act.end.as_ref().map(|(_, words, _)| words.clone()),
+        _ => None,
     }
 }
 
 fn close(state: &mut State, reached: bool) -> Vec<Effect> {
-    let complete = state.checks.list.complete();
+    let summary = |state: &mut State| {
+        let text = status::ending(state);
+        state.overlays.push(Overlay::words(Clean::ours("The end"), text));
+    };
+    if state.incident.closed.is_some() {
+        summary(state);
+        return Vec::new();
+    }
     let title = state.node().map(|node| node.title.clone()).unwrap_or_default();
-    let reached = reached && complete;
+    let reached = reached && state.incident.complete();
     let effect = state.commit(Entry::Closed { reached, words: title.to_string() });
-    let summary = status::ending(state);
-    state.overlays.push(Overlay::words(Clean::ours("The end"), summary));
+    summary(state);
     vec![effect]
 }

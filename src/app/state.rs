@@ -12,14 +12,14 @@ use crate::app::keymap::Keymap;
 use crate::app::logs::Logs;
 use crate::app::overlay::Overlay;
 use crate::domain::backup::BackupProgress;
-use crate::domain::change::Change;
+use crate::domain::change::{Change, ChangeKind};
 use crate::domain::cluster::{Identity, Permission, Pod, WorkloadRef};
 use crate::domain::environment::Kind;
 use crate::domain::incident::Incident;
 use crate::domain::live::Live;
 use crate::domain::migration::MigrationTable;
-use crate::domain::name::{ContextName, EnvName, Name, Slug, Uid};
-use crate::domain::record::{ActId, ActKind, Entry};
+use crate::domain::name::{ContextName, EnvName, MigrationId, ModelName, Name, Slug, Uid};
+use crate::domain::record::{ActId, ActKind, Changed, Entry};
 use crate::domain::runbook::{Library, Node, NodeRef};
 use crate::domain::signature::Signatures;
 use crate::domain::step::StepKind;
@@ -59,6 +59,8 @@ pub struct Setting {
     pub workloads: Vec<WorkloadRef>,
     /// Parts of the world that this environment does not have, and why.
     pub missing: Missing,
+    /// The model for test completions; `None` takes the first that the gateway names.
+    pub test_model: Option<ModelName>,
     /// Usage events to Lago are expected.
     pub billing: bool,
     /// Host, port, database and schema, without credentials.
@@ -103,10 +105,23 @@ pub struct Running {
     pub cancelling: bool,
 }
 
-/// A change that waits for its dry run.
+/// Whether changes are allowed in this process.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Arming {
+    /// As the console opens.
+    ReadOnly,
+    /// The name was typed; the operator lock is being taken.
+    Asking,
+    /// The lock is held.
+    Armed,
+    /// Somebody else holds the lock.
+    Refused(Trouble),
+}
+
+/// A change that was asked for and what it belongs to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Asking {
-    /// The look that will answer.
+    /// The look that answers.
     pub look: LookId,
     /// The step that it belongs to.
     pub step: StepKind,
@@ -156,11 +171,33 @@ pub struct View {
     pub zoom: bool,
     /// The selected line of each pane.
     pub cursor: BTreeMap<Pane, usize>,
+    /// What is on that line: lines move, the selection stays with its object.
+    pub anchor: BTreeMap<Pane, Anchor>,
     /// The screen, in cells.
     pub size: (u16, u16),
 }
 
+/// The object on a selected line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Anchor {
+    /// A pod.
+    Pod(Uid),
+    /// A revision of a workload.
+    Revision(WorkloadRef, Uid),
+    /// A migration row.
+    Row(MigrationId),
+}
+
 impl View {
+    /// Selects a line of a pane, and the object on it.
+    pub fn select(&mut self, pane: Pane, line: usize, anchor: Option<Anchor>) {
+        self.cursor.insert(pane, line);
+        match anchor {
+            Some(anchor) => drop(self.anchor.insert(pane, anchor)),
+            None => drop(self.anchor.remove(&pane)),
+        }
+    }
+
     /// The selected line of a pane, held within `len` lines.
     pub fn selected(&self, pane: Pane, len: usize) -> usize {
         self.cursor.get(&pane).copied().unwrap_or(0).min(len.saturating_sub(1))
@@ -186,8 +223,8 @@ pub struct State {
     pub incident: Incident,
     /// How the journal stands.
     pub journal: JournalState,
-    /// Changes are allowed: the environment's name was typed in this process.
-    pub armed: bool,
+    /// Whether changes are allowed.
+    pub arming: Arming,
     /// Who we are in the cluster.
     pub identity: Live<Identity>,
     /// What we may do there.
@@ -206,8 +243,8 @@ pub struct State {
     pub looks: BTreeMap<LookId, Look>,
     /// The number of the next look.
     pub next_look: u64,
-    /// A change that waits for its dry run.
-    pub asking: Option<Asking>,
+    /// When the cluster was asked last who we are, and what we may do.
+    pub asked: (Option<Timestamp>, Option<Timestamp>),
     /// Panes, selections, size.
     pub view: View,
     /// Dialogs, the top one last.
@@ -251,14 +288,20 @@ impl State {
             gate,
             incident: Incident::default(),
             journal: JournalState::default(),
-            armed: false,
+            arming: Arming::ReadOnly,
             logs: Logs::default(),
             checks: Checks::default(),
             running: BTreeMap::new(),
             looks: BTreeMap::new(),
             next_look: 1,
-            asking: None,
-            view: View { focus: Pane::Runbook, zoom: false, cursor: BTreeMap::new(), size: (80, 24) },
+            asked: (None, None),
+            view: View {
+                focus: Pane::Runbook,
+                zoom: false,
+                cursor: BTreeMap::new(),
+                anchor: BTreeMap::new(),
+                size: (80, 24),
+            },
             overlays: Vec::new(),
             notice: None,
             said: VecDeque::new(),
@@ -283,7 +326,7 @@ impl State {
     /// the state changes.
     pub(in crate::app) fn commit(&mut self, entry: Entry) -> Effect {
         self.incident.apply(self.now, &entry, &self.gate);
-        Effect::Record(entry)
+        Effect::Record(self.now, entry)
     }
 
     /// Announces an act: folds its entry, marks it as running, and makes the effect that writes
@@ -300,15 +343,20 @@ impl State {
         };
         self.incident.apply(self.now, &started, &self.gate);
         self.running.insert(id, Running { since: self.now, progress: None, cancelling: false });
-        Effect::Act(Box::new(Announced { id, started, act }))
+        Effect::Act(Box::new(Announced { id, at: self.now, started, act }))
     }
 
     /// Starts a look.
     pub(in crate::app) fn look(&mut self, look: Look) -> Effect {
+        self.look_numbered(look).1
+    }
+
+    /// Starts a look and tells its number.
+    pub(in crate::app) fn look_numbered(&mut self, look: Look) -> (LookId, Effect) {
         let id = LookId(self.next_look);
         self.next_look += 1;
         self.looks.insert(id, look.clone());
-        Effect::Look(id, look)
+        (id, Effect::Look(id, look))
     }
 
     /// True while a look of this kind is under way.
@@ -334,7 +382,15 @@ impl State {
         if let Some((id, act)) = self.unknown().first() {
             return Err(say!("the outcome of act {} ({}) is unknown; settle it first", id.0, act.words));
         }
-        if !self.armed {
+        if self.incident.closed.is_some() {
+            return Err(Clean::ours("the incident is closed; open a new one"));
+        }
+        if let Some((id, act)) =
+            self.incident.acts.iter().find(|(id, act)| self.running.contains_key(id) && act.kind.changes())
+        {
+            return Err(say!("act {} is still running: {}", id.0, act.words));
+        }
+        if !self.armed() {
             let key =
                 self.keymap.key(None, crate::app::action::Action::Arm).map_or(String::new(), |key| key.to_string());
             return Err(say!("read-only: arm the console first ({})", self.gate.clean(&key)));
@@ -345,6 +401,18 @@ impl State {
     /// Whether something may be sent that changes nothing but must be on record: the journal works.
     pub(in crate::app) fn may_send(&self) -> Result<(), Clean> {
         self.journal.broken.as_ref().map_or(Ok(()), |why| Err(why.sentence()))
+    }
+
+    /// Changes are allowed in this process.
+    pub fn armed(&self) -> bool {
+        self.arming == Arming::Armed
+    }
+
+    /// The backup that runs.
+    pub fn running_backup(&self) -> Option<(ActId, &Running)> {
+        let is_backup =
+            |id: &ActId| self.incident.acts.get(id).is_some_and(|act| matches!(act.kind, ActKind::Backup { .. }));
+        self.running.iter().find(|(id, _)| is_backup(id)).map(|(id, running)| (*id, running))
     }
 
     /// Acts whose outcome nobody knows.
@@ -384,13 +452,15 @@ pub(in crate::app) struct Told {
 
 impl Told {
     /// How a change of a Deployment is told.
-    pub fn change(change: &Change, step: StepKind, why: &Clean, context: Option<&ContextName>) -> Self {
-        let to = match &change.kind {
-            crate::domain::change::ChangeKind::Revert { to, .. } => Some(to.clone()),
-            _ => None,
+    pub fn change(change: &Change, why: &Clean, context: Option<&ContextName>) -> Self {
+        let changed = match &change.kind {
+            ChangeKind::Revert { to, .. } => Changed::Revert { to: to.clone() },
+            ChangeKind::SetImage { .. } => Changed::Image,
+            ChangeKind::SetVariable { .. } => Changed::Variable,
+            ChangeKind::Restart { .. } => Changed::Restart,
         };
         Self {
-            kind: ActKind::Change { workload: change.workload.clone(), generation: change.generation, step, to },
+            kind: ActKind::Change { workload: change.workload.clone(), generation: change.generation, change: changed },
             words: change.sentence(),
             command: change.command(context),
             notes: vec![say!("schema guard: {}", why)],

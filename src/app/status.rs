@@ -68,7 +68,7 @@ pub fn fifteen_lines(state: &State) -> Clean {
     for moment in incident.timeline.iter().rev().take(4).rev() {
         status.push(say!("{} ago: {}", span::short(state.now.duration_since(moment.at)), moment.words));
     }
-    status.push(if state.armed { Clean::ours("armed") } else { Clean::ours("read-only") });
+    status.push(if state.armed() { Clean::ours("armed") } else { Clean::ours("read-only") });
     status.truncate(15);
     lines(status)
 }

@@ -3,19 +3,27 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
+use tui_input::Input;
+
 use crate::app::action::{Action, Danger, Pane};
-use crate::app::effect::{Effect, Exit, Feed, Look};
+use crate::app::effect::{Effect, Exit, Feed, Look, LookId};
 use crate::app::key::Key;
 use crate::app::msg::{Item, JournalNews, Msg, Sight};
 use crate::app::overlay::{Overlay, Purpose};
-use crate::app::state::{State, Tone};
-use crate::app::{backup, change, checks, logs, migrations, overlay, runbook, status};
+use crate::app::state::{Anchor, Arming, State, Tone};
+use crate::app::{acts, arming, backup, change, checks, feeds, logs, migrations, overlay, preflight, runbook, status};
 use crate::domain::cluster::{Ask, Pod, PodsItem, WorkloadRef};
 use crate::domain::live::Live;
 use crate::domain::name::Uid;
-use crate::domain::record::{ActId, End, Entry};
+use crate::domain::step::StepKind;
 use crate::domain::trouble::Trouble;
 use crate::text::Clean;
+
+/// How often the cluster is asked who we are and what we may do.
+const QUESTIONS_EVERY: SignedDuration = SignedDuration::from_secs(60);
+/// The same while there is no answer.
+const QUESTIONS_RETRY: SignedDuration = SignedDuration::from_secs(5);
 
 /// Decides. Takes no time, reads no file, cannot fail.
 pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
@@ -28,7 +36,8 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         Msg::Do(action) => act(state, action),
         Msg::Target(workload, uid) => runbook::target(state, &workload, &uid),
         Msg::Tick(now) => {
-            state.now = state.now.max(now);
+            state.now = now;
+            feeds::prune(state);
             Vec::new()
         }
         Msg::Size(width, height) => {
@@ -47,7 +56,8 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
             }
             Vec::new()
         }
-        Msg::Acted(id, result) => change::acted(state, id, result),
+        Msg::Acted(id, result) => acts::ended(state, id, result),
+        Msg::Locked(result) => arming::locked(state, result),
         Msg::Journal(news) => journal(state, news),
         Msg::Copied(result) => {
             match result {
@@ -58,8 +68,9 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         }
         Msg::Hangup => vec![Effect::Quit(Exit::Left)],
     };
-    effects.extend(runbook::settle(state));
+    effects.extend(runbook::walk_on(state));
     effects.extend(checks::due(state));
+    effects.extend(questions_due(state));
     if let Some(Effect::Quit(exit)) = effects.iter().find(|effect| matches!(effect, Effect::Quit(_))) {
         state.exit = Some(*exit);
     }
@@ -68,13 +79,9 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
 
 /// What a fresh state asks for first.
 pub fn begin(state: &mut State) -> Vec<Effect> {
-    let mut effects = Vec::new();
-    if state.setting.missing.cluster.is_none() {
-        effects.push(state.look(Look::Identity));
-        effects.push(state.look(Look::Permissions));
-    }
-    if let Some((act, _)) = state.unknown().first().copied() {
-        state.overlays.push(Overlay::Unknown(act));
+    let effects = questions_due(state);
+    if acts::ask_unknown(state) {
+        // Nothing else may come before this question.
     } else if let Some(briefing) = &state.setting.briefing
         && state.incident.entries <= 1
     {
@@ -83,6 +90,37 @@ pub fn begin(state: &mut State) -> Vec<Effect> {
     }
     runbook::show(state);
     effects
+}
+
+/// Who we are and what we may do is asked until it is answered, and again from time to time.
+fn questions_due(state: &mut State) -> Vec<Effect> {
+    if state.setting.missing.cluster.is_some() {
+        return Vec::new();
+    }
+    let due = |fresh: bool, at: Option<Timestamp>, asked: Option<Timestamp>| {
+        let every = if fresh { QUESTIONS_EVERY } else { QUESTIONS_RETRY };
+        [at, asked].into_iter().flatten().max().is_none_or(|last| state.now.duration_since(last).abs() >= every)
+    };
+    let mut wanted = Vec::new();
+    if due(state.identity.fresh().is_some(), state.identity.at(), state.asked.0) && !state.looking(&Look::Identity) {
+        wanted.push(Look::Identity);
+    }
+    if due(state.permissions.fresh().is_some(), state.permissions.at(), state.asked.1)
+        && !state.looking(&Look::Permissions)
+    {
+        wanted.push(Look::Permissions);
+    }
+    let now = Some(state.now);
+    wanted
+        .into_iter()
+        .map(|look| {
+            match look {
+                Look::Identity => state.asked.0 = now,
+                _ => state.asked.1 = now,
+            }
+            state.look(look)
+        })
+        .collect()
 }
 
 fn press(state: &mut State, key: Key) -> Vec<Effect> {
@@ -119,13 +157,9 @@ pub fn allowed(state: &State, action: Action) -> Result<(), Clean> {
         Action::Backup => missing(&state.setting.missing.backup).and_then(|()| backup::may_start(state)),
         Action::Back => runbook::may_go_back(state).map(|_| ()),
         Action::StepFailed => runbook::may_leave(state),
-        Action::Cancel => match state.running.values().any(|running| running.progress.is_some() && !running.cancelling)
-        {
-            true => Ok(()),
-            false => Err(Clean::ours("nothing that can be cancelled is running")),
-        },
-        Action::Arm if state.armed => Err(Clean::ours("armed already")),
-        Action::Disarm if !state.armed => Err(Clean::ours("not armed")),
+        Action::Cancel => backup::may_cancel(state),
+        Action::Arm if state.armed() => Err(Clean::ours("armed already")),
+        Action::Disarm if !state.armed() => Err(Clean::ours("not armed")),
         Action::Consent if state.incident.consented => Err(Clean::ours("already agreed")),
         Action::OpenSignature => logs::selected_remedy(state).map(|_| ()),
         action => match action.choice() {
@@ -154,11 +188,7 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::StepFailed => runbook::ask_reason(state),
         Action::Cancel => backup::cancel(state),
         Action::Arm => open(state, Overlay::text(Purpose::Arm)),
-        Action::Disarm => {
-            state.armed = false;
-            state.tell(Tone::Plain, Clean::ours("read-only again"));
-            vec![state.commit(Entry::Disarmed)]
-        }
+        Action::Disarm => arming::disarm(state),
         Action::Revert => change::revert_selected(state),
         Action::SetImage => change::ask_image(state),
         Action::SetVariable => change::ask_variable(state),
@@ -181,7 +211,7 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
             open(state, Overlay::words(Clean::ours("Status for chat: y copies it"), text))
         }
         Action::Help => open(state, Overlay::Help { scroll: 0 }),
-        Action::Palette => open(state, Overlay::Palette { input: tui_input::Input::default(), selected: 0 }),
+        Action::Palette => open(state, Overlay::Palette { input: Input::default(), selected: 0 }),
         Action::Redraw => vec![Effect::Redraw],
         Action::Suspend => vec![Effect::Suspend],
         Action::Quit => quit(state),
@@ -213,13 +243,27 @@ fn quit(state: &mut State) -> Vec<Effect> {
     open(state, Overlay::Leave)
 }
 
+/// Enter: in the runbook the next step of it, elsewhere what the selected line is for.
 fn go_on(state: &mut State) -> Vec<Effect> {
+    let step = state.step();
     match state.view.focus {
-        Pane::Revisions if state.step() == Some(crate::domain::step::StepKind::ChooseTarget) => {
-            runbook::target_selected(state)
+        Pane::Runbook => runbook::go_on(state),
+        Pane::Revisions if step == Some(StepKind::ChooseTarget) => runbook::target_selected(state),
+        Pane::Revisions => change::diff_selected(state),
+        Pane::Migrations if step == Some(StepKind::CleanMigrations) && migrations::clean(state) => {
+            runbook::go_on(state)
         }
-        Pane::Checklist if state.step() != Some(crate::domain::step::StepKind::Verify) => checks::run_selected(state),
-        _ => runbook::go_on(state),
+        Pane::Migrations => migrations::show_selected(state),
+        Pane::Checklist if step == Some(StepKind::Verify) && state.checks.list.complete() => runbook::go_on(state),
+        Pane::Checklist => checks::run_selected(state),
+        Pane::Preflight if step == Some(StepKind::Preflight) => runbook::go_on(state),
+        Pane::Logs if logs::selected_remedy(state).is_ok() => runbook::open_signature(state),
+        Pane::Pods | Pane::Logs | Pane::Preflight | Pane::Timeline => {
+            let key = state.keymap.key(None, Action::PaneRunbook).map_or(String::new(), |key| key.to_string());
+            let key = state.gate.clean(&key);
+            state.tell(Tone::Plain, say!("enter does nothing on this line; {} goes to the runbook", key));
+            Vec::new()
+        }
     }
 }
 
@@ -233,19 +277,56 @@ fn moved(state: &mut State, action: Action) {
         _ if pane == Pane::Logs => logs::act(state, action),
         _ => {
             let len = lines(state, pane);
-            let cursor = state.view.cursor.entry(pane).or_default();
+            let at = state.view.selected(pane, len);
             let page = usize::from(state.view.size.1 / 2).max(1);
-            *cursor = match action {
-                Action::Up => cursor.saturating_sub(1),
-                Action::Down => *cursor + 1,
-                Action::PageUp => cursor.saturating_sub(page),
-                Action::PageDown => *cursor + page,
+            let line = match action {
+                Action::Up => at.saturating_sub(1),
+                Action::Down => at + 1,
+                Action::PageUp => at.saturating_sub(page),
+                Action::PageDown => at + page,
                 Action::Top => 0,
                 Action::Bottom => usize::MAX,
-                _ => *cursor,
+                _ => at,
             }
             .min(len.saturating_sub(1));
+            let anchor = anchor(state, pane, line);
+            state.view.select(pane, line, anchor);
         }
+    }
+}
+
+/// The object on a line of a pane whose lines move.
+fn anchor(state: &State, pane: Pane, line: usize) -> Option<Anchor> {
+    match pane {
+        Pane::Pods => state.pods().get(line).map(|pod| Anchor::Pod(pod.uid.clone())),
+        Pane::Revisions => {
+            let revisions = state.revisions();
+            revisions
+                .get(line)
+                .map(|(workload, revision)| Anchor::Revision(workload.reference.clone(), revision.uid.clone()))
+        }
+        Pane::Migrations => {
+            state.migrations.last().and_then(|table| table.rows.get(line)).map(|row| Anchor::Row(row.id.clone()))
+        }
+        Pane::Runbook | Pane::Checklist | Pane::Logs | Pane::Preflight | Pane::Timeline => None,
+    }
+}
+
+/// Lines moved: the selection stays with its object.
+fn follow_anchor(state: &mut State, pane: Pane) {
+    let line = match state.view.anchor.get(&pane) {
+        None => return,
+        Some(Anchor::Pod(uid)) => state.pods().iter().position(|pod| pod.uid == *uid),
+        Some(Anchor::Revision(reference, uid)) => state
+            .revisions()
+            .iter()
+            .position(|(workload, revision)| workload.reference == *reference && revision.uid == *uid),
+        Some(Anchor::Row(id)) => {
+            state.migrations.last().and_then(|table| table.rows.iter().position(|row| row.id == *id))
+        }
+    };
+    if let Some(line) = line {
+        state.view.cursor.insert(pane, line);
     }
 }
 
@@ -258,29 +339,9 @@ pub fn lines(state: &State, pane: Pane) -> usize {
         Pane::Logs => 0,
         Pane::Revisions => state.revisions().len(),
         Pane::Migrations => state.migrations.last().map_or(0, |table| table.rows.len()),
-        Pane::Preflight => crate::app::preflight::findings(state).len(),
+        Pane::Preflight => preflight::findings(state).len(),
         Pane::Timeline => state.incident.timeline.len(),
     }
-}
-
-/// Arming: the environment's name was typed.
-pub fn arm(state: &mut State, typed: &str) -> Vec<Effect> {
-    if typed != state.setting.environment.as_str() {
-        state.tell(Tone::Bad, say!("that is not {}; still read-only", state.setting.environment));
-        return Vec::new();
-    }
-    let environment = state.setting.environment.clone();
-    vec![state.look(Look::Lock(environment))]
-}
-
-/// A person says what became of an act whose outcome was unknown.
-pub fn settle(state: &mut State, act: ActId, happened: bool) -> Vec<Effect> {
-    let words = status::fact_about(state, act);
-    let effect = state.commit(Entry::Settled { act, happened, words: words.to_string() });
-    if let Some((next, _)) = state.unknown().first().copied() {
-        state.overlays.push(Overlay::Unknown(next));
-    }
-    vec![effect]
 }
 
 fn journal(state: &mut State, news: JournalNews) -> Vec<Effect> {
@@ -288,7 +349,7 @@ fn journal(state: &mut State, news: JournalNews) -> Vec<Effect> {
         JournalNews::Written(seq) => state.journal.written = seq + 1,
         JournalNews::Broken(why) => {
             state.tell(Tone::Bad, say!("{}; nothing may be changed from now on", why.sentence()));
-            state.armed = false;
+            state.arming = Arming::ReadOnly;
             state.journal.broken = Some(why);
         }
     }
@@ -300,14 +361,30 @@ fn fed(state: &mut State, feed: &Feed, item: Item) -> Vec<Effect> {
     match (feed, item) {
         (Feed::Workload(reference), Item::Workload(result)) => {
             let Some(watched) = state.watched.get_mut(reference) else { return Vec::new() };
+            let before = watched.workload.last().map(|workload| workload.numbers.generation);
             match result {
-                Ok(workload) => watched.workload.see(workload, now),
+                Ok(workload) => {
+                    let changed = before.is_some_and(|before| before != workload.numbers.generation);
+                    watched.workload.see(workload, now);
+                    follow_anchor(state, Pane::Revisions);
+                    let mut effects = change::remember_newest(state);
+                    if changed {
+                        effects.extend(checks::changed(state));
+                    }
+                    return effects;
+                }
                 Err(why) => watched.workload.lose(why, now),
             }
         }
-        (Feed::Pods(reference), Item::Pods(result)) => pods(state, reference, result),
+        (Feed::Pods(reference), Item::Pods(result)) => {
+            pods(state, reference, result);
+            follow_anchor(state, Pane::Pods);
+        }
         (Feed::Logs(source), Item::Logs(item)) => logs::fed(state, source, item),
-        (Feed::Migrations, Item::Migrations(result)) => migrations::seen(state, result),
+        (Feed::Migrations, Item::Migrations(result)) => {
+            migrations::seen(state, result);
+            follow_anchor(state, Pane::Migrations);
+        }
         // A feed that brings another one's item does not exist.
         _ => {}
     }
@@ -330,8 +407,8 @@ fn pods(state: &mut State, reference: &WorkloadRef, result: Result<PodsItem, Tro
             known.remove(&uid);
         }
         Err(why) => {
-            if watched.pods.last().is_some() {
-                watched.pods.see(known, watched.pods.at().unwrap_or(now));
+            if let Some(kept) = watched.pods.last_mut() {
+                *kept = known;
             }
             watched.pods.lose(why, now);
             return;
@@ -340,7 +417,7 @@ fn pods(state: &mut State, reference: &WorkloadRef, result: Result<PodsItem, Tro
     watched.pods.see(known, now);
 }
 
-fn looked(state: &mut State, id: crate::app::effect::LookId, look: &Look, sight: Sight) -> Vec<Effect> {
+fn looked(state: &mut State, id: LookId, look: &Look, sight: Sight) -> Vec<Effect> {
     let now = state.now;
     match sight {
         Sight::Identity(Ok(identity)) => state.identity.see(identity, now),
@@ -357,18 +434,7 @@ fn looked(state: &mut State, id: crate::app::effect::LookId, look: &Look, sight:
         Sight::Permissions(Err(why)) => state.permissions.lose(why, now),
         Sight::Preview(result) => return change::previewed(state, id, result),
         Sight::Migrations(result) => migrations::seen(state, result),
-        Sight::Lock(Ok(())) => {
-            state.armed = true;
-            state.tell(Tone::Warn, say!("ARMED on {}: changes are allowed", state.setting.environment));
-            return vec![state.commit(Entry::Armed)];
-        }
-        Sight::Lock(Err(why)) => state.tell(Tone::Bad, say!("not armed: {}", why.sentence())),
-        sight => return checks::looked(state, look, sight),
+        sight => checks::looked(state, look, sight),
     }
     Vec::new()
-}
-
-/// How an end is written down.
-pub(in crate::app) fn finished(act: ActId, end: End, words: &Clean) -> Entry {
-    Entry::Finished { act, end, words: words.to_string(), kept: None }
 }

@@ -254,6 +254,19 @@ impl Command {
         }
     }
 
+    /// Whether it works in an environment of the configuration. Drills and journals need none.
+    pub fn wants_environment(&self) -> bool {
+        matches!(
+            self,
+            Command::Console
+                | Command::Preflight(_)
+                | Command::Plan { .. }
+                | Command::Run(_)
+                | Command::Verify { .. }
+                | Command::Migrations(_)
+        )
+    }
+
     /// Who reads the answer; a command with a screen answers people.
     pub fn format(&self) -> Format {
         match self {

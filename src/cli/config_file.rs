@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
-use kube::config::Kubeconfig;
+use kube::config::{Kubeconfig, KubeconfigError};
 
 use crate::cli::command::Place;
 use crate::cli::exit::Exit;
@@ -109,6 +109,16 @@ pub fn locate(named: Option<&Path>, here: &Path, xdg: Option<&Path>) -> Option<P
     }
     let usual = [Some(here.join(FILE_NAME)), xdg.map(|folder| folder.join("lastgood").join(FILE_NAME))];
     usual.into_iter().flatten().find(|path| path.exists())
+}
+
+/// Finds the configuration, reads it, and chooses the environment that the flags mean.
+///
+/// # Errors
+/// As [`load`] and [`choose`].
+pub fn open(place: &Place, arm: Option<&EnvName>, gate: &Gate) -> Result<Choice, ConfigError> {
+    let path = locate(place.config.as_deref(), Path::new(""), xdg_folder().as_deref());
+    let loaded = path.map(|path| load(&path, gate)).transpose()?;
+    Ok(choose(place, arm, loaded.as_ref(), || kubeconfig(gate))?)
 }
 
 /// Reads and parses a configuration file.
@@ -245,12 +255,22 @@ pub fn ask(
 /// # Errors
 /// When there is none, or it is not a kubeconfig.
 pub fn kubeconfig(gate: &Gate) -> Result<Kubeconfig, Trouble> {
-    Kubeconfig::read().map_err(|why| {
-        let what = say!("there is no configuration file, and no kubeconfig to go by: {}", gate.clean(&why.to_string()));
-        Trouble::new(TroubleKind::Missing, what).remedy(Clean::ours(
-            "let `lastgood init` write lastgood.toml, or set KUBECONFIG; `lastgood drill` needs neither",
-        ))
-    })
+    Kubeconfig::read().map_err(|why| no_kubeconfig(&why, gate))
+}
+
+/// Only a reading error is told in its own words: the others quote the file, which holds keys.
+fn no_kubeconfig(why: &KubeconfigError, gate: &Gate) -> Trouble {
+    let (kind, why) = match why {
+        KubeconfigError::ReadConfig(why, path) => {
+            let path = gate.clean(&path.to_string_lossy());
+            (TroubleKind::Missing, say!("{}: {}", path, gate.clean(&why.to_string())))
+        }
+        KubeconfigError::FindPath => (TroubleKind::Missing, Clean::ours("there is no home folder to look in")),
+        _ => (TroubleKind::Invalid, Clean::ours("it is not well-formed; `kubectl config view` says where")),
+    };
+    Trouble::new(kind, say!("there is no configuration file, and no kubeconfig to go by: {}", why)).remedy(Clean::ours(
+        "let `lastgood init` write lastgood.toml, or set KUBECONFIG; `lastgood drill` needs neither",
+    ))
 }
 
 /// The context and the namespace that are meant when only a kubeconfig is there: the flags, else

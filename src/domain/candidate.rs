@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::change::{Newest, gateway_containers};
+use crate::domain::forecast::{Forecast, Newest, forecast};
 use crate::domain::name::Uid;
 use crate::domain::workload::{Revision, Workload};
 use crate::text::Clean;
@@ -29,8 +29,7 @@ const LONG_LIVED: SignedDuration = SignedDuration::from_hours(24);
 
 /// Every revision but the current one, best first. Older revisions lose against newer ones of
 /// the same merit.
-pub fn rank(workload: &Workload, now: Timestamp) -> Vec<Candidate> {
-    let newest = Newest::on_record(workload, []);
+pub fn rank(workload: &Workload, newest: &Newest, now: Timestamp) -> Vec<Candidate> {
     let mut by_age: Vec<&Revision> = workload.revisions.iter().collect();
     by_age.sort_by_key(|revision| revision.number);
     let mut candidates: Vec<Candidate> = by_age
@@ -39,7 +38,7 @@ pub fn rank(workload: &Workload, now: Timestamp) -> Vec<Candidate> {
         .filter(|(_, revision)| !revision.current())
         .map(|(i, revision)| {
             let replaced_at = by_age.get(i + 1).map_or(now, |next| next.created.max(revision.created));
-            judge(revision, workload, replaced_at, &newest)
+            judge(revision, workload, replaced_at, newest)
         })
         .collect();
     candidates.sort_by_key(|candidate| std::cmp::Reverse((candidate.score, candidate.number)));
@@ -65,8 +64,8 @@ fn judge(revision: &Revision, workload: &Workload, replaced_at: Timestamp, newes
     if let Some(cause) = &revision.change_cause {
         reasons.push(say!("change cause: {}", cause));
     }
-    if older_than(revision, newest) {
-        warnings.push(Clean::ours("older than the newest on record: its pods may write to the schema unless DISABLE_SCHEMA_UPDATE=true goes with it"));
+    if let Forecast::MayDrop { why, remedy, .. } = forecast(&revision.template, newest) {
+        warnings.push(say!("its pods may drop newer columns ({}): {}", why, remedy));
     }
     Candidate { uid: revision.uid.clone(), number: revision.number, score, reasons, warnings }
 }
@@ -101,12 +100,4 @@ fn judge_image(
         }
         _ => *score += 5,
     }
-}
-
-fn older_than(revision: &Revision, newest: &Newest) -> bool {
-    let Newest::Known(newest) = newest else { return true };
-    gateway_containers(&revision.template).any(|container| {
-        let order = container.image.version().zip(newest.version()).and_then(|(a, b)| a.partial_cmp(&b));
-        !matches!(order, Some(std::cmp::Ordering::Equal | std::cmp::Ordering::Greater))
-    })
 }

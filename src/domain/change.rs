@@ -1,22 +1,15 @@
-//! A change of a Deployment, and the schema guard that every such change must pass.
-//!
-//! An older LiteLLM may rewrite the database when it starts: versions up to 1.75 push their own
-//! schema, and 1.78.5 to 1.83.8 execute the difference between the live database and their own
-//! schema after every migration, which drops newer columns and tables. So no change may start a
-//! pod whose image is older than the newest on record, or whose age cannot be told, unless the
-//! template that results says by itself that the schema stays alone.
+//! A change of a Deployment, and the schema guard that every such change must pass: no change may
+//! start a pod that may drop columns of the database. See [`crate::domain::forecast`].
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::domain::cluster::{Field, WorkloadRef};
+use crate::domain::cluster::WorkloadRef;
+use crate::domain::forecast::{DISABLE_SCHEMA_UPDATE, Forecast, Newest, forecast};
 use crate::domain::image::Image;
 use crate::domain::name::{Name, Uid, VarName};
-use crate::domain::workload::{Container, EnvValue, FieldChange, MigrationJob, Template, Workload};
+use crate::domain::workload::{FieldChange, MigrationJob, Template, Workload};
 use crate::text::{Clean, Secret};
-
-/// The variable that keeps a LiteLLM pod from touching the schema when it starts.
-pub const DISABLE_SCHEMA_UPDATE: &str = "DISABLE_SCHEMA_UPDATE";
 
 /// What is to be done to a Deployment's template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,42 +135,13 @@ pub struct Preview {
     pub jobs: Option<Vec<MigrationJob>>,
 }
 
-/// The newest gateway image that is known to have run against this database.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub enum Newest {
-    /// Every image on record has a version, and this is the newest one.
-    Known(Image),
-    /// At least one image on record does not tell its version.
-    Untold(Image),
-    /// Nothing is on record.
-    Nothing,
-}
-
-impl Newest {
-    /// The newest of all the gateway images on record: templates of all revisions, pods, and
-    /// whatever else was seen. One image that does not tell makes the answer [`Newest::Untold`].
-    pub fn of<'a>(images: impl IntoIterator<Item = &'a Image>) -> Self {
-        let mut newest = Newest::Nothing;
-        for image in images {
-            let Some(version) = image.version() else { return Newest::Untold(image.clone()) };
-            newest = match newest {
-                Newest::Known(before) => match before.version().and_then(|v| v.partial_cmp(&version)) {
-                    Some(std::cmp::Ordering::Less) => Newest::Known(image.clone()),
-                    Some(_) => Newest::Known(before),
-                    None => return Newest::Untold(image.clone()),
-                },
-                _ => Newest::Known(image.clone()),
-            };
-        }
-        newest
-    }
-
-    /// The newest gateway image of a workload's revisions and of its pods.
-    pub fn on_record<'a>(workload: &'a Workload, pods: impl IntoIterator<Item = &'a Image>) -> Self {
-        let templates = workload.revisions.iter().map(|revision| &revision.template).chain([&workload.template]);
-        let gateways = templates.flat_map(gateway_containers).map(|container| &container.image);
-        Self::of(gateways.chain(pods.into_iter().filter(|image| image.is_litellm())))
-    }
+/// A change that was applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The Deployment's generation after it.
+    pub generation: i64,
+    /// What was done, in words.
+    pub words: Clean,
 }
 
 /// Why a gate refused, and the step that would make it pass.
@@ -217,27 +181,19 @@ impl Cleared {
     }
 }
 
-/// The schema guard. Lets a change through when the template that results keeps its hands off
-/// the schema by itself, or when its image is certainly not older than the newest on record.
+/// The schema guard. Lets a change through when the forecast for the template that results is
+/// that it will not write, and no migration Job runs beside it.
 pub fn clear(preview: &Preview, newest: &Newest) -> Result<Cleared, Refusal> {
-    let pass = |why: Clean| Ok(Cleared { change: preview.change.clone(), template: preview.template.clone(), why });
     let workload = &preview.change.workload;
     migration_job_refusal(workload, preview.jobs.as_deref())?;
-    let age = age_of(&preview.template, newest);
-    let Err(why_old) = age else {
-        return pass(say!("the image is not older than the newest on record"));
-    };
-    match hands_off(&preview.template) {
-        Ok(()) => pass(say!("{}, and the template keeps its hands off the schema", why_old)),
-        Err(gap) => Err(Refusal {
-            what: say!(
-                "{} was not changed: {}, and {}; when it starts it may drop newer columns and tables",
-                workload,
-                why_old,
-                gap.why
-            ),
-            remedy: gap.remedy,
-            protect_helps: gap.protect_helps && !preview.change.protect,
+    match forecast(&preview.template, newest) {
+        Forecast::WillNotWrite(why) => {
+            Ok(Cleared { change: preview.change.clone(), template: preview.template.clone(), why })
+        }
+        Forecast::MayDrop { why, remedy, protect_helps } => Err(Refusal {
+            what: say!("{} was not changed: {}; when it starts it may drop newer columns and tables", workload, why),
+            remedy: if protect_helps { say!("let this change {}", remedy) } else { remedy },
+            protect_helps: protect_helps && !preview.change.protect,
         }),
     }
 }
@@ -272,92 +228,11 @@ fn migration_job_refusal(workload: &WorkloadRef, jobs: Option<&[MigrationJob]>) 
     }
 }
 
-/// `Ok` when every gateway image of the template is certainly not older than the newest on record.
-fn age_of(template: &Template, newest: &Newest) -> Result<(), Clean> {
-    let newest = match newest {
-        Newest::Known(image) => image,
-        Newest::Untold(image) => return Err(say!("the age of {} on record cannot be told from its tag", image)),
-        Newest::Nothing => return Err(Clean::ours("no image is on record to compare with")),
-    };
-    let mut any = false;
-    for container in gateway_containers(template) {
-        any = true;
-        let order = container.image.version().zip(newest.version()).and_then(|(a, b)| a.partial_cmp(&b));
-        match order {
-            Some(std::cmp::Ordering::Less) => return Err(say!("{} is older than {}", container.image, newest)),
-            Some(_) => {}
-            None => return Err(say!("the age of {} cannot be told from its tag", container.image)),
-        }
-    }
-    if any { Ok(()) } else { Err(Clean::ours("the template has no container")) }
-}
-
-struct Gap {
-    why: Clean,
-    remedy: Clean,
-    protect_helps: bool,
-}
-
-/// `Ok` when no container of the template would write to the schema.
-fn hands_off(template: &Template) -> Result<(), Gap> {
-    let words = |container: &Container, word: &str| container.words.iter().any(|w| w.as_str().contains(word));
-    for container in &template.containers {
-        if words(container, "use_prisma_db_push") {
-            return Err(Gap {
-                why: say!(
-                    "container {} is started with --use_prisma_db_push, which overwrites the schema",
-                    container.name
-                ),
-                remedy: Clean::ours("choose a revision without that argument"),
-                protect_helps: false,
-            });
-        }
-        if ["prisma_migration", "prisma migrate", "prisma db push", "migrate deploy"]
-            .iter()
-            .any(|word| words(container, word))
-        {
-            return Err(Gap {
-                why: say!(
-                    "container {} runs migrations by itself and ignores {}",
-                    container.name,
-                    DISABLE_SCHEMA_UPDATE
-                ),
-                remedy: Clean::ours("choose a revision without that container"),
-                protect_helps: false,
-            });
-        }
-    }
-    for container in gateway_containers(template) {
-        let value = container.variable(DISABLE_SCHEMA_UPDATE);
-        let safe = matches!(value, Some(EnvValue::Literal(Field::Shown(value))) if value.as_str().eq_ignore_ascii_case("true"));
-        if !safe {
-            let state = match value {
-                None => "does not set DISABLE_SCHEMA_UPDATE",
-                Some(EnvValue::From(_)) => "takes DISABLE_SCHEMA_UPDATE from elsewhere, so its value cannot be told",
-                Some(EnvValue::Literal(_)) => "sets DISABLE_SCHEMA_UPDATE to something other than true",
-            };
-            return Err(Gap {
-                why: say!("container {} {}", container.name, state),
-                remedy: Clean::ours("let the revert set DISABLE_SCHEMA_UPDATE=true in the same patch"),
-                protect_helps: true,
-            });
-        }
-    }
-    Ok(())
-}
-
-/// The containers that run the gateway: those with a LiteLLM image, init containers included;
-/// where none looks like one, all of them, because a private registry may call it anything.
-pub fn gateway_containers(template: &Template) -> impl Iterator<Item = &Container> {
-    let named = template.containers.iter().any(|c| c.image.is_litellm());
-    template.containers.iter().filter(move |c| !named || c.image.is_litellm())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::cluster::Field;
-    use crate::domain::workload::EnvVar;
+    use crate::domain::workload::{Container, EnvValue, EnvVar};
 
     fn container(image: &str, env: &[(&str, &str)], words: &[&'static str]) -> Container {
         Container {

@@ -125,10 +125,10 @@ pub struct Check {
     pub id: CheckId,
     /// The last verdict.
     pub verdict: Verdict,
-    /// When the verdict was reached.
+    /// When the oldest answer came that the verdict rests on.
     pub seen_at: Option<Timestamp>,
-    /// How often it was looked at since the last change.
-    pub attempts: u32,
+    /// Since when the mark has been what it is.
+    pub since: Option<Timestamp>,
     /// It was ticked before and is not any more.
     pub unticked: bool,
 }
@@ -145,7 +145,7 @@ impl Default for Checklist {
             id,
             verdict: Verdict::new(Mark::Waiting, Clean::ours("not looked at yet")),
             seen_at: None,
-            attempts: 0,
+            since: None,
             unticked: false,
         };
         Self { checks: CheckId::ALL.map(waiting) }
@@ -163,8 +163,8 @@ impl Checklist {
         &self.checks[id as usize]
     }
 
-    /// Records a verdict. Returns true when the mark changed, which is worth a journal entry.
-    pub fn judge(&mut self, id: CheckId, verdict: Verdict, now: Timestamp) -> bool {
+    /// Records a verdict that rests on answers from `at` on. Returns true when the mark changed, which is worth a journal entry.
+    pub fn judge(&mut self, id: CheckId, verdict: Verdict, at: Timestamp, now: Timestamp) -> bool {
         let check = &mut self.checks[id as usize];
         let changed = check.verdict.mark != verdict.mark;
         if changed && check.verdict.mark == Mark::Ticked {
@@ -173,8 +173,10 @@ impl Checklist {
         if verdict.mark == Mark::Ticked {
             check.unticked = false;
         }
-        check.attempts += 1;
-        check.seen_at = Some(now);
+        if changed {
+            check.since = Some(now);
+        }
+        check.seen_at = Some(at);
         check.verdict = verdict;
         changed
     }
@@ -198,9 +200,9 @@ mod tests {
     fn a_tick_that_stops_being_true_is_unticked() {
         let mut list = Checklist::default();
         let now = Timestamp::UNIX_EPOCH;
-        assert!(list.judge(CheckId::Health, Verdict::new(Mark::Ticked, Clean::ours("yes")), now));
-        assert!(!list.judge(CheckId::Health, Verdict::new(Mark::Ticked, Clean::ours("yes")), now));
-        assert!(list.judge(CheckId::Health, Verdict::new(Mark::Unknown, Clean::ours("lost")), now));
+        assert!(list.judge(CheckId::Health, Verdict::new(Mark::Ticked, Clean::ours("yes")), now, now));
+        assert!(!list.judge(CheckId::Health, Verdict::new(Mark::Ticked, Clean::ours("yes")), now, now));
+        assert!(list.judge(CheckId::Health, Verdict::new(Mark::Unknown, Clean::ours("lost")), now, now));
         assert!(list.get(CheckId::Health).unticked);
         assert!(!list.complete());
     }

@@ -55,9 +55,11 @@ pub struct Completion {
     pub id: RequestId,
     /// The model that was asked.
     pub model: ModelName,
-    /// When it was sent, by the gateway's own clock where its answer tells the date: the row's
-    /// `startTime` is by that clock, too.
+    /// When it was sent, by our clock.
     pub at: Timestamp,
+    /// The same by the gateway's clock, where its answer tells the date: the row's `startTime` is
+    /// by that clock.
+    pub dated: Option<Timestamp>,
     /// `x-litellm-version`
     pub version: Option<Clean>,
     /// `x-litellm-response-cost`, as the gateway computed it.

@@ -7,9 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::checklist::{CheckId, Mark};
 use crate::domain::cluster::WorkloadRef;
+use crate::domain::image::Image;
 use crate::domain::migration::Kept;
 use crate::domain::name::{EnvName, IncidentId, Slug, Uid};
-use crate::domain::record::{ActId, ActKind, End, Entry};
+use crate::domain::record::{ActId, ActKind, End, Entry, Made};
 use crate::domain::runbook::{NodeRef, Stage};
 use crate::text::{Clean, Gate};
 
@@ -27,6 +28,8 @@ pub struct Target {
 /// One act of this incident.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActRecord {
+    /// The number of the entry that announced it: the order of things, whatever clocks say.
+    pub seq: u64,
     /// The node that it belongs to.
     pub node: Option<NodeRef>,
     /// What it is, in machine words.
@@ -39,11 +42,19 @@ pub struct ActRecord {
     pub started_at: Timestamp,
     /// How it ended, in words and when. `None`: it runs, or the console died while it ran.
     pub end: Option<(End, Clean, Timestamp)>,
-    /// The restore file that it kept.
-    pub kept: Option<Kept>,
+    /// What it made.
+    pub made: Option<Made>,
 }
 
 impl ActRecord {
+    /// The row that it changed and kept.
+    pub fn kept(&self) -> Option<&Kept> {
+        match &self.made {
+            Some(Made::Kept(kept)) => Some(kept),
+            _ => None,
+        }
+    }
+
     /// It is known to have happened.
     pub fn done(&self) -> bool {
         matches!(self.end, Some((End::Done, ..)))
@@ -91,12 +102,18 @@ pub struct Incident {
     pub path: Vec<Visit>,
     /// Every node entered, in order, also those taken back: for the clock of the stages.
     pub trail: Vec<(NodeRef, Timestamp)>,
+    /// The number of the entry that entered the current node.
+    pub entered: u64,
     /// Chosen targets.
     pub targets: BTreeMap<WorkloadRef, Target>,
     /// Acts by number.
     pub acts: BTreeMap<ActId, ActRecord>,
-    /// The last mark of each check and its evidence.
-    pub marks: BTreeMap<CheckId, (Mark, Vec<Clean>, Timestamp)>,
+    /// The last mark of each check.
+    pub marks: BTreeMap<CheckId, Mark>,
+    /// The newest gateway image seen in this incident, while a revision of it may be gone by now.
+    pub newest: Option<Image>,
+    /// The last thing that a gate refused, until something was done.
+    pub refused: Option<Clean>,
     /// The operator agreed that checks may call real models.
     pub consented: bool,
     /// What people wrote down at manual steps.
@@ -121,9 +138,12 @@ impl Default for Incident {
             opened_at: Timestamp::UNIX_EPOCH,
             path: Vec::new(),
             trail: Vec::new(),
+            entered: 0,
             targets: BTreeMap::new(),
             acts: BTreeMap::new(),
             marks: BTreeMap::new(),
+            newest: None,
+            refused: None,
             consented: false,
             records: Vec::new(),
             timeline: Vec::new(),
@@ -164,42 +184,52 @@ impl Incident {
                 self.targets.insert(workload.clone(), target);
             }
             Entry::Started { act, node, kind, words, command, .. } => {
+                self.refused = None;
                 let record = ActRecord {
+                    seq: self.entries,
                     node: node.clone(),
                     kind: kind.clone(),
                     words: gate.clean(words),
                     command: gate.clean(command),
                     started_at: at,
                     end: None,
-                    kept: None,
+                    made: None,
                 };
                 self.acts.insert(*act, record);
             }
-            Entry::Finished { act, end, words, kept } => {
+            Entry::Finished { act, end, words, made } => {
                 if let Some(record) = self.acts.get_mut(act) {
                     record.end = Some((*end, gate.clean(words), at));
-                    record.kept.clone_from(kept);
+                    record.made.clone_from(made);
                 }
             }
             Entry::Settled { act, happened, words } => {
                 if let Some(record) = self.acts.get_mut(act) {
+                    if *happened {
+                        record.made = record.kind.kept().map(Made::Kept);
+                    }
                     let end = if *happened { End::Done } else { End::Failed };
                     record.end = Some((end, gate.clean(words), at));
                 }
             }
-            Entry::Marked { check, mark, evidence } => {
-                let evidence = evidence.iter().map(|words| gate.clean(words)).collect();
-                self.marks.insert(*check, (*mark, evidence, at));
-            }
             Entry::Consented => self.consented = true,
+            Entry::Marked { check, mark, .. } => drop(self.marks.insert(*check, *mark)),
+            Entry::Saw { image } => self.newest = Some(image.clone()),
+            Entry::Refused { why, .. } => self.refused = Some(gate.clean(why)),
             Entry::Closed { reached, words } => self.closed = Some((*reached, gate.clean(words), at)),
-            Entry::Resumed { .. } | Entry::Armed | Entry::Disarmed | Entry::Refused { .. } | Entry::Noted { .. } => {}
+            Entry::Resumed { .. } | Entry::Armed | Entry::Disarmed | Entry::Noted { .. } => {}
         }
     }
 
     fn enter(&mut self, node: &NodeRef, at: Timestamp) {
         self.path.push(Visit { node: node.clone(), entered_at: at, answer: None });
+        self.entered_now(node, at);
+    }
+
+    fn entered_now(&mut self, node: &NodeRef, at: Timestamp) {
         self.trail.push((node.clone(), at));
+        self.entered = self.entries;
+        self.refused = None;
     }
 
     fn leave(&mut self, answer: Clean, to: &NodeRef, at: Timestamp) {
@@ -219,7 +249,29 @@ impl Incident {
         if let Some(visit) = self.path.last_mut() {
             visit.answer = None;
         }
-        self.trail.push((to.clone(), at));
+        self.entered_now(to, at);
+    }
+
+    /// The last act that was announced since the current node was entered, also by taking an
+    /// answer back: only such acts move the incident on by themselves.
+    pub fn last_act_here(&self) -> Option<(ActId, &ActRecord)> {
+        let (id, act) = self.acts.iter().next_back()?;
+        (act.seq > self.entered).then_some((*id, act))
+    }
+
+    /// Every check was settled when it was marked last.
+    pub fn complete(&self) -> bool {
+        CheckId::ALL.iter().all(|id| self.marks.get(id).is_some_and(|mark| mark.settled()))
+    }
+
+    /// The last act on a Deployment, whatever it changed there.
+    pub fn last_change(&self, workload: &WorkloadRef) -> Option<(ActId, &ActRecord)> {
+        let of = |act: &ActRecord| matches!(&act.kind, ActKind::Change { workload: of, .. } if of == workload);
+        self.acts
+            .iter()
+            .rev()
+            .find(|(_, act)| of(act) && !matches!(act.end, Some((End::Failed, ..))))
+            .map(|(id, act)| (*id, act))
     }
 
     /// Where we are in the runbooks.
@@ -237,25 +289,17 @@ impl Incident {
         ActId(self.acts.keys().next_back().map_or(1, |last| last.0 + 1))
     }
 
-    /// The first act that changed a Deployment and is known to have happened: logs and checks are
-    /// judged from here on.
-    pub fn reverted_at(&self) -> Option<Timestamp> {
-        self.acts
-            .values()
-            .find(|act| act.done() && matches!(act.kind, ActKind::Change { .. }))
-            .map(|act| act.started_at)
-    }
-
-    /// The last act that changed a Deployment and is known to have happened.
+    /// When a Deployment was last changed, as far as is known: logs and checks are judged from
+    /// here on.
     pub fn last_change_at(&self) -> Option<Timestamp> {
         let changes = self.acts.values().filter(|act| act.done() && matches!(act.kind, ActKind::Change { .. }));
-        changes.filter_map(|act| act.end.as_ref().map(|(_, _, at)| *at)).max()
+        changes.map(|act| act.started_at).max()
     }
 
     /// Acts whose outcome nobody knows and that must not be repeated without asking: those
     /// recorded as unknown, and those without an end when `running` does not hold them.
     pub fn unknown(&self, running: impl Fn(ActId) -> bool) -> Vec<(ActId, &ActRecord)> {
-        let asks = |act: &ActRecord| !matches!(act.kind, ActKind::Backup { .. } | ActKind::Complete);
+        let asks = |act: &ActRecord| act.kind.changes();
         let lost = |id: ActId, act: &ActRecord| match &act.end {
             None => !running(id),
             Some((end, ..)) => *end == End::Unknown,
@@ -335,6 +379,7 @@ fn words(entry: &Entry, gate: &Gate) -> Clean {
             let because = evidence.first().map_or(Clean::default(), |words| gate.clean(words));
             say!("check {} is {}: {}", check.slug(), mark.word(), because)
         }
+        Entry::Saw { image } => say!("newest image on record: {}", image),
         Entry::Consented => Clean::ours("agreed that checks may call real models, which may cost money"),
         Entry::Noted { words } => say!("note: {}", gate.clean(words)),
         Entry::Closed { reached, words } => {

@@ -10,10 +10,15 @@ use serde::Serialize;
 use crate::domain::cluster::Fingerprint;
 use crate::domain::confirm::Subject;
 use crate::domain::name::{MigrationId, MigrationName};
+use crate::domain::trouble::Trouble;
 use crate::text::Clean;
 
 /// The key of Prisma's advisory lock (`pg_advisory_lock(72707369)`).
 pub const PRISMA_LOCK: i64 = 72_707_369;
+
+/// The key of LiteLLM's own migration coordinator (litellm-proxy-extras 0.4.105 and later,
+/// `migration_lock.py`: the bytes `llm_mig2`).
+pub const COORDINATOR_LOCK: i64 = 7_812_739_710_205_912_882;
 
 /// How a row stands. The order is the order of the table: what needs attention first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -98,8 +103,11 @@ pub struct MigrationTable {
     /// Rows in the order of the table: failed, running, then by start, newest first; rows of one
     /// name stand together.
     pub rows: Vec<Row>,
-    /// Who holds or awaits Prisma's lock.
+    /// Who holds or awaits Prisma's lock or LiteLLM's coordinator lock.
     pub locks: Vec<LockHolder>,
+    /// Rows that cannot be shown because their id, name or start is malformed: the table stays
+    /// usable without them.
+    pub unreadable: Vec<Trouble>,
     /// Schema that the table was found in.
     pub schema: Clean,
     /// False when the database has no such table at all.
@@ -228,6 +236,15 @@ pub struct Kept {
     pub name: MigrationName,
     /// Name of the restore file in the incident's folder.
     pub file: String,
+}
+
+impl Kept {
+    /// Where a row is kept: one file for each row, named by its id.
+    pub fn of(id: MigrationId, name: MigrationName) -> Self {
+        let plain: String =
+            id.as_str().chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+        Self { id, name, file: format!("row-{plain}.json") }
+    }
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::checklist::{CheckId, Mark};
 use crate::domain::cluster::WorkloadRef;
+use crate::domain::image::Image;
 use crate::domain::migration::Kept;
-use crate::domain::name::{EnvName, IncidentId, Slug, Uid};
+use crate::domain::name::{EnvName, IncidentId, RequestId, Slug, Uid};
 use crate::domain::runbook::NodeRef;
-use crate::domain::step::StepKind;
 
 /// Version of the line format below. Raised when an old reader could misread a new line.
 pub const FORMAT: u32 = 1;
@@ -142,8 +142,8 @@ pub enum Entry {
         end: End,
         /// In words.
         words: String,
-        /// The restore file that it kept, if it kept one.
-        kept: Option<Kept>,
+        /// What it made, where later steps need it.
+        made: Option<Made>,
     },
     /// A person said what became of an act whose outcome was unknown.
     Settled {
@@ -181,6 +181,12 @@ pub enum Entry {
         /// The evidence.
         evidence: Vec<String>,
     },
+    /// A gateway image newer than any before was seen. Kept, because the revision that names it
+    /// may be gone when it matters.
+    Saw {
+        /// The image.
+        image: Image,
+    },
     /// The operator agreed that checks may call real models.
     Consented,
     /// A note.
@@ -208,10 +214,8 @@ pub enum ActKind {
         workload: WorkloadRef,
         /// Its generation before.
         generation: i64,
-        /// The step that it belongs to.
-        step: StepKind,
-        /// The ReplicaSet to go back to, for a revert.
-        to: Option<Uid>,
+        /// What was to change.
+        change: Changed,
     },
     /// A migration row was to be deleted.
     DeleteRow {
@@ -241,6 +245,69 @@ pub enum ActKind {
     },
     /// A test completion was to be sent, which costs money.
     Complete,
+}
+
+impl ActKind {
+    /// It changes the cluster or the database. Dumps and test completions do not.
+    pub fn changes(&self) -> bool {
+        !matches!(self, ActKind::Backup { .. } | ActKind::Complete)
+    }
+
+    /// The row that such an act keeps before it changes it, once it is known to have happened.
+    pub fn kept(&self) -> Option<Kept> {
+        match self {
+            ActKind::DeleteRow { id, name } | ActKind::ResolveRow { id, name } => {
+                Some(Kept::of(id.parse().ok()?, name.parse().ok()?))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What a change of a Deployment was to change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "kebab-case")]
+pub enum Changed {
+    /// Back to the template of this ReplicaSet.
+    Revert {
+        /// Its UID.
+        to: Uid,
+    },
+    /// An image.
+    Image,
+    /// A variable.
+    Variable,
+    /// Nothing but the restart annotation.
+    Restart,
+}
+
+/// What an act made, where a later step or a resume needs to know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "made", rename_all = "kebab-case")]
+pub enum Made {
+    /// A Deployment's template was changed.
+    Applied {
+        /// Its generation after.
+        generation: i64,
+    },
+    /// A row was changed, and kept as it was.
+    Kept(Kept),
+    /// A dump was proved.
+    Backup {
+        /// Its file name.
+        file: String,
+        /// Its size in bytes.
+        bytes: u64,
+        /// Its SHA-256.
+        sha256: String,
+        /// Tables whose rows were left out.
+        left_out: Vec<String>,
+    },
+    /// A completion was answered.
+    Completed {
+        /// Its id.
+        id: RequestId,
+    },
 }
 
 /// How an act ended.

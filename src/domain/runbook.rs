@@ -158,10 +158,21 @@ impl Node {
     }
 
     /// The answer that the facts suggest, from 0: the first one whose `when` is not empty and
-    /// holds altogether. `None` when nothing is suggested or this is no question.
-    pub fn suggested(&self, holds: impl Fn(Fact) -> bool) -> Option<usize> {
+    /// holds altogether. `None` when nothing is suggested, when this is no question, or when an
+    /// answer further up may still turn out to hold (`holds` is `None` for what is not known):
+    /// a later answer must not be suggested only because its evidence came first.
+    pub fn suggested(&self, holds: impl Fn(Fact) -> Option<bool>) -> Option<usize> {
         let NodeKind::Ask { choices } = &self.kind else { return None };
-        choices.iter().position(|choice| !choice.when.is_empty() && choice.when.iter().all(|fact| holds(*fact)))
+        for (place, choice) in choices.iter().enumerate().filter(|(_, choice)| !choice.when.is_empty()) {
+            let facts: Vec<Option<bool>> = choice.when.iter().map(|fact| holds(*fact)).collect();
+            if facts.iter().all(|holds| *holds == Some(true)) {
+                return Some(place);
+            }
+            if !facts.contains(&Some(false)) {
+                return None;
+            }
+        }
+        None
     }
 }
 

@@ -8,7 +8,9 @@ use ratatui::text::{Line, Span};
 use crate::app::action::{Action, Pane};
 use crate::app::state::Tone;
 use crate::app::update::allowed;
+use crate::app::{migrations, runbook};
 use crate::domain::runbook::NodeKind;
+use crate::domain::step::StepKind;
 use crate::ui::scene::Scene;
 use crate::ui::theme::{Role, Sign};
 use crate::ui::{fit, next, overlay};
@@ -82,7 +84,7 @@ fn always(scene: &Scene<'_>) -> Vec<(String, String)> {
 fn of_pane(scene: &Scene<'_>) -> Vec<(String, String)> {
     let state = scene.state;
     let pane = state.view.focus;
-    let first: &[Action] = &[Action::GoOn, Action::Cancel];
+    let first: &[Action] = &[Action::Cancel];
     let own: &[Action] = match pane {
         Pane::Runbook => &[Action::Back, Action::StepFailed, Action::Copy],
         Pane::Checklist => &[Action::RunCheck, Action::Consent],
@@ -116,10 +118,15 @@ fn of_pane(scene: &Scene<'_>) -> Vec<(String, String)> {
         Action::Disarm,
     ];
     let mut pairs: Vec<(String, String)> = Vec::new();
-    if let Some(NodeKind::Ask { choices }) = state.node().map(|node| &node.kind)
-        && choices.len() > 1
-    {
-        pairs.push((format!("1-{}", choices.len()), "answer".to_owned()));
+    let choices = runbook::choices(state).len();
+    if pane == Pane::Runbook && choices > 1 {
+        pairs.extend(next::numbers(scene, choices).map(|keys| (keys, "answer".to_owned())));
+    }
+    if let (Some(key), Some(words)) = (scene.key(pane, Action::GoOn), enter(scene)) {
+        pairs.push((key, words.to_owned()));
+    }
+    if pane != Pane::Runbook {
+        pairs.extend(scene.key(pane, Action::PaneRunbook).map(|key| (key, "runbook".to_owned())));
     }
     for action in first.iter().chain(own).chain(&general) {
         let Some(key) = scene.key(pane, *action) else { continue };
@@ -131,14 +138,31 @@ fn of_pane(scene: &Scene<'_>) -> Vec<(String, String)> {
     pairs
 }
 
+/// What the key that goes on does in the pane in focus; `None` where it is not the next one to press.
+fn enter(scene: &Scene<'_>) -> Option<&'static str> {
+    let state = scene.state;
+    let pane = state.view.focus;
+    if pane == Pane::Revisions && state.step() == Some(StepKind::ChooseTarget) {
+        return Some("make it the target");
+    }
+    if next::goes_on(state) {
+        let asks = !runbook::choices(state).is_empty();
+        let is_next = next::next(scene).key == scene.key(pane, Action::GoOn);
+        return is_next.then_some(if asks { "give the marked answer" } else { "go on" });
+    }
+    match pane {
+        Pane::Revisions if !state.revisions().is_empty() => Some("diff"),
+        Pane::Migrations if migrations::selected(state).is_some() => Some("the whole row"),
+        Pane::Checklist => Some("run this check"),
+        Pane::Logs if allowed(state, Action::OpenSignature).is_ok() => Some("to the remedy"),
+        _ => None,
+    }
+}
+
 /// Keys that are allowed but would do nothing here are left out.
 fn useful(scene: &Scene<'_>, action: Action) -> bool {
     let state = scene.state;
     match action {
-        // The key of the runbook is shown where it is the next one to press.
-        Action::GoOn if state.view.focus != Pane::Checklist => {
-            next::next(scene).key == scene.key(Pane::Runbook, Action::GoOn)
-        }
         Action::SearchNext | Action::SearchBack => state.logs.search.is_some(),
         Action::ErrorNext | Action::ErrorBack => state.logs.hits().next().is_some(),
         Action::Consent => state.checks.list.checks().iter().any(|check| check.id.costs_money()),
@@ -152,10 +176,7 @@ fn useful(scene: &Scene<'_>, action: Action) -> bool {
 /// The words of an action in a footer: the label up to its explanation, or fewer.
 fn short(scene: &Scene<'_>, action: Action) -> &'static str {
     let state = scene.state;
-    let asks = matches!(state.node().map(|node| &node.kind), Some(NodeKind::Ask { .. }));
     match action {
-        Action::GoOn if state.view.focus == Pane::Checklist => "run this check",
-        Action::GoOn if asks => "give the marked answer",
         Action::Back => "back",
         Action::StepFailed => "step failed",
         Action::Target => "target",

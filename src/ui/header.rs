@@ -8,6 +8,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr as _;
 
+use crate::app::state::Arming;
 use crate::domain::environment::Kind;
 use crate::domain::live::Live;
 use crate::domain::span;
@@ -61,10 +62,15 @@ fn armed(scene: &Scene<'_>) -> Span<'static> {
     let state = scene.state;
     if state.journal.broken.is_some() {
         Span::styled(" JOURNAL BROKEN: no changes ", scene.style(Role::Armed))
-    } else if state.armed {
+    } else if state.armed() {
         Span::styled(" ! ARMED ! ", scene.style(Role::Armed))
     } else {
-        Span::styled("read-only", scene.style(Role::ReadOnly))
+        let words = match state.arming {
+            Arming::Asking => "taking the lock",
+            Arming::Refused(_) => "read-only: somebody else holds the lock",
+            Arming::ReadOnly | Arming::Armed => "read-only",
+        };
+        Span::styled(words, scene.style(Role::ReadOnly))
     }
 }
 

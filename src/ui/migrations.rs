@@ -39,6 +39,11 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
         return sheet;
     }
     sheet.lines.push(lock(scene, room, table));
+    if let Some(first) = table.unreadable.first() {
+        let words =
+            format!("{} {} rows cannot be shown: {}", scene.sign(Sign::Warn), table.unreadable.len(), first.what);
+        sheet.lines.push(Row::plain(scene, room.width).rest(&words, Role::Warn).line());
+    }
     if table.rows.is_empty() {
         sheet.wrap(scene, room, "the table has no rows", "", Role::Muted);
         return sheet;

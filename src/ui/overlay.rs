@@ -79,6 +79,7 @@ fn dialog<'a>(scene: &Scene<'a>, overlay: &'a Overlay, width: usize) -> Dialog<'
         Overlay::Diff { title, lines, scroll } => lists::diff(scene, width, title.as_str(), lines, *scroll),
         Overlay::Words { title, text, scroll } => lists::words(scene, width, title.as_str(), text, *scroll),
         Overlay::Text { purpose, input } => questions::text(scene, width, purpose, input),
+        Overlay::Asking { change, .. } => questions::asking(scene, width, change),
         Overlay::Review(review) => questions::review(scene, width, review),
         Overlay::Refused(refused) => questions::refused(scene, width, refused),
         Overlay::Delete { confirm, input } => questions::delete(scene, width, confirm, input),
@@ -101,6 +102,7 @@ pub fn keys(overlay: &Overlay) -> Vec<(String, String)> {
             &[("enter", "preview the change"), ("esc", "change nothing")]
         }
         Overlay::Text { .. } => &[("enter", "take it"), ("esc", "leave it")],
+        Overlay::Asking { .. } => &[("esc", "change nothing")],
         Overlay::Review(_) => &[("y", "SEND IT"), ("esc", "change nothing"), ("up down", "scroll the diff")],
         Overlay::Refused(refused) if refused.refusal.protect_helps => {
             &[("p", "preview it with DISABLE_SCHEMA_UPDATE=true"), ("esc", "change nothing")]
@@ -109,7 +111,7 @@ pub fn keys(overlay: &Overlay) -> Vec<(String, String)> {
         Overlay::Delete { .. } => &[("enter", "DELETE, when it is typed in full"), ("esc", "change nothing")],
         Overlay::Resolve { .. } => &[("enter", "mark, when it is typed in full"), ("esc", "change nothing")],
         Overlay::Restore(_) => &[("y", "put the row back"), ("n", "leave it")],
-        Overlay::Unknown(_) => &[("h", "it happened"), ("n", "it did not happen"), ("esc", "decide later")],
+        Overlay::Unknown(_) => &[("h", "it happened"), ("d", "it did not happen"), ("esc", "decide later")],
         Overlay::Backup { .. } => &[("enter", "start"), ("w", "with or without the spend log"), ("esc", "not now")],
         Overlay::Consent => &[("y", "allow it"), ("n", "not now")],
         Overlay::Words { .. } => &[("enter", "close"), ("y", "copy"), ("up down", "scroll")],

@@ -224,10 +224,6 @@ fn running<'a>(scene: &Scene<'a>, room: Room) -> Vec<Line<'a>> {
             lines.extend(backup(scene, room, progress));
         }
     }
-    if state.asking.is_some() {
-        let text = format!("{} asking the API server for a dry run", scene.sign(Sign::Arrow));
-        lines.extend(wrapped(scene, room.width, &text, "", Role::Warn));
-    }
     lines
 }
 

@@ -9,7 +9,7 @@ use ratatui::style::{Color, Modifier};
 use crate::app::action::{Action, Pane};
 use crate::app::effect::Feed;
 use crate::app::msg::{Item, Msg};
-use crate::app::state::{State, Tone};
+use crate::app::state::{Arming, Notice, State, Tone};
 use crate::app::update::update;
 use crate::domain::backup::BackupProgress;
 use crate::domain::checklist::{CheckId, Mark, Verdict};
@@ -136,7 +136,9 @@ fn a_small_screen_asks_for_room_and_names_the_environment() {
 /// The banner's letters beside the marks of its cells: `R` reversed, `B` bold, `U` underlined.
 fn banner(kind: Kind, armed: bool) -> (String, String) {
     let mut state = testing::empty(kind);
-    state.armed = armed;
+    if armed {
+        state.arming = Arming::Armed;
+    }
     let drawn = buffer(&state, &Theme::bundled(Palette::Mono, Charset::Unicode), 60, 24);
     let marks = (0..60).map(|x| match drawn[(x, 0)].modifier {
         weight if weight.contains(Modifier::REVERSED) => 'R',
@@ -222,8 +224,7 @@ fn an_idle_screen_stays_as_it_is() {
 #[test]
 fn messages_fade() {
     let mut state = testing::normal();
-    state.notice =
-        Some(crate::app::state::Notice { tone: Tone::Bad, words: testing::words("not armed"), at: state.now });
+    state.notice = Some(Notice { tone: Tone::Bad, words: testing::words("not armed"), at: state.now });
     assert!(screen(&state, Pane::Runbook, 80, 24).contains("✗ not armed"));
     state.now += SignedDuration::from_secs(31);
     assert!(!screen(&state, Pane::Runbook, 80, 24).contains("not armed"));
@@ -233,7 +234,7 @@ fn messages_fade() {
 fn a_check_that_stopped_being_true_says_so() {
     let mut state = testing::normal();
     let verdict = Verdict::new(Mark::Failed, testing::words("Redis does not answer"));
-    state.checks.list.judge(CheckId::Cache, verdict, state.now);
+    state.checks.list.judge(CheckId::Cache, verdict, state.now, state.now);
     assert!(
         screen(&state, Pane::Checklist, 80, 24).contains("✗ failed    Cache (Redis)             now unticked Redis")
     );
@@ -340,7 +341,7 @@ fn the_footer_offers_only_what_works() {
         assert!(footer.contains("A arm") && footer.contains("? help") && footer.contains("q quit"), "{footer}");
         assert!(!footer.contains("delete row") && !footer.contains("revert to it"), "{footer}");
     }
-    state.armed = true;
+    state.arming = Arming::Armed;
     let shown = screen(&state, Pane::Migrations, 120, 24);
     assert!(shown.lines().last().is_some_and(|footer| footer.contains("d delete row")), "{shown}");
 }

@@ -15,14 +15,15 @@ use crate::app::msg::{Item, Msg};
 use crate::app::overlay::{Overlay, Purpose, Refused, Review};
 use crate::app::state::{Asking, Missing, Running, Setting, State};
 use crate::app::update::update;
-use crate::domain::change::{Change, ChangeKind, Newest, Preview, clear};
+use crate::domain::change::{Change, ChangeKind, Preview, clear};
 use crate::domain::checklist::{CheckId, Mark, Verdict};
 use crate::domain::cluster::{ContainerStatus, Field, Fingerprint, Identity, Phase, Pod, PodsItem, WorkloadRef};
 use crate::domain::confirm::Confirm;
 use crate::domain::environment::Kind;
+use crate::domain::forecast::Newest;
 use crate::domain::log::{LogItem, LogLine, LogSource};
 use crate::domain::migration::{Deletion, Kept, LockHolder, MigrationTable, Resolution, Row, RowState};
-use crate::domain::record::{ActId, ActKind, Entry};
+use crate::domain::record::{ActId, ActKind, Changed, Entry};
 use crate::domain::runbook::{NodeRef, bundled_runbooks};
 use crate::domain::signature::Signatures;
 use crate::domain::step::StepKind;
@@ -61,6 +62,7 @@ pub fn empty(kind: Kind) -> State {
         namespace: Some("llm".parse().unwrap()),
         workloads: vec![workload_ref()],
         missing: Missing::default(),
+        test_model: None,
         billing: false,
         database: Some(words("db.internal:5432/litellm, schema public")),
         gateway: Some(words("http://litellm.llm:4000")),
@@ -108,20 +110,14 @@ pub fn normal() -> State {
         feed(&mut state, Feed::Logs(source(i)), Item::Logs(LogItem::Following));
     }
     log(&mut state);
-    let list = &mut state.checks.list;
-    list.judge(
-        CheckId::Health,
-        Verdict::new(Mark::Failed, words("readiness answers 503: database not connected")),
-        ago(4),
-    );
-    list.judge(
-        CheckId::Logs,
-        Verdict::new(Mark::Failed, words("3 lines since the start: migrate found failed migrations (P3009)")),
-        ago(32),
-    );
-    list.judge(CheckId::Spend, Verdict::new(Mark::NeedsConsent, words("a test completion costs money")), ago(32));
-    list.judge(CheckId::Billing, Verdict::new(Mark::NotConfigured, words("Lago is not configured here")), ago(32));
-    list.judge(CheckId::Cache, Verdict::new(Mark::Ticked, words("Redis 7.2.4 answers in 2 ms")), ago(32));
+    let mut judge = |id, mark, evidence: &str, age| {
+        state.checks.list.judge(id, Verdict::new(mark, words(evidence)), ago(age), ago(age));
+    };
+    judge(CheckId::Health, Mark::Failed, "readiness answers 503: database not connected", 4);
+    judge(CheckId::Logs, Mark::Failed, "3 lines since the start: migrate found failed migrations (P3009)", 32);
+    judge(CheckId::Spend, Mark::NeedsConsent, "a test completion costs money", 32);
+    judge(CheckId::Billing, Mark::NotConfigured, "Lago is not configured here", 32);
+    judge(CheckId::Cache, Mark::Ticked, "Redis 7.2.4 answers in 2 ms", 32);
     state
 }
 
@@ -337,7 +333,7 @@ pub fn migrations() -> MigrationTable {
         migration("3", "20260214093000_add_team_metadata_and_a_long_name", RowState::Applied, 400_000),
         migration("4", "20260101120000_baseline", RowState::Applied, 4_000_000),
     ];
-    MigrationTable { rows, locks: vec![], schema: words("public"), exists: true }.sorted()
+    MigrationTable { rows, locks: vec![], unreadable: vec![], schema: words("public"), exists: true }.sorted()
 }
 
 pub fn lock() -> LockHolder {
@@ -368,7 +364,7 @@ pub fn review() -> Overlay {
     let warnings = vec![words("spec.template.spec.containers[0].env[3]: hides previous definition")];
     let preview = Preview { change: revert(true), template: after, diff, warnings, jobs: Some(vec![]) };
     let cleared = clear(&preview, &Newest::Known(NEW.parse().unwrap())).unwrap();
-    Overlay::Review(Box::new(Review { preview, cleared, asking: asking(), scroll: 0 }))
+    Overlay::Review(Box::new(Review { preview, cleared, asking: asking(), at: now(), scroll: 0 }))
 }
 
 /// The same change without the variable, which the guard refuses.
@@ -397,8 +393,7 @@ pub fn unknown(state: &mut State) -> Overlay {
     let kind = ActKind::Change {
         workload: workload_ref(),
         generation: 13,
-        step: StepKind::Revert,
-        to: Some("rs-13".parse().unwrap()),
+        change: Changed::Revert { to: "rs-13".parse().unwrap() },
     };
     Overlay::Unknown(start(state, kind, "revert deployment/litellm-proxy to revision 13", false))
 }
@@ -410,14 +405,15 @@ pub fn overlays(state: &mut State) -> Vec<Overlay> {
     let purposes = [
         Purpose::Arm,
         Purpose::Filter,
-        Purpose::Record { what: words("the snapshot's identifier"), done: true },
-        Purpose::Image { container: "litellm".parse().unwrap() },
+        Purpose::Record { node: state.incident.at().unwrap().clone(), what: words("the snapshot's identifier") },
+        Purpose::Image { workload: workload_ref(), container: "litellm".parse().unwrap() },
     ];
     let Overlay::Review(shown) = review() else { unreachable!() };
     let mut all: Vec<Overlay> = purposes.into_iter().map(Overlay::text).collect();
     all.extend([
         Overlay::Help { scroll: 3 },
         Overlay::Palette { input: Input::new("re".to_owned()), selected: 1 },
+        Overlay::Asking { change: Box::new(revert(true)), asking: asking() },
         review(),
         refused(),
         Overlay::Delete {

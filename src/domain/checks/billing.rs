@@ -63,14 +63,14 @@ pub fn billing(findings: &BillingFindings<'_>) -> Verdict {
         ),
         (None, None) => {
             Verdict::new(Mark::Unknown, Clean::ours("no line tells of an event since the revert")).and(Clean::ours(
-                "LiteLLM writes that line at level DEBUG only, so its absence proves nothing: look in Lago itself",
+                "LiteLLM writes that line at level DEBUG only (1.74: with --detailed_debug only), so its absence proves nothing: look in Lago itself",
             ))
         }
     };
     verdict.and(callback)
 }
 
-/// `lago`, or a Python object of the class `LagoLogger` as its `str()` spells it.
+/// `lago`, or an object of the class `LagoLogger` by whatever words Python has for it.
 fn is_lago(callback: &Clean) -> bool {
     let name = callback.as_str();
     name.trim().eq_ignore_ascii_case("lago") || name.contains("LagoLogger")
@@ -92,6 +92,7 @@ mod tests {
         let rows = [
             ("\u{1b}[91mLogged Lago Object:", Some(LagoLine::Built)),
             ("11:20:00 - LiteLLM:DEBUG: lago.py:127 - \u{1b}[91mLogged Lago Object:", Some(LagoLine::Built)),
+            ("Logged Lago Object:\n{'event': {}}", Some(LagoLine::Built)),
             ("Logged Lago Object: ", Some(LagoLine::Built)),
             (r#"{"message": "Logged Lago Object:\n{'event': {}}", "level": "DEBUG"}"#, Some(LagoLine::Built)),
             (r#"Logged Lago Object: {"event":{"lago_id":"1"}}"#, Some(LagoLine::Delivered)),

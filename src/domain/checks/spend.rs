@@ -31,7 +31,7 @@ pub struct SpendFindings<'a> {
     pub repeated: bool,
     /// What the database said of its row the last time.
     pub row: Option<&'a Result<Option<SpendRow>, Trouble>>,
-    /// The time, by the same clock as [`Completion::at`].
+    /// The time.
     pub now: Timestamp,
 }
 
@@ -111,7 +111,7 @@ fn duplicate(how: Clean) -> Verdict {
 
 fn found(completion: &Completion, row: &SpendRow) -> Verdict {
     if let Some(started) = row.started
-        && completion.at.duration_since(started) > TOLERANCE
+        && completion.dated.unwrap_or(completion.at).duration_since(started) > TOLERANCE
     {
         return duplicate(say!("the row of {} started at {}, before the completion", completion.id, started));
     }
@@ -171,6 +171,7 @@ mod tests {
             id: "chatcmpl-1".parse().unwrap(),
             model: "gpt".parse().unwrap(),
             at: at(0),
+            dated: None,
             version: None,
             cost: Some(Clean::ours("1.35e-05")),
         }
@@ -275,6 +276,23 @@ mod tests {
                 now: at(0),
             };
             expect("failed", &spend(&findings), mark, "got no answer: it broke");
+        }
+    }
+
+    #[test]
+    fn a_rows_age_is_told_by_the_gateways_clock() {
+        let row = Ok(Some(row("1.35e-05", Some(299))));
+        for (dated, mark) in [(300, Mark::Ticked), (400, Mark::Unknown)] {
+            let completion = Ok(Completion { dated: Some(at(dated)), ..completion() });
+            let findings = SpendFindings {
+                settings: None,
+                consent: true,
+                completion: Some(&completion),
+                repeated: false,
+                row: Some(&row),
+                now: at(1),
+            };
+            expect("clock", &spend(&findings), mark, "the row of chatcmpl-1");
         }
     }
 

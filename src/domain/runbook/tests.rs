@@ -23,10 +23,22 @@ fn a_sound_runbook_parses_and_can_be_walked() {
     let library =
         Library::parse(&[Source { file: "a.toml", text: &sound() }], &Gate::default()).expect("the runbook is sound");
     let start = library.node(library.start()).expect("the start is there");
-    assert_eq!(start.suggested(|fact| fact == Fact::PodsBroken), Some(0));
-    assert_eq!(start.suggested(|_| false), None, "an answer without facts is never suggested");
+    assert_eq!(start.suggested(|fact| Some(fact == Fact::PodsBroken)), Some(0));
+    assert_eq!(start.suggested(|_| Some(false)), None, "an answer without facts is never suggested");
     assert_eq!(library.runbooks().count(), 1);
     assert_eq!(library.runbook(&"a".parse().unwrap()).map(|runbook| runbook.hash.as_str().len()), Some(64));
+}
+
+#[test]
+fn nothing_is_suggested_while_an_answer_further_up_may_still_hold() {
+    let text = sound().replacen("goto = \"e\" }", "goto = \"e\", when = [\"pods-healthy\"] }", 1);
+    let library =
+        Library::parse(&[Source { file: "a.toml", text: &text }], &Gate::default()).expect("the runbook is sound");
+    let start = library.node(library.start()).expect("the start is there");
+    let broken = |known| move |fact| if fact == Fact::PodsBroken { known } else { Some(true) };
+    assert_eq!(start.suggested(broken(None)), None);
+    assert_eq!(start.suggested(broken(Some(false))), Some(1));
+    assert_eq!(start.suggested(broken(Some(true))), Some(0));
 }
 
 #[test]

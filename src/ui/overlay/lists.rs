@@ -17,7 +17,7 @@ use crate::ui::theme::{Role, Sign};
 
 /// The keys of the pane in focus and of all panes, from the key map.
 pub fn help<'a>(scene: &Scene<'a>, width: usize, scroll: usize) -> Dialog<'a> {
-    let pane = app::help_pane(scene.state);
+    let pane = scene.state.view.focus;
     let mut dialog = Dialog { scroll, ..Dialog::new(&format!("Help: {}", pane.title())) };
     dialog.say(scene, width, about(pane), Role::Text);
     dialog.blank();

@@ -6,9 +6,9 @@ use ratatui::text::Line;
 use tui_input::Input;
 
 use super::{Dialog, lists};
-use crate::app::overlay::{Purpose, Refused, Review, review_title};
+use crate::app::overlay::{Purpose, Refused, Review};
 use crate::app::status::fact_about;
-use crate::domain::change::ChangeKind;
+use crate::domain::change::{Change, ChangeKind};
 use crate::domain::confirm::{Confirm, Subject};
 use crate::domain::environment::Kind;
 use crate::domain::migration::{Deletion, Kept, Resolution, Row};
@@ -25,8 +25,8 @@ pub fn text<'a>(scene: &Scene<'a>, width: usize, purpose: &Purpose, input: &'a I
         Purpose::Filter => "Filter the log",
         Purpose::Search => "Search the log",
         Purpose::Note => "Note for the journal",
-        Purpose::Record { done: true, .. } => "The step is done",
-        Purpose::Record { done: false, .. } | Purpose::Reason => "The step is left undone",
+        Purpose::Record { .. } => "The step is done",
+        Purpose::Reason { .. } => "The step is left undone",
         Purpose::Image { .. } => "Set an image",
         Purpose::Variable { .. } => "Set or remove a variable",
     };
@@ -46,8 +46,8 @@ pub fn text<'a>(scene: &Scene<'a>, width: usize, purpose: &Purpose, input: &'a I
         Purpose::Record { what, .. } => {
             dialog.say(scene, width, &format!("Write down {what}. It goes into the journal."), Role::Text);
         }
-        Purpose::Reason => dialog.say(scene, width, "Why is this step left without being done?", Role::Text),
-        Purpose::Image { container } => {
+        Purpose::Reason { .. } => dialog.say(scene, width, "Why is this step left without being done?", Role::Text),
+        Purpose::Image { container, .. } => {
             dialog.say(
                 scene,
                 width,
@@ -55,7 +55,7 @@ pub fn text<'a>(scene: &Scene<'a>, width: usize, purpose: &Purpose, input: &'a I
                 Role::Text,
             );
         }
-        Purpose::Variable { container } => {
+        Purpose::Variable { container, .. } => {
             let words = format!(
                 "For container {container}: NAME=value sets, NAME- removes. A dry run follows; nothing is sent yet."
             );
@@ -64,6 +64,22 @@ pub fn text<'a>(scene: &Scene<'a>, width: usize, purpose: &Purpose, input: &'a I
     }
     dialog.bottom = vec![Line::default(), Line::default()];
     dialog
+}
+
+/// A change whose dry run is under way.
+pub fn asking<'a>(scene: &Scene<'a>, width: usize, change: &Change) -> Dialog<'a> {
+    let mut dialog = Dialog::new("Asking the API server");
+    dialog.say(scene, width, &format!("What would come of it, by a dry run: {}", change.sentence()), Role::Text);
+    dialog.say(scene, width, "Nothing is sent yet.", Role::Muted);
+    dialog
+}
+
+fn review_title(review: &Review) -> &'static str {
+    match review.preview.change.kind {
+        ChangeKind::Revert { .. } => "Revert: review what will be sent",
+        ChangeKind::Restart { .. } => "Restart: review what will be sent",
+        ChangeKind::SetImage { .. } | ChangeKind::SetVariable { .. } => "Change: review what will be sent",
+    }
 }
 
 fn arm<'a>(scene: &Scene<'a>, width: usize, dialog: &mut Dialog<'a>) {
@@ -96,7 +112,7 @@ fn arm<'a>(scene: &Scene<'a>, width: usize, dialog: &mut Dialog<'a>) {
 pub fn review<'a>(scene: &Scene<'a>, width: usize, review: &Review) -> Dialog<'a> {
     let change = &review.preview.change;
     let state = scene.state;
-    let mut dialog = Dialog { scroll: review.scroll, ..Dialog::dangerous(review_title(review.asking.step)) };
+    let mut dialog = Dialog { scroll: review.scroll, ..Dialog::dangerous(review_title(review)) };
     dialog.say(scene, width, change.sentence().as_str(), Role::Title);
     dialog.fact(scene, width, "where", &place(scene), Role::Text);
     dialog.fact(scene, width, "amounts", change.command(state.setting.context.as_ref()).as_str(), Role::Command);

@@ -1,0 +1,356 @@
+//! From a TOML file to a scenario: reading it, and proving that it refers to nothing unknown.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use jiff::SignedDuration;
+use serde::Deserialize;
+
+use crate::domain::document::{Fault, Fields, Page, Source};
+use crate::domain::migration::RowState;
+use crate::domain::name::{MigrationName, VarName};
+use crate::domain::runbook::Stage;
+use crate::domain::scenario::{
+    Clash, Condition, Crash, DatabasePlan, GatewayPlan, ImagePlan, Place, RevisionPlan, RowPlan, Scenario, Setting,
+};
+use crate::text::{Clean, Gate, Secret};
+
+/// How fast a drill should go where its file does not say.
+const TARGET: SignedDuration = SignedDuration::from_secs(120);
+
+/// Reads and proves one file.
+pub(super) fn scenario(source: Source<'_>, gate: &Gate) -> Result<Scenario, Vec<Fault>> {
+    let (page, root) = Page::open(source, gate);
+    let top = Fields::new(&page, root.get_ref(), 0..0, None);
+    let read = read(&page, &top);
+    top.finish();
+    let faults = page.into_faults();
+    match read {
+        Some(scenario) if faults.is_empty() => Ok(scenario),
+        _ => Err(faults),
+    }
+}
+
+fn read(page: &Page<'_>, top: &Fields<'_, '_>) -> Option<Scenario> {
+    let (id, title) = (top.parsed("id"), top.text("title"));
+    let (briefing, debrief) = (top.text("briefing"), top.text("debrief"));
+    let target = duration(page, top, "target");
+    let hints = hints(page, top);
+    let place = section(top, "place").and_then(place);
+    let secrets = secrets(top, "secrets");
+    let common = settings(page, top);
+    let (revisions, images, rows) = (revisions(page, top, &common), images(page, top), rows(page, top));
+    let database = section(top, "database").and_then(database);
+    let gateway = section(top, "gateway").and_then(|fields| gateway(page, fields));
+    let well = conditions(top);
+    let scenario = Scenario {
+        id: id?,
+        title: title?,
+        briefing: briefing?,
+        debrief: debrief?,
+        hints,
+        target: target.unwrap_or(TARGET),
+        place: place?,
+        secrets,
+        revisions,
+        images,
+        rows,
+        database: database?,
+        gateway: gateway?,
+        well,
+    };
+    prove(top, &scenario);
+    Some(scenario)
+}
+
+/// A table that must be there.
+fn section<'p, 'd>(top: &Fields<'p, 'd>, key: &'static str) -> Option<Fields<'p, 'd>> {
+    if !top.has(key) {
+        top.fault(None, say!("`{}` is missing", key), say!("add a `[{}]` table", key));
+    }
+    top.table(key)
+}
+
+fn secrets(fields: &Fields<'_, '_>, key: &'static str) -> Vec<Secret> {
+    fields.strings(key).into_iter().map(|(raw, _)| Secret::new(raw)).collect()
+}
+
+fn hints(page: &Page<'_>, top: &Fields<'_, '_>) -> BTreeMap<Stage, Vec<Clean>> {
+    let Some(fields) = section(top, "hints") else { return BTreeMap::new() };
+    let stages = Stage::ALL.map(|stage| {
+        let words = fields.strings(stage.word()).into_iter().map(|(raw, _)| page.clean(raw)).collect();
+        (stage, words)
+    });
+    fields.finish();
+    stages.into_iter().collect()
+}
+
+fn place(fields: Fields<'_, '_>) -> Option<Place> {
+    let environment = fields.parsed("environment");
+    let (context, server) = (fields.parsed("context"), fields.text("server"));
+    let (version, user) = (fields.text("version"), fields.text("user"));
+    let (namespace, workload) = (fields.parsed("namespace"), fields.parsed("workload"));
+    let (container, replicas) = (fields.parsed("container"), fields.number("replicas"));
+    let strategy = fields.word("strategy", "strategy");
+    fields.finish();
+    Some(Place {
+        environment: environment?,
+        context: context?,
+        server: server?,
+        version: version?,
+        user: user?,
+        namespace: namespace?,
+        workload: workload?,
+        container: container?,
+        replicas: replicas?,
+        strategy: strategy?,
+    })
+}
+
+/// The variables under `env` (written in the template) and `from` (taken from elsewhere).
+fn settings(page: &Page<'_>, fields: &Fields<'_, '_>) -> Vec<(VarName, Setting)> {
+    let mut found = Vec::new();
+    for (key, literal) in [("env", true), ("from", false)] {
+        let Some(table) = fields.table(key) else { continue };
+        for (name, value, at) in table.named_strings() {
+            let setting = if literal { Setting::Literal(Secret::new(value)) } else { Setting::From(page.clean(value)) };
+            found.extend(table.parse::<VarName>(name, at).map(|name| (name, setting)));
+        }
+    }
+    found
+}
+
+fn revisions(page: &Page<'_>, top: &Fields<'_, '_>, common: &[(VarName, Setting)]) -> Vec<RevisionPlan> {
+    let revision = |fields: Fields<'_, '_>| {
+        let (number, image) = (fields.number("number"), fields.parsed("image"));
+        let age = required_duration(page, &fields, "age");
+        let cause = fields.text_or_empty("cause");
+        let words = fields.strings("words").into_iter().map(|(raw, _)| page.clean(raw)).collect();
+        let own = settings(page, &fields);
+        fields.finish();
+        let shared = common.iter().filter(|(name, _)| own.iter().all(|(other, _)| other != name));
+        let env = shared.cloned().chain(own.iter().cloned()).collect();
+        let cause = Some(cause).filter(|cause| !cause.is_empty());
+        Some(RevisionPlan { number: number?, age: age?, cause, image: image?, words, env })
+    };
+    top.tables("revision").into_iter().filter_map(revision).collect()
+}
+
+fn images(page: &Page<'_>, top: &Fields<'_, '_>) -> Vec<ImagePlan> {
+    let image = |fields: Fields<'_, '_>| {
+        let (name, digest) = (fields.parsed("name"), fields.text("digest"));
+        let ready_after = required_duration(page, &fields, "ready_after");
+        let spend = fields.word("spend", "way of spending");
+        let brings = names(&fields, "brings");
+        let (boot, running) = (secrets(&fields, "boot"), secrets(&fields, "running"));
+        let crash = fields.table("crash").map(|fields| crash(page, fields));
+        let clash = fields.table("clash").map(clash);
+        fields.finish();
+        Some(ImagePlan {
+            name: name?,
+            digest: digest?,
+            ready_after: ready_after?,
+            crash: match crash {
+                Some(crash) => Some(crash?),
+                None => None,
+            },
+            spend: spend?,
+            brings,
+            clash: match clash {
+                Some(clash) => Some(clash?),
+                None => None,
+            },
+            boot,
+            running,
+        })
+    };
+    top.tables("image").into_iter().filter_map(image).collect()
+}
+
+fn crash(page: &Page<'_>, fields: Fields<'_, '_>) -> Option<Crash> {
+    let after = required_duration(page, &fields, "after");
+    let (exit, log) = (fields.text("exit"), secrets(&fields, "log"));
+    fields.finish();
+    Some(Crash { after: after?, exit: exit?, log })
+}
+
+fn clash(fields: Fields<'_, '_>) -> Option<Clash> {
+    let (with, log) = (fields.parsed("with"), secrets(&fields, "log"));
+    fields.finish();
+    Some(Clash { with: with?, log })
+}
+
+fn names(fields: &Fields<'_, '_>, key: &'static str) -> Vec<MigrationName> {
+    fields.strings(key).into_iter().filter_map(|(raw, at)| fields.parse(raw, at)).collect()
+}
+
+/// The states that a file may give to a row: a running one belongs to a session.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WrittenState {
+    Applied,
+    Failed,
+    RolledBack,
+}
+
+fn rows(page: &Page<'_>, top: &Fields<'_, '_>) -> Vec<RowPlan> {
+    let row = |fields: Fields<'_, '_>| {
+        let (id, name) = (fields.parsed("id"), fields.parsed("name"));
+        let state = fields.word("state", "state").map(|state| match state {
+            WrittenState::Applied => RowState::Applied,
+            WrittenState::Failed => RowState::Failed,
+            WrittenState::RolledBack => RowState::RolledBack,
+        });
+        let (age, checksum) = (required_duration(page, &fields, "age"), fields.text("checksum"));
+        let logs = fields.raw("logs").map(|(raw, _)| Secret::new(raw));
+        fields.finish();
+        Some(RowPlan { id: id?, name: name?, state: state?, age: age?, checksum: checksum?, logs })
+    };
+    top.tables("row").into_iter().filter_map(row).collect()
+}
+
+fn database(fields: Fields<'_, '_>) -> Option<DatabasePlan> {
+    let version = fields.text("version");
+    let salt = fields.raw("salt").map(|(raw, _)| Secret::new(raw));
+    let mut tables = BTreeMap::new();
+    for counted in fields.tables("tables") {
+        let (name, rows) = (counted.text("name"), counted.number("rows"));
+        counted.finish();
+        tables.extend(name.zip(rows));
+    }
+    fields.finish();
+    Some(DatabasePlan { version: version?, salt, tables })
+}
+
+fn gateway(page: &Page<'_>, fields: Fields<'_, '_>) -> Option<GatewayPlan> {
+    let models = fields.strings("models").into_iter().filter_map(|(raw, at)| fields.parse(raw, at)).collect();
+    let callbacks = fields.strings("callbacks").into_iter().map(|(raw, _)| page.clean(raw)).collect();
+    let billing = fields.flag("billing").unwrap_or(false);
+    let (keys, teams) = (fields.number("keys"), fields.number("teams"));
+    let cache = Some(fields.text_or_empty("cache")).filter(|cache| !cache.is_empty());
+    fields.finish();
+    Some(GatewayPlan { models, callbacks, billing, keys: keys?, teams: teams?, cache })
+}
+
+fn conditions(top: &Fields<'_, '_>) -> Vec<Condition> {
+    let condition = |fields: Fields<'_, '_>| {
+        let reverted = fields.number_if_there("reverted_to").map(Condition::RevertedTo);
+        let deleted = fields.parsed_if_there("deleted").map(Condition::Deleted);
+        let restarted = fields.flag("restarted").map(|_| Condition::Restarted);
+        let mut told: Vec<_> = [reverted, deleted, restarted].into_iter().flatten().collect();
+        if told.len() != 1 {
+            fields.fault(
+                None,
+                Clean::ours("a condition says one thing"),
+                Clean::ours("write exactly one of `reverted_to`, `deleted` and `restarted`"),
+            );
+        }
+        fields.finish();
+        told.pop()
+    };
+    top.tables("well").into_iter().filter_map(condition).collect()
+}
+
+fn required_duration(page: &Page<'_>, fields: &Fields<'_, '_>, key: &'static str) -> Option<SignedDuration> {
+    if !fields.has(key) {
+        fields.fault(None, say!("`{}` is missing", key), say!("add `{} = \"30s\"`, say", key));
+    }
+    duration(page, fields, key)
+}
+
+fn duration(page: &Page<'_>, fields: &Fields<'_, '_>, key: &'static str) -> Option<SignedDuration> {
+    let (raw, at): (&str, Range<usize>) = fields.raw(key)?;
+    let length = parse_duration(raw);
+    if length.is_none() {
+        fields.fault(
+            Some(at),
+            say!("`{}` is no length of time", page.clean(raw)),
+            Clean::ours("write a whole number and ms, s, m, h or d"),
+        );
+    }
+    length
+}
+
+/// A whole number and its unit: `250ms`, `90s`, `4m`, `1h`, `9d`.
+fn parse_duration(raw: &str) -> Option<SignedDuration> {
+    let digits = raw.bytes().take_while(u8::is_ascii_digit).count();
+    let number = i64::from(raw.get(..digits)?.parse::<u32>().ok()?);
+    let millis = match &raw[digits..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    Some(SignedDuration::from_millis(number * millis))
+}
+
+/// What must hold between the parts of a scenario.
+fn prove(top: &Fields<'_, '_>, scenario: &Scenario) {
+    let fault = |what: Clean, remedy: &'static str| top.fault(None, what, Clean::ours(remedy));
+    if scenario.revisions.len() < 2 {
+        fault(Clean::ours("there is nothing to go back to"), "write at least two `[[revision]]`, oldest first");
+    }
+    if !scenario.revisions.is_sorted_by(|a, b| a.number < b.number && a.age > b.age) {
+        fault(Clean::ours("revisions are out of order"), "write the oldest first, each with a higher number");
+    }
+    for revision in &scenario.revisions {
+        if scenario.image(&revision.image).is_none() {
+            fault(
+                say!("revision {} runs {}, which no image describes", revision.number, revision.image),
+                "add an `[[image]]` of that name",
+            );
+        }
+    }
+    if scenario.place.replicas == 0 || scenario.place.replicas > 50 {
+        fault(Clean::ours("`replicas` is out of range"), "write 1 to 50");
+    }
+    if scenario.place.workload.as_str().len() > 63 {
+        fault(Clean::ours("`workload` is too long"), "write at most 63 characters, so that pods can be named after it");
+    }
+    if scenario.gateway.models.is_empty() {
+        fault(Clean::ours("the gateway has no model"), "name at least one in `models`");
+    }
+    let mut ids = BTreeSet::new();
+    for row in &scenario.rows {
+        if !ids.insert(&row.id) {
+            fault(say!("two rows have the id {}", row.id), "give each row an id of its own");
+        }
+    }
+    let brought: BTreeSet<_> = scenario
+        .images
+        .iter()
+        .flat_map(|image| &image.brings)
+        .chain(scenario.rows.iter().map(|row| &row.name))
+        .collect();
+    for clash in scenario.images.iter().filter_map(|image| image.clash.as_ref()) {
+        if !brought.contains(&clash.with) {
+            fault(
+                say!("an image clashes with {}, which nobody applies", clash.with),
+                "name a migration of a row or of an image's `brings`",
+            );
+        }
+    }
+    prove_well(top, scenario);
+}
+
+fn prove_well(top: &Fields<'_, '_>, scenario: &Scenario) {
+    let fault = |what: Clean, remedy: &'static str| top.fault(None, what, Clean::ours(remedy));
+    if scenario.well.is_empty() {
+        fault(Clean::ours("nothing makes it well"), "write what does in `[[well]]`, in order");
+    }
+    for condition in &scenario.well {
+        match condition {
+            Condition::RevertedTo(number) if scenario.revisions.iter().all(|r| r.number != *number) => fault(
+                say!("revision {} makes it well, and there is no such revision", number),
+                "name the number of a `[[revision]]`",
+            ),
+            Condition::Deleted(name) if scenario.rows.iter().all(|row| &row.name != name) => fault(
+                say!("deleting {} makes it well, and there is no such row", name),
+                "name the migration of a `[[row]]`",
+            ),
+            _ => {}
+        }
+    }
+}

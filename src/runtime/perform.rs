@@ -1,0 +1,143 @@
+//! One effect, one task: the looks, acts and feeds of the core, done through the ports.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt as _};
+use futures::stream::{BoxStream, StreamExt as _};
+use tokio::sync::mpsc;
+
+use crate::app::effect::{Act, Feed, Look};
+use crate::app::msg::{Done, Item, Msg, Sight};
+use crate::domain::backup::{BackupItem, BackupOrder, BackupProgress};
+use crate::domain::cluster::Ask;
+use crate::domain::log::LogItem;
+use crate::domain::signature::Signatures;
+use crate::domain::trouble::{Trouble, TroubleKind};
+use crate::runtime::Places;
+use crate::runtime::folder::private_folder;
+use crate::text::{Clean, Gate};
+use crate::world::{Part, World};
+
+/// How often the migration table is read.
+const MIGRATIONS_EVERY: Duration = Duration::from_secs(3);
+
+async fn ask<P: ?Sized, T>(part: Part<P>, question: impl FnOnce(&P) -> crate::world::Reply<T>) -> Result<T, Trouble> {
+    match part {
+        Ok(port) => question(&port).await,
+        Err(why) => Err(why),
+    }
+}
+
+/// A look as a task.
+pub(in crate::runtime) fn look(world: &World, look: Look) -> BoxFuture<'static, Sight> {
+    let world = world.clone();
+    async move {
+        match look {
+            Look::Identity => Sight::Identity(ask(world.cluster, |port| port.identity()).await),
+            Look::Permissions => {
+                Sight::Permissions(ask(world.cluster, |port| port.permissions(Ask::ALL.to_vec())).await)
+            }
+            Look::Preview(change) => {
+                Sight::Preview(ask(world.workloads, |port| port.preview(*change)).await.map(Box::new))
+            }
+            Look::Migrations => Sight::Migrations(ask(world.database, |port| port.migrations()).await),
+            Look::Vitals => Sight::Vitals(ask(world.gateway, |port| port.vitals()).await),
+            Look::Settings => Sight::Settings(ask(world.gateway, |port| port.settings()).await),
+            Look::ModelHealth => Sight::ModelHealth(ask(world.gateway, |port| port.model_health()).await),
+            Look::AdminUi => Sight::AdminUi(ask(world.gateway, |port| port.admin_ui()).await),
+            Look::Cache => Sight::Cache(ask(world.cache, |port| port.info()).await),
+            Look::SpendRow(id) => Sight::SpendRow(ask(world.database, |port| port.spend_row(id)).await),
+        }
+    }
+    .boxed()
+}
+
+/// An act as a task. Its announcement is on disk.
+pub(in crate::runtime) fn act(
+    world: &World,
+    places: &Places,
+    act: Act,
+    progress: impl Fn(BackupProgress) + Send + 'static,
+) -> BoxFuture<'static, Result<Done, Trouble>> {
+    let world = world.clone();
+    let (folder, backups) = (places.incident.clone(), places.backups.clone());
+    async move {
+        match act {
+            Act::Apply(cleared) => ask(world.workloads, |port| port.apply(*cleared)).await.map(Done::Applied),
+            Act::Delete(proof) => ask(world.database, |port| port.delete(*proof, folder)).await.map(Done::Kept),
+            Act::Resolve(proof) => ask(world.database, |port| port.resolve(*proof, folder)).await.map(Done::Kept),
+            Act::Restore(kept) => ask(world.database, |port| port.restore(kept, folder)).await.map(Done::Restored),
+            Act::Complete(model) => {
+                ask(world.gateway, |port| port.complete(model)).await.map(|c| Done::Completed(Box::new(c)))
+            }
+            Act::Backup(order) => backup(world, order, backups, progress).await,
+        }
+    }
+    .boxed()
+}
+
+async fn backup(
+    world: World,
+    order: BackupOrder,
+    folder: PathBuf,
+    progress: impl Fn(BackupProgress),
+) -> Result<Done, Trouble> {
+    private_folder(&folder, &Gate::default())?;
+    let mut feed = world.backup?.run(order, folder);
+    while let Some(item) = feed.next().await {
+        match item {
+            BackupItem::Progress(at) => progress(at),
+            BackupItem::Proved(proof) => return Ok(Done::Backup(proof)),
+            BackupItem::Failed(why) => return Err(why),
+        }
+    }
+    Err(Trouble::new(TroubleKind::Unreachable, Clean::ours("the backup stopped without a result"))
+        .remedy(Clean::ours("start it again")))
+}
+
+/// A feed as a task: it sends until nobody wants it.
+pub(in crate::runtime) async fn feed(world: World, feed: Feed, signatures: Arc<Signatures>, sender: mpsc::Sender<Msg>) {
+    let Some(mut items) = items(world, &feed, signatures) else { return };
+    while let Some(item) = items.next().await {
+        if sender.send(Msg::Feed(feed.clone(), item)).await.is_err() {
+            break;
+        }
+    }
+}
+
+fn items(world: World, feed: &Feed, signatures: Arc<Signatures>) -> Option<BoxStream<'static, Item>> {
+    Some(match feed {
+        Feed::Workload(workload) => world.cluster.ok()?.workload(workload).map(Item::Workload).boxed(),
+        Feed::Pods(workload) => world.cluster.ok()?.pods(workload).map(Item::Pods).boxed(),
+        Feed::Logs(source) => {
+            let lines = world.cluster.ok()?.logs(source, crate::app::logs::TAIL);
+            lines.map(move |item| Item::Logs(matched(item, &signatures))).boxed()
+        }
+        Feed::Migrations => {
+            let database = world.database.ok()?;
+            let read = move |first: bool| {
+                let database = Arc::clone(&database);
+                async move {
+                    if !first {
+                        tokio::time::sleep(MIGRATIONS_EVERY).await;
+                    }
+                    Some((Item::Migrations(database.migrations().await), false))
+                }
+            };
+            futures::stream::unfold(true, read).boxed()
+        }
+    })
+}
+
+/// Marks the lines that match a signature. The segment has just been made, so nobody shares it.
+fn matched(item: LogItem, signatures: &Signatures) -> LogItem {
+    let LogItem::Lines(mut segment) = item else { return item };
+    if let Some(lines) = Arc::get_mut(&mut segment) {
+        for line in lines {
+            line.signature = signatures.find(line.text.as_str());
+        }
+    }
+    LogItem::Lines(segment)
+}

@@ -1,0 +1,295 @@
+//! Going on after a cut: which lines of a reopened log were delivered already.
+//!
+//! The API server takes `sinceTime` in whole seconds, so a reopened log repeats up to two seconds
+//! of lines, and lines of a burst share one timestamp, so timestamps alone cannot tell new from
+//! old. What was delivered in the last two seconds is remembered line by line, and the reopened
+//! log is laid over it. The container's log may have been rotated meanwhile, so it may start in
+//! the middle of what is remembered; and the first request asked for the last lines only, so what
+//! is remembered may start in the middle of the reopened log.
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use jiff::Timestamp;
+
+/// Seconds before the newest one that are remembered and asked for again: standard output and
+/// standard error are stamped separately, so a later line may carry an earlier time.
+const MARGIN: i64 = 1;
+
+/// One delivered line: when, and what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark {
+    at: Timestamp,
+    print: u64,
+}
+
+impl Mark {
+    fn of(at: Timestamp, line: &[u8]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        line.hash(&mut hasher);
+        Self { at, print: hasher.finish() }
+    }
+}
+
+/// The memory of one container's log stream.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Resume {
+    /// Delivered lines from the second `newest - MARGIN` on, in order.
+    recent: VecDeque<Mark>,
+    /// The newest second of a delivered line.
+    newest: Option<i64>,
+    /// The first delivered line, while [`Self::recent`] still begins with it: what came before it
+    /// was left out by the first request and must stay out.
+    first: Option<Timestamp>,
+    /// Lines of the reopened log that were recognized so far; `None` when all of them were.
+    overlay: Option<Overlay>,
+}
+
+/// The reopened log laid over the remembered lines.
+#[derive(Clone, Copy, Debug)]
+struct Overlay {
+    /// Where in the memory the reopened log starts.
+    start: usize,
+    /// How many of its lines were recognized.
+    matched: usize,
+}
+
+impl Resume {
+    /// What to ask for: everything from this whole second on. `None` when nothing was delivered.
+    pub(super) fn since(&self) -> Option<Timestamp> {
+        Timestamp::from_second(self.newest? - MARGIN).ok()
+    }
+
+    /// The time of the newest delivered line, to the second.
+    pub(super) fn newest(&self) -> Option<i64> {
+        self.newest
+    }
+
+    /// The log was opened again from [`Self::since`].
+    pub(super) fn reopened(&mut self) {
+        self.overlay = (!self.recent.is_empty()).then_some(Overlay { start: 0, matched: 0 });
+    }
+
+    /// Another run of the container begins: nothing of it was delivered.
+    pub(super) fn restarted(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether this line is new. A new line is to be delivered and is remembered.
+    pub(super) fn admit(&mut self, at: Timestamp, line: &[u8]) -> bool {
+        let mark = Mark::of(at, line);
+        if self.overlay.is_some() && self.recognize(mark) {
+            return false;
+        }
+        self.remember(mark);
+        true
+    }
+
+    /// True when the line was delivered before, or was left out by the first request.
+    fn recognize(&mut self, mark: Mark) -> bool {
+        let Some(overlay) = self.overlay else { return false };
+        if overlay.matched == 0 && self.first.is_some_and(|first| mark.at < first) {
+            return true;
+        }
+        // The longest overlap that agrees with every line of the reopened log so far.
+        let lines = self.recent.len();
+        let agrees = |start: usize| {
+            let same = |i: usize| self.recent.get(start + i) == self.recent.get(overlay.start + i);
+            let moved = start != overlay.start;
+            self.recent.get(start + overlay.matched) == Some(&mark) && (!moved || (0..overlay.matched).all(same))
+        };
+        if let Some(start) = (overlay.start..lines.saturating_sub(overlay.matched)).find(|start| agrees(*start)) {
+            let matched = overlay.matched + 1;
+            self.overlay = (start + matched < lines).then_some(Overlay { start, matched });
+            return true;
+        }
+        // Among lines of one burst, some of which the first request left out.
+        if overlay.start == 0 && self.first.is_some_and(|first| mark.at <= first) {
+            self.overlay = Some(Overlay { start: 0, matched: self.restart_of(overlay.matched, mark) });
+            return true;
+        }
+        self.overlay = None;
+        false
+    }
+
+    /// How many remembered lines the reopened log ends with, after `matched` of them and `mark`.
+    fn restart_of(&self, matched: usize, mark: Mark) -> usize {
+        let ends_with = |count: usize| {
+            self.recent.get(count - 1) == Some(&mark)
+                && (0..count - 1).all(|i| self.recent.get(i) == self.recent.get(matched + 1 - count + i))
+        };
+        (1..=matched).rev().find(|count| ends_with(*count)).unwrap_or(0)
+    }
+
+    fn remember(&mut self, mark: Mark) {
+        if self.newest.is_none() {
+            self.first = Some(mark.at);
+        }
+        let second = mark.at.as_second();
+        if self.newest.is_none_or(|newest| second > newest) {
+            self.newest = Some(second);
+            let before = self.recent.len();
+            self.recent.retain(|mark| mark.at.as_second() >= second - MARGIN);
+            if self.first.is_some_and(|first| first.as_second() < second - MARGIN) || self.recent.len() < before {
+                self.first = None;
+            }
+        }
+        if self.newest.is_some_and(|newest| second >= newest - MARGIN) {
+            self.recent.push_back(mark);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// One container's log as a node keeps it.
+    #[derive(Clone, Debug)]
+    struct Node(Vec<(Timestamp, String)>);
+
+    impl Node {
+        fn since(&self, since: Option<Timestamp>, rotated: usize, end: usize) -> &[(Timestamp, String)] {
+            // The kubelet drops single lines before `sinceTime`; times only grow here.
+            let from = since.map_or(0, |since| self.0.partition_point(|(at, _)| *at < since));
+            let from = from.max(rotated).min(end);
+            &self.0[from..end]
+        }
+    }
+
+    fn at(nanos: i64) -> Timestamp {
+        Timestamp::from_nanosecond(1_800_000_000_000_000_000 + i128::from(nanos)).unwrap()
+    }
+
+    fn feed(resume: &mut Resume, lines: &[(Timestamp, String)], seen: &mut Vec<String>) {
+        for (at, text) in lines {
+            if resume.admit(*at, text.as_bytes()) {
+                seen.push(text.clone());
+            }
+        }
+    }
+
+    /// Follows a log with a tail, cut after each of these many lines, and returns what was delivered.
+    fn follow(node: &Node, tail: usize, cuts: &[usize]) -> Vec<String> {
+        let mut resume = Resume::default();
+        let mut seen = Vec::new();
+        let mut cuts = cuts.iter().copied().chain([node.0.len()]);
+        let first = cuts.next().unwrap();
+        let from = first.saturating_sub(tail);
+        feed(&mut resume, &node.0[from..first], &mut seen);
+        for end in cuts {
+            match resume.since() {
+                Some(since) => {
+                    resume.reopened();
+                    feed(&mut resume, node.since(Some(since), 0, end), &mut seen);
+                }
+                None => feed(&mut resume, node.since(None, 0, end), &mut seen),
+            }
+        }
+        seen
+    }
+
+    fn numbered(times: &[i64]) -> Node {
+        Node(times.iter().enumerate().map(|(i, nanos)| (at(*nanos), format!("line {i}"))).collect())
+    }
+
+    #[test]
+    fn a_burst_with_one_timestamp_is_neither_lost_nor_repeated() {
+        let node = numbered(&vec![500_000_000; 20_000]);
+        let expected: Vec<String> = node.0.iter().skip(900).map(|(_, text)| text.clone()).collect();
+        assert_eq!(follow(&node, 100, &[1_000, 1_001, 7_000, 7_000, 19_999]), expected);
+    }
+
+    #[test]
+    fn equal_lines_are_counted() {
+        let node = Node(vec![(at(5), "same".to_owned()); 10]);
+        assert_eq!(follow(&node, 100, &[3, 4, 9]).len(), 10);
+    }
+
+    #[test]
+    fn a_rotated_log_that_starts_in_the_middle_is_recognized() {
+        let node = numbered(&[1, 2, 3, 3, 3, 4, 5, 6]);
+        let mut resume = Resume::default();
+        let mut seen = Vec::new();
+        feed(&mut resume, node.since(None, 0, 6), &mut seen);
+        resume.reopened();
+        let since = resume.since();
+        feed(&mut resume, node.since(since, 4, 8), &mut seen);
+        assert_eq!(seen, node.0.iter().map(|(_, text)| text.clone()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_log_that_was_rotated_away_hides_nothing_new() {
+        let node = numbered(&[1, 2, 3, 3_000_000_000, 3_000_000_001]);
+        let mut resume = Resume::default();
+        let mut seen = Vec::new();
+        feed(&mut resume, node.since(None, 0, 3), &mut seen);
+        resume.reopened();
+        let since = resume.since();
+        feed(&mut resume, node.since(since, 3, 5), &mut seen);
+        assert_eq!(seen.len(), 5);
+    }
+
+    #[test]
+    fn a_late_line_with_an_earlier_time_arrives() {
+        let mut resume = Resume::default();
+        for (nanos, line) in [(1_900_000_000, "a"), (2_100_000_000, "b"), (1_950_000_000, "c")] {
+            assert!(resume.admit(at(nanos), line.as_bytes()), "{line}");
+        }
+        assert_eq!(resume.since(), Some(at(1_000_000_000)), "whole seconds, with a margin");
+        resume.reopened();
+        let rows = [
+            (1_900_000_000, "a", false),
+            (2_100_000_000, "b", false),
+            (1_950_000_000, "c", false),
+            (1_960_000_000, "d", true),
+        ];
+        for (nanos, line, new) in rows {
+            assert_eq!(resume.admit(at(nanos), line.as_bytes()), new, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_memory_does_not_grow_with_the_log() {
+        let mut resume = Resume::default();
+        for second in 0..1_000 {
+            for line in 0..10 {
+                resume.admit(at(second * 1_000_000_000 + line), b"x");
+            }
+        }
+        assert_eq!(resume.recent.len(), 20);
+    }
+
+    proptest! {
+        #[test]
+        fn any_cuts_lose_nothing_and_repeat_nothing(
+            steps in prop::collection::vec(prop_oneof![6 => Just(0i64), 2 => 1i64..1_000, 2 => 1i64..2_500_000_000], 1..200),
+            cuts in prop::collection::vec(0usize..200, 0..8),
+            tail in 1usize..50,
+        ) {
+            let mut nanos = 0;
+            let times: Vec<i64> = steps.iter().map(|step| { nanos += step; nanos }).collect();
+            let node = numbered(&times);
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(times.len())).collect();
+            cuts.sort_unstable();
+            let first = cuts.first().copied().unwrap_or(times.len());
+            let expected: Vec<String> =
+                node.0.iter().skip(first.saturating_sub(tail)).map(|(_, text)| text.clone()).collect();
+            prop_assert_eq!(follow(&node, tail, &cuts), expected);
+        }
+
+        #[test]
+        fn equal_lines_in_a_whole_log_are_counted(
+            texts in prop::collection::vec(0u8..3, 1..80),
+            cuts in prop::collection::vec(0usize..80, 0..5),
+        ) {
+            let node = Node(texts.iter().map(|text| (at(7), format!("{text}"))).collect());
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(texts.len())).collect();
+            cuts.sort_unstable();
+            let expected: Vec<String> = node.0.iter().map(|(_, text)| text.clone()).collect();
+            prop_assert_eq!(follow(&node, 1_000, &cuts), expected);
+        }
+    }
+}
