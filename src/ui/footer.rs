@@ -84,7 +84,6 @@ fn always(scene: &Scene<'_>) -> Vec<(String, String)> {
 fn of_pane(scene: &Scene<'_>) -> Vec<(String, String)> {
     let state = scene.state;
     let pane = state.view.focus;
-    let first: &[Action] = &[Action::Cancel];
     let own: &[Action] = match pane {
         Pane::Runbook => &[Action::Back, Action::StepFailed, Action::Copy],
         Pane::Checklist => &[Action::RunCheck, Action::Consent],
@@ -128,11 +127,16 @@ fn of_pane(scene: &Scene<'_>) -> Vec<(String, String)> {
     if pane != Pane::Runbook {
         pairs.extend(scene.key(pane, Action::PaneRunbook).map(|key| (key, "runbook".to_owned())));
     }
+    // Arming comes first where it is what stands in the way.
+    let arm = scene.key(pane, Action::Arm);
+    let first: &[Action] =
+        if next::next(scene).key == arm { &[Action::Cancel, Action::Arm] } else { &[Action::Cancel] };
     for action in first.iter().chain(own).chain(&general) {
         let Some(key) = scene.key(pane, *action) else { continue };
-        let known = pairs.iter().any(|(other, _)| *other == key);
+        let words = short(scene, *action);
+        let known = pairs.iter().any(|(other, said)| *other == key || said == words);
         if !known && useful(scene, *action) && allowed(state, *action).is_ok() {
-            pairs.push((key, short(scene, *action).to_owned()));
+            pairs.push((key, words.to_owned()));
         }
     }
     pairs

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use ratatui::text::{Line, Span};
 
 use crate::app::action::{Action, Pane};
-use crate::app::logs::{Logs, Stream};
+use crate::app::logs::{Logs, Stream, telling};
 use crate::domain::log::LogLine;
 use crate::domain::signature::{Severity, Signature};
 use crate::ui::fit;
@@ -204,18 +204,9 @@ fn meaning<'a>(scene: &Scene<'a>, room: Room) -> Vec<Line<'a>> {
     if room.height < 6 {
         return Vec::new();
     }
-    let here = state.logs.held.and_then(|_| state.logs.selected()).and_then(|line| line.signature);
-    // An error is not hidden by what is merely expected and came after it.
-    let severity_of = |index: u16| state.signatures.get(index).severity;
-    let error = state.logs.hits().rev().find(|hit| severity_of(hit.signature) == Severity::Error);
-    let last = error.or_else(|| state.logs.hits().next_back()).map(|hit| (hit.signature, hit.at));
-    let (signature, ago) = match (here, last) {
-        (Some(index), _) => (state.signatures.get(index), String::new()),
-        (None, Some((index, at))) if state.logs.held.is_none() => {
-            (state.signatures.get(index), format!(", last {} ago", scene.span(at)))
-        }
-        _ => return Vec::new(),
-    };
+    let Some((index, at)) = telling(state) else { return Vec::new() };
+    let signature = state.signatures.get(index);
+    let ago = if state.logs.held.is_some() { String::new() } else { format!(", last {} ago", scene.span(at)) };
     let (sign, role) = severity(signature);
     let to = state.library.for_signature(&signature.id).is_some().then(|| scene.key(Pane::Logs, Action::OpenSignature));
     let title = format!("{} {}{ago}", scene.sign(sign), signature.title);

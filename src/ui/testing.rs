@@ -36,12 +36,12 @@ use crate::ui::draw;
 use crate::ui::theme::Theme;
 
 /// The time in every test.
-pub fn now() -> Timestamp {
+pub fn night() -> Timestamp {
     "2026-03-14T03:07:00Z".parse().unwrap()
 }
 
 fn ago(seconds: i64) -> Timestamp {
-    now() - SignedDuration::from_secs(seconds)
+    night() - SignedDuration::from_secs(seconds)
 }
 
 pub fn words(text: &str) -> Clean {
@@ -85,7 +85,7 @@ pub fn empty(kind: Kind) -> State {
         start,
     };
     state.incident.apply(ago(187), &opened, &Gate::default());
-    state.now = now();
+    state.now = night();
     state
 }
 
@@ -100,7 +100,7 @@ pub fn normal() -> State {
             version: words("v1.34.1"),
             user: words("arn:oncall/jane"),
         },
-        now(),
+        night(),
     );
     feed(&mut state, Feed::Workload(workload_ref()), Item::Workload(Ok(Box::new(workload()))));
     let pods = (0..6).map(|i| Arc::new(pod(i))).collect();
@@ -137,7 +137,7 @@ pub fn stale() -> State {
         feed(&mut state, Feed::Logs(source(i)), Item::Logs(LogItem::Lost(why())));
     }
     state.identity.lose(why(), state.now);
-    state.now = now();
+    state.now = night();
     state
 }
 
@@ -156,7 +156,7 @@ pub fn error() -> State {
         .remedy(words("check `database` in lastgood.toml"));
     feed(&mut state, Feed::Migrations, Item::Migrations(Err(database)));
     state.identity.lose(why, state.now);
-    state.now = now();
+    state.now = night();
     state
 }
 
@@ -221,7 +221,7 @@ const OLD: &str = "ghcr.io/berriai/litellm:main-v1.77.2-stable";
 const NEW: &str = "ghcr.io/berriai/litellm:main-v1.81.0-stable";
 
 pub fn pod(i: usize) -> Pod {
-    let broken = i >= 3 && i < 5;
+    let broken = (3..5).contains(&i);
     let (hash, image, revision) = if i < 3 { ("7f9c6d5b8", OLD, 13) } else { ("5d8f7c9b4f", NEW, 14) };
     let suffixes = ["x7k2p", "b4n9q", "zz8tw", "c2v6m", "k9d3h", "p5r7s"];
     Pod {
@@ -364,7 +364,7 @@ pub fn review() -> Overlay {
     let warnings = vec![words("spec.template.spec.containers[0].env[3]: hides previous definition")];
     let preview = Preview { change: revert(true), template: after, diff, warnings, jobs: Some(vec![]) };
     let cleared = clear(&preview, &Newest::Known(NEW.parse().unwrap())).unwrap();
-    Overlay::Review(Box::new(Review { preview, cleared, asking: asking(), at: now(), scroll: 0 }))
+    Overlay::Review(Box::new(Review { preview, cleared, asking: asking(), at: night(), scroll: 0 }))
 }
 
 /// The same change without the variable, which the guard refuses.

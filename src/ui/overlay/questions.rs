@@ -115,7 +115,10 @@ pub fn review<'a>(scene: &Scene<'a>, width: usize, review: &Review) -> Dialog<'a
     let mut dialog = Dialog { scroll: review.scroll, ..Dialog::dangerous(review_title(review)) };
     dialog.say(scene, width, change.sentence().as_str(), Role::Title);
     dialog.fact(scene, width, "where", &place(scene), Role::Text);
-    dialog.fact(scene, width, "amounts", change.command(state.setting.context.as_ref()).as_str(), Role::Command);
+    dialog.fact(scene, width, "command", change.command(state.setting.context.as_ref()).as_str(), Role::Command);
+    if scene.old(review.at).is_some() {
+        dialog.fact(scene, width, "dry run", &format!("{} ago", scene.span(review.at)), Role::Warn);
+    }
     dialog.fact(scene, width, "guard", review.cleared.why().as_str(), Role::Good);
     let live = state.workload(&change.workload).and_then(|workload| workload.current());
     let undo = match (&change.kind, live) {
@@ -125,8 +128,11 @@ pub fn review<'a>(scene: &Scene<'a>, width: usize, review: &Review) -> Dialog<'a
     };
     dialog.fact(scene, width, "undo", &undo, Role::Text);
     let warnings = &review.preview.warnings;
-    let warned =
-        if warnings.is_empty() { String::new() } else { format!("; {} warnings of the server below", warnings.len()) };
+    let warned = if warnings.is_empty() {
+        String::new()
+    } else {
+        format!("; warnings of the server, below: {}", warnings.len())
+    };
     dialog.say(scene, width, &format!("{} fields change{warned}:", review.preview.diff.len()), Role::Muted);
     // The image is what most changes are about.
     let mut diff = review.preview.diff.clone();
