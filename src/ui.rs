@@ -132,7 +132,12 @@ fn overview(buf: &mut Buffer, body: Rect, screen: Rect, scene: &Scene<'_>) {
     }
     let focus = scene.state.view.focus;
     let proving = focus == Pane::Checklist || scene.state.step() == Some(StepKind::Verify);
-    let list = if proving { 16.min(left.height / 2) } else { 10.min(left.height / 3) };
+    // A step has more to tell than a question, and the checks matter less while it is carried out.
+    let list = match scene.state.step() {
+        _ if proving => 16.min(left.height / 2),
+        Some(_) => 7.min(left.height / 3),
+        None => 10.min(left.height / 3),
+    };
     let (runbook, checklist) = split_down(left, left.height - list);
     pane(buf, runbook, scene, Pane::Runbook);
     pane(buf, checklist, scene, Pane::Checklist);

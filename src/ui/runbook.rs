@@ -47,7 +47,9 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
     if sheet.lines.len() > height {
         let more = sheet.lines.len() + 1 - height;
         sheet.lines.truncate(height.saturating_sub(1));
-        let words = format!("{} {more} more lines", scene.sign(Sign::Cut));
+        let zoom = scene.key(Pane::Runbook, Action::Zoom).filter(|_| scene.overview);
+        let zoom = zoom.map_or(String::new(), |key| format!(": {key} shows them"));
+        let words = format!("{} {more} more lines{zoom}", scene.sign(Sign::Cut));
         sheet.lines.push(Row::plain(scene, room.width).rest(&words, Role::Warn).line());
         sheet.lines.truncate(height);
     } else if sheet.lines.len() < height {
@@ -175,11 +177,9 @@ fn step_in_hand<'a>(scene: &Scene<'a>, room: Room, node: &'a Node, step: StepKin
     }
     if step != StepKind::Verify {
         for (i, does) in planned.does.iter().enumerate() {
-            lines.extend(fact(scene, width, if i == 0 { "does" } else { "" }, does.as_str(), Role::Text));
+            let role = if does.as_str().contains("MAY DROP") { Role::Danger } else { Role::Text };
+            lines.extend(fact(scene, width, if i == 0 { "does" } else { "" }, does.as_str(), role));
         }
-    }
-    for (i, command) in planned.commands.iter().enumerate() {
-        lines.extend(fact(scene, width, if i == 0 { "command" } else { "" }, command.as_str(), Role::Command));
     }
     let risk = match planned.risk {
         Risk::Reads => Role::Good,
@@ -189,6 +189,9 @@ fn step_in_hand<'a>(scene: &Scene<'a>, room: Room, node: &'a Node, step: StepKin
     lines.extend(fact(scene, width, "risk", planned.risk.word(), risk));
     lines.extend(fact(scene, width, "undo", planned.undo, Role::Text));
     lines.extend(fact(scene, width, "waits for", planned.waits_for, Role::Text));
+    for (i, command) in planned.commands.iter().enumerate() {
+        lines.extend(fact(scene, width, if i == 0 { "command" } else { "" }, command.as_str(), Role::Command));
+    }
     let then = then(scene, node);
     if !then.is_empty() {
         lines.extend(fact(scene, width, "then", &then.join(&format!(" {} ", scene.sign(Sign::Arrow))), Role::Muted));

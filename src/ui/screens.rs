@@ -211,13 +211,15 @@ fn ascii_is_ascii() {
 #[test]
 fn an_idle_screen_stays_as_it_is() {
     let mut state = testing::normal();
-    // Young ages pass; after a while only the clock moves.
-    state.now += SignedDuration::from_secs(605);
-    let before = buffer(&state, &Theme::default(), 200, 50);
-    state.now += SignedDuration::from_secs(1);
-    let after = buffer(&state, &Theme::default(), 200, 50);
-    let changed = before.diff(&after).len();
-    assert!((1..=4).contains(&changed), "{changed} cells changed");
+    // A moment at which no age comes to its next step, among young ages and among old ones.
+    for seconds in [13, 605] {
+        state.now = testing::night() + SignedDuration::from_secs(seconds);
+        let before = buffer(&state, &Theme::default(), 200, 50);
+        state.now += SignedDuration::from_secs(1);
+        let after = buffer(&state, &Theme::default(), 200, 50);
+        let changed = before.diff(&after).len();
+        assert!((1..=4).contains(&changed), "{changed} cells changed");
+    }
 }
 
 #[test]
@@ -341,4 +343,30 @@ fn the_footer_offers_only_what_works() {
     state.arming = Arming::Armed;
     let shown = screen(&state, Pane::Migrations, 120, 24);
     assert!(shown.lines().last().is_some_and(|footer| footer.contains("d delete row")), "{shown}");
+}
+
+#[test]
+fn an_armed_revert_says_what_it_does_before_how() {
+    let mut state = testing::normal();
+    state.arming = Arming::Armed;
+    testing::go(&mut state, "litellm-rollback:revert");
+    testing::target(&mut state);
+    for (width, height) in [(80, 24), (120, 36)] {
+        insta::assert_snapshot!(format!("revert_{width}x{height}"), screen(&state, Pane::Runbook, width, height));
+    }
+}
+
+#[test]
+fn a_dialog_that_does_not_fit_says_what_it_hides() {
+    let mut state = testing::normal();
+    state.overlays.push(testing::review());
+    let shown = screen(&state, Pane::Runbook, 60, 14);
+    assert!(
+        shown.contains("revert deployment/litellm-proxy to revision 13") && shown.contains("more lines"),
+        "{shown}"
+    );
+    let Some(crate::app::overlay::Overlay::Review(review)) = state.overlays.last_mut() else { unreachable!() };
+    review.scroll = 99;
+    let shown = screen(&state, Pane::Runbook, 60, 14);
+    assert!(shown.contains("hides previous") && !shown.contains("more lines"), "{shown}");
 }

@@ -181,6 +181,19 @@ pub fn go(state: &mut State, node: &str) {
     state.incident.apply(ago(100), &entry, &Gate::default());
 }
 
+/// Chooses revision 13 as the target.
+pub fn target(state: &mut State) {
+    let chosen = revision(13, OLD, 0, RevisionStatus::Superseded);
+    let entry = Entry::Targeted {
+        workload: workload_ref(),
+        uid: chosen.uid,
+        revision: 13,
+        image: OLD.to_owned(),
+        reasons: vec![],
+    };
+    state.incident.apply(ago(50), &entry, &Gate::default());
+}
+
 pub fn source(i: usize) -> LogSource {
     let pod = pod(i);
     LogSource { uid: pod.uid, pod: pod.name, container: "litellm".parse().unwrap(), previous: false }
