@@ -3,10 +3,13 @@
 mod args;
 pub mod command;
 pub mod config_file;
+pub mod engine;
 pub mod exit;
 pub mod init;
 pub mod output;
 pub mod secret;
+pub mod session;
+pub mod wiring;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
@@ -133,7 +136,7 @@ fn environment(invocation: &Invocation, gate: &Gate) -> Result<Option<Chosen>, C
 }
 
 /// Says on standard error what is wrong. A closed standard error changes nothing.
-fn complain(words: &Clean) {
+pub(crate) fn complain(words: &Clean) {
     let _ = output::write_to(&mut io::stderr().lock(), &format!("{words}\n"));
 }
 

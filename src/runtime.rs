@@ -135,6 +135,11 @@ impl Runtime {
         self.enqueue(effects);
     }
 
+    /// Does effects that did not come from a message: those of a command without a screen.
+    pub fn perform_now(&mut self, effect: Effect) {
+        self.enqueue(vec![effect]);
+    }
+
     /// Gives the state one message and starts what follows from it.
     pub fn dispatch(&mut self, msg: Msg) {
         match &msg {

@@ -10,6 +10,7 @@
 //! [`TroubleKind::Unknown`], not a failure; dropping a returned future cancels it.
 
 pub mod clock;
+pub mod deferred;
 pub mod kubernetes;
 pub mod litellm;
 pub mod pg_dump;
@@ -131,8 +132,6 @@ pub struct World {
     pub gateway: Part<dyn Gateway>,
     /// The cache.
     pub cache: Part<dyn Cache>,
-    /// Lago is configured for this environment (usage events are expected).
-    pub billing: bool,
 }
 
 /// A part that the configuration does not name.

@@ -92,6 +92,8 @@ pub enum Exit {
     Left,
     /// A check failed or a step did.
     NotReached,
+    /// What was named is not there.
+    Usage,
     /// A gate refused.
     Refused,
     /// Something needed could not be reached.

@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 
-use crate::app::action::Action;
+use crate::app::action::{Action, Pane};
 use crate::app::effect::{Feed, LookId};
 use crate::app::key::Key;
+use crate::app::state::Anchor;
 use crate::domain::backup::{BackupProgress, BackupProof};
 use crate::domain::change::{Applied, Preview};
 use crate::domain::cluster::{Identity, Permission, PodsItem, WorkloadRef};
@@ -78,6 +79,12 @@ pub enum Msg {
     Do(Action),
     /// A target was chosen without a cursor: without a screen.
     Target(WorkloadRef, Uid),
+    /// A line was selected without a cursor: without a screen.
+    Select(Pane, Anchor),
+    /// A kept row is to be put back: without a screen.
+    Undo(Kept),
+    /// The incident is over: without a screen.
+    Close(bool, Clean),
     /// The time.
     Tick(Timestamp),
     /// The size of the screen, in cells.

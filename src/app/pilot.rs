@@ -20,6 +20,7 @@ use crate::domain::name::Uid;
 use crate::domain::record::End;
 use crate::domain::runbook::NodeKind;
 use crate::domain::step::{Fact, StepKind};
+use crate::domain::workload::{Revision, Workload};
 use crate::text::Clean;
 
 /// Which phrases were given to confirm with.
@@ -29,6 +30,25 @@ pub enum Confirmations {
     Any,
     /// These, spelled out on the command line.
     Given(Vec<String>),
+}
+
+/// A revision as an operator names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// By its number.
+    Number(u64),
+    /// By its ReplicaSet's UID.
+    Uid(Uid),
+}
+
+impl Wanted {
+    /// The revision of a workload that is meant.
+    pub fn find<'a>(&self, workload: &'a Workload) -> Option<&'a Revision> {
+        workload.revisions.iter().find(|revision| match self {
+            Wanted::Number(number) => revision.number == *number,
+            Wanted::Uid(uid) => revision.uid == *uid,
+        })
+    }
 }
 
 /// What is to become of the backup step.
@@ -56,7 +76,7 @@ pub struct Orders {
     /// The backup.
     pub backup: BackupOrders,
     /// Targets by workload; where none is given, the best candidate.
-    pub targets: BTreeMap<WorkloadRef, Uid>,
+    pub targets: BTreeMap<WorkloadRef, Wanted>,
     /// What to write at manual steps; `None` stops there.
     pub manual: Option<String>,
     /// Follow the tree beyond steps that failed; otherwise it ends there.
@@ -141,7 +161,8 @@ pub fn next(state: &State, orders: &Orders) -> Move {
     }
 }
 
-fn answer(state: &State, orders: &Orders, overlay: &Overlay) -> Move {
+/// The answer to a dialog.
+pub fn answer(state: &State, orders: &Orders, overlay: &Overlay) -> Move {
     match overlay {
         Overlay::Text { purpose: Purpose::Arm, .. } => typed(orders.arm.as_deref().unwrap_or_default()),
         Overlay::Text { purpose: Purpose::Record { .. } | Purpose::Reason { .. }, .. } => {
@@ -183,7 +204,8 @@ fn phrase(orders: &Orders, wanted: &Clean) -> Move {
     }
 }
 
-fn arm(state: &State, orders: &Orders) -> Move {
+/// Arms, or says why not.
+pub fn arm(state: &State, orders: &Orders) -> Move {
     match (&state.arming, &orders.arm) {
         (Arming::Refused(why), _) => Move::Stop(Exit::Refused, why.sentence()),
         (Arming::Asking, _) => Move::Wait(Clean::ours("the operator lock")),
@@ -276,10 +298,13 @@ fn target(state: &State, orders: &Orders) -> Move {
     };
     let Some(workload) = state.workload(open) else { return Move::Wait(say!("{} to be seen", open)) };
     match orders.targets.get(open) {
-        Some(uid) if workload.revision(uid).is_none() => {
-            Move::Stop(Exit::NotReached, say!("{} has no such revision", open))
-        }
-        Some(uid) => Move::Send(vec![Msg::Target(open.clone(), uid.clone())]),
+        Some(wanted) => match wanted.find(workload) {
+            None => Move::Stop(Exit::Usage, say!("{} has no such revision; `lastgood plan` lists them", open)),
+            Some(revision) if revision.current() => {
+                Move::Stop(Exit::Refused, say!("revision {} of {} is the live one", revision.number, open))
+            }
+            Some(revision) => Move::Send(vec![Msg::Target(open.clone(), revision.uid.clone())]),
+        },
         None => match runbook::best_target(state) {
             Some((reference, uid)) => Move::Send(vec![Msg::Target(reference, uid)]),
             None => Move::Stop(Exit::NotReached, say!("{} has no older revision to go back to", open)),

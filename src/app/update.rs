@@ -16,6 +16,7 @@ use crate::app::{acts, arming, backup, change, checks, feeds, logs, migrations, 
 use crate::domain::cluster::{Ask, Pod, PodsItem, WorkloadRef};
 use crate::domain::live::Live;
 use crate::domain::name::Uid;
+use crate::domain::record::Entry;
 use crate::domain::step::StepKind;
 use crate::domain::trouble::Trouble;
 use crate::text::Clean;
@@ -35,6 +36,14 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         }
         Msg::Do(action) => act(state, action),
         Msg::Target(workload, uid) => runbook::target(state, &workload, &uid),
+        Msg::Select(pane, anchor) => {
+            state.view.focus = pane;
+            state.view.select(pane, 0, Some(anchor));
+            follow_anchor(state, pane);
+            Vec::new()
+        }
+        Msg::Undo(kept) => open(state, Overlay::Restore(kept)),
+        Msg::Close(reached, words) => vec![state.commit(Entry::Closed { reached, words: words.to_string() })],
         Msg::Tick(now) => {
             state.now = now;
             feeds::prune(state);

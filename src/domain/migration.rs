@@ -234,16 +234,14 @@ pub struct Kept {
     pub id: MigrationId,
     /// The migration's name.
     pub name: MigrationName,
-    /// Name of the restore file in the incident's folder.
+    /// Name of the restore file in the incident's folder; empty: the newest one of this row.
     pub file: String,
 }
 
 impl Kept {
-    /// Where a row is kept: one file for each row, named by its id.
-    pub fn of(id: MigrationId, name: MigrationName) -> Self {
-        let plain: String =
-            id.as_str().chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
-        Self { id, name, file: format!("row-{plain}.json") }
+    /// A row that was kept by an act whose answer got lost: its file is found by the row's id.
+    pub fn somewhere(id: MigrationId, name: MigrationName) -> Self {
+        Self { id, name, file: String::new() }
     }
 }
 

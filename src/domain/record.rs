@@ -257,7 +257,7 @@ impl ActKind {
     pub fn kept(&self) -> Option<Kept> {
         match self {
             ActKind::DeleteRow { id, name } | ActKind::ResolveRow { id, name } => {
-                Some(Kept::of(id.parse().ok()?, name.parse().ok()?))
+                Some(Kept::somewhere(id.parse().ok()?, name.parse().ok()?))
             }
             _ => None,
         }

@@ -153,6 +153,9 @@ impl RestoreFile {
 
     /// Reads the file that `kept` names and checks that it is what it should be.
     pub(crate) fn read(folder: &Path, kept: &Kept, gate: &Gate) -> Result<Self, Trouble> {
+        if kept.file.is_empty() {
+            return Self::newest(folder, kept, gate);
+        }
         let plain = !kept.file.is_empty() && !kept.file.starts_with('.') && !kept.file.contains(['/', '\\', '\0']);
         if !plain {
             return Err(Trouble::new(
@@ -180,6 +183,23 @@ impl RestoreFile {
         let stored: Stored = serde_json::from_str(&text)
             .map_err(|why| invalid(say!("line {}, column {} does not fit its format", why.line(), why.column())))?;
         stored.checked(kept).map_err(invalid)
+    }
+
+    /// The newest restore file of a row, for an act whose answer got lost.
+    fn newest(folder: &Path, kept: &Kept, gate: &Gate) -> Result<Self, Trouble> {
+        let names = fs::read_dir(folder).map(|entries| {
+            let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+            names.filter(|name| name.starts_with("row-") && name.ends_with(".json")).collect::<Vec<_>>()
+        });
+        let files = names
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|file| Self::read(folder, &Kept { file, ..kept.clone() }, gate).ok());
+        files.max_by_key(|file| file.saved_at).ok_or_else(|| {
+            let folder = gate.clean(&folder.display().to_string());
+            Trouble::new(TroubleKind::NotFound, say!("there is no restore file of row {} in {}", kept.id, folder))
+                .remedy(Clean::ours("the row was not kept there; look at the table before anything else"))
+        })
     }
 
     /// Unique in practice: the act, the moment and a digest of the row's id.

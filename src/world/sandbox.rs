@@ -80,7 +80,6 @@ impl Sandbox {
     }
 
     fn world(self) -> World {
-        let billing = self.scenario.gateway.billing;
         let cache = match &self.scenario.gateway.cache {
             Some(_) => Ok(Arc::new(self.clone()) as _),
             None => missing(Clean::ours("this drill has no Redis"), Clean::default()),
@@ -93,7 +92,6 @@ impl Sandbox {
             backup: Ok(all.clone()),
             gateway: Ok(all),
             cache,
-            billing,
         }
     }
 

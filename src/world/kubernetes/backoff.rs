@@ -16,6 +16,9 @@ const LONGEST_REFUSED: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     attempts: u32,
+    /// The last failure was an answer. A server that starts refuses for a moment what it will
+    /// allow, and must not be punished for the time in which it was away.
+    refused: bool,
 }
 
 impl Backoff {
@@ -36,7 +39,12 @@ impl Backoff {
 
     /// The wait before the next attempt; never shorter than what the server asked for.
     pub(super) fn next(&mut self, kind: TroubleKind, asked: Option<Duration>) -> Duration {
-        let longest = if kind == TroubleKind::Unreachable { LONGEST_SILENT } else { LONGEST_REFUSED };
+        let refused = kind != TroubleKind::Unreachable;
+        if refused && !self.refused {
+            self.attempts = 0;
+        }
+        self.refused = refused;
+        let longest = if refused { LONGEST_REFUSED } else { LONGEST_SILENT };
         let wait = FIRST.saturating_mul(1 << self.attempts.min(10)).min(longest);
         self.attempts = self.attempts.saturating_add(1);
         let jittered = wait.mul_f64(0.75 + 0.25 * fastrand::f64());
@@ -57,6 +65,7 @@ mod tests {
         }
         assert!(backoff.next(TroubleKind::Busy, None) >= LONGEST_REFUSED.mul_f64(0.75));
         assert!(backoff.next(TroubleKind::Unreachable, None) <= LONGEST_SILENT);
+        assert!(backoff.next(TroubleKind::Forbidden, None) <= FIRST, "the first refusal after a silence");
         let asked = Duration::from_secs(30);
         assert_eq!(backoff.next(TroubleKind::Busy, Some(asked)), asked);
         backoff.reset();

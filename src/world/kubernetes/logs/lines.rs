@@ -42,7 +42,7 @@ pub(super) fn stamped(line: &[u8]) -> Option<(Timestamp, &[u8])> {
         None => (line, &line[line.len()..]),
     };
     let stamp = std::str::from_utf8(stamp).ok()?.parse().ok()?;
-    Some((stamp, text.strip_suffix(b"\r").unwrap_or(text)))
+    Some((stamp, text))
 }
 
 #[cfg(test)]

@@ -1,0 +1,155 @@
+//! Carries out what was asked for on the command line, over the same runtime as the console.
+
+mod drills;
+mod headless;
+mod journals;
+mod reports;
+mod rows;
+
+use color_eyre::eyre;
+use tokio::runtime::{Builder, Runtime as Tokio};
+
+use crate::app::effect;
+use crate::cli::command::{Command, Look, Place};
+use crate::cli::config_file::{self, Chosen};
+use crate::cli::exit::Exit;
+use crate::cli::session::{self, Scene};
+use crate::cli::{Start, complain, init, wiring};
+use crate::domain::name::IncidentId;
+use crate::domain::trouble::Trouble;
+use crate::runtime::screen::{self, Manners};
+use crate::runtime::{Runtime, journal};
+use crate::text::Gate;
+use crate::ui::theme::{Charset, Palette, Theme};
+
+/// What ends a command early: said on standard error, with its exit code.
+type Outcome = Result<Exit, Trouble>;
+
+/// Carries one command out.
+///
+/// # Errors
+/// The asynchronous runtime cannot be started, or standard output is gone.
+pub fn run(start: Start) -> eyre::Result<Exit> {
+    let Start { invocation, chosen, gate } = start;
+    crate::world::tls::install_provider();
+    let look = invocation.look;
+    let outcome = match (invocation.command, chosen) {
+        (Command::Console, Some(chosen)) => tokio()?.block_on(console(&chosen, look, &gate)),
+        (Command::Drill(drill), _) => drills::drill(&drill, look, &gate)?,
+        (Command::DrillList(format), _) => drills::list(format)?,
+        (Command::Preflight(format), Some(chosen)) => tokio()?.block_on(headless::preflight(&chosen, format, &gate))?,
+        (Command::Plan { to, protect: _, format }, Some(chosen)) => {
+            tokio()?.block_on(headless::plan(&chosen, to.as_ref(), format, &gate))?
+        }
+        (Command::Run(run), Some(chosen)) => tokio()?.block_on(headless::run(&chosen, &run, &gate))?,
+        (Command::Verify { timeout, spend_money, format }, Some(chosen)) => {
+            tokio()?.block_on(headless::verify(&chosen, timeout, spend_money, format, &gate))?
+        }
+        (Command::Migrations(migrations), Some(chosen)) => tokio()?.block_on(rows::run(&chosen, &migrations, &gate))?,
+        (Command::Incidents(format), _) => journals::list(format, &gate)?,
+        (Command::Resume(incident), _) => resume(&invocation.place, incident.as_ref(), look, &gate)?,
+        (Command::Export { incident, document, output }, _) => {
+            journals::export(incident.as_ref(), document, output.as_deref(), &gate)?
+        }
+        (Command::RunbookLint { files, format }, _) => journals::lint(&files, format, &gate)?,
+        (Command::Init(to), _) => Ok(found_and_written(&invocation.place, &to, &gate)?),
+        (Command::Completions(_) | Command::Man(_), _) => Ok(Exit::Reached),
+        // The command line opens an environment for every command that wants one.
+        (_, None) => Ok(Exit::Usage),
+    };
+    Ok(said(outcome))
+}
+
+fn said(outcome: Outcome) -> Exit {
+    match outcome {
+        Ok(exit) => exit,
+        Err(trouble) => {
+            complain(&say!("lastgood: {}", trouble.sentence()));
+            trouble.kind.into()
+        }
+    }
+}
+
+/// The asynchronous runtime of a live world.
+fn tokio() -> eyre::Result<Tokio> {
+    Ok(Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+}
+
+/// The exit code of how the engine ended.
+fn code(exit: effect::Exit) -> Exit {
+    match exit {
+        effect::Exit::Reached | effect::Exit::Left => Exit::Reached,
+        effect::Exit::NotReached => Exit::NotReached,
+        effect::Exit::Usage => Exit::Usage,
+        effect::Exit::Refused => Exit::Refused,
+        effect::Exit::Unreachable => Exit::Unreachable,
+        effect::Exit::Unknown => Exit::Unknown,
+    }
+}
+
+async fn console(chosen: &Chosen, look: Look, gate: &Gate) -> Outcome {
+    let scene = session::live(chosen, true, gate).await?;
+    let id = session::new_id(&scene.setting.environment);
+    let runtime = scene.begin(id, None, &[])?;
+    on_screen(runtime, look).await
+}
+
+/// Shows a runtime on the screen until it is left.
+async fn on_screen(mut runtime: Runtime, look: Look) -> Outcome {
+    let palette = if look.color { Palette::Dark } else { Palette::Mono };
+    let charset = if look.ascii { Charset::Ascii } else { Charset::Unicode };
+    let exit = screen::run(&mut runtime, &Theme::bundled(palette, charset), Manners::here(look.mouse)).await?;
+    if let (Some(id), None) = (&runtime.state.incident.id, &runtime.state.incident.closed) {
+        complain(&say!(
+            "incident {} is kept: `lastgood resume {}` goes on, `lastgood export {} --md` writes it down",
+            id,
+            id,
+            id
+        ));
+    }
+    let unknown = !runtime.state.unknown().is_empty();
+    Ok(if unknown { Exit::Unknown } else { code(exit) })
+}
+
+fn resume(place: &Place, incident: Option<&IncidentId>, look: Look, gate: &Gate) -> eyre::Result<Outcome> {
+    let kept = match journals::resumable(incident, gate) {
+        Ok(kept) => kept,
+        Err(trouble) => return Ok(Err(trouble)),
+    };
+    let (journal, lines) = match journal::Journal::open(&kept.folder, gate) {
+        Ok(opened) => opened,
+        Err(trouble) => return Ok(Err(trouble)),
+    };
+    if let Some(scenario) = &kept.scenario {
+        return drills::resume(scenario, &kept, journal, lines, look, gate);
+    }
+    let place = Place { environment: Some(kept.environment.clone()), ..place.clone() };
+    let chosen = match config_file::open(&place, None, gate) {
+        Ok(config_file::Choice::One(chosen)) => *chosen,
+        Ok(config_file::Choice::Several(several)) => return Ok(Err(config_file::which(&several))),
+        Err(error) => {
+            complain(&gate.clean(&error.to_string()));
+            return Ok(Ok(error.exit()));
+        }
+    };
+    Ok(tokio()?.block_on(async {
+        let scene = session::live(&chosen, true, gate).await?;
+        on_screen(scene.resume(&kept.id, journal, lines), look).await
+    }))
+}
+
+/// `init`: what the cluster shows goes into the file; without a cluster it is written all the same.
+fn found_and_written(place: &Place, to: &crate::cli::command::InitTo, gate: &Gate) -> eyre::Result<Exit> {
+    let current = |config| config_file::current(&config, place.context.as_ref(), place.namespace.as_ref());
+    let cluster = config_file::kubeconfig(gate).and_then(current).ok();
+    let workloads = match &cluster {
+        Some(cluster) => tokio()?.block_on(wiring::found(cluster, gate)),
+        None => Vec::new(),
+    };
+    Ok(said(init::init(to, &init::Found { cluster, workloads }, gate).map(|()| Exit::Reached)))
+}
+
+/// A scene that only looks.
+async fn looking(chosen: &Chosen, gate: &Gate) -> Result<Scene, Trouble> {
+    session::live(chosen, false, gate).await
+}

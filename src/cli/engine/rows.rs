@@ -1,0 +1,265 @@
+//! `migrations`: the migration table without a screen. Changes pass the same gates as on it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use color_eyre::eyre;
+use serde::Serialize;
+
+use crate::app::action::{Action, Pane};
+use crate::app::effect;
+use crate::app::migrations::in_full;
+use crate::app::msg::Msg;
+use crate::app::pilot::{self, BackupOrders, Confirmations, Move, Orders};
+use crate::app::state::{Anchor, State, Tone};
+use crate::cli::command::{Format, Migrations, RowChange};
+use crate::cli::config_file::Chosen;
+use crate::cli::engine::{Outcome, code, journals, looking, reports};
+use crate::cli::exit::Exit;
+use crate::cli::output::{self, json};
+use crate::cli::session::{self, Scene, node};
+use crate::domain::migration::{Kept, MigrationTable};
+use crate::domain::name::{EnvName, MigrationId};
+use crate::domain::record::End;
+use crate::domain::trouble::{Trouble, TroubleKind};
+use crate::runtime::headless as driver;
+use crate::text::{Clean, Gate};
+
+/// How long a change of one row may take in all.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One of the `migrations` commands.
+pub(super) async fn run(chosen: &Chosen, migrations: &Migrations, gate: &Gate) -> eyre::Result<Outcome> {
+    match migrations {
+        Migrations::List(format) => {
+            let table = match table(chosen, gate).await {
+                Ok(table) => table,
+                Err(trouble) => return Ok(Err(trouble)),
+            };
+            match format {
+                Format::Json => {
+                    let rows: Vec<_> = table.rows.iter().map(|row| reports::RowLine::new(row, false)).collect();
+                    output::print(&json(&rows)?)?;
+                }
+                Format::Text => output::print(&reports::rows(&table))?,
+            }
+            Ok(Ok(Exit::Reached))
+        }
+        Migrations::Show { id, format } => {
+            let table = match table(chosen, gate).await {
+                Ok(table) => table,
+                Err(trouble) => return Ok(Err(trouble)),
+            };
+            let Some(row) = table.row(id) else { return Ok(Err(no_row(id))) };
+            match format {
+                Format::Json => output::print(&json(&reports::RowLine::new(row, true))?)?,
+                Format::Text => output::print(&format!("{}\n", in_full(row)))?,
+            }
+            Ok(Ok(Exit::Reached))
+        }
+        Migrations::Delete(change) => changed(chosen, change, Action::DeleteRow, gate).await,
+        Migrations::Resolve(change) => changed(chosen, change, Action::ResolveRow, gate).await,
+        Migrations::Restore { id, arm, file, format } => {
+            restored(chosen, id, arm, file.as_deref(), *format, gate).await
+        }
+    }
+}
+
+fn no_row(id: &MigrationId) -> Trouble {
+    Trouble::new(TroubleKind::NotFound, say!("there is no migration row {}", id))
+        .remedy(Clean::ours("`lastgood migrations list` shows the ids"))
+}
+
+async fn table(chosen: &Chosen, gate: &Gate) -> Result<MigrationTable, Trouble> {
+    let scene = looking(chosen, gate).await?;
+    scene.world.database?.migrations().await
+}
+
+fn check_arm(arm: &EnvName, chosen: &Chosen) -> Result<(), Trouble> {
+    if *arm == chosen.environment.name {
+        return Ok(());
+    }
+    let what = say!("--arm says {}, and this environment is {}", arm, chosen.environment.name);
+    Err(Trouble::new(TroubleKind::Refused, what)
+        .remedy(Clean::ours("nothing was changed; name the environment that you mean")))
+}
+
+fn orders(arm: &EnvName, confirm: Vec<String>) -> Orders {
+    Orders {
+        arm: Some(arm.to_string()),
+        confirm: Confirmations::Given(confirm),
+        consent: false,
+        protect: false,
+        backup: BackupOrders::Skip,
+        targets: std::collections::BTreeMap::new(),
+        manual: None,
+        explore: false,
+    }
+}
+
+/// Arms, asks by `ask`, answers the dialogs as ordered, and stops when the one act has ended.
+fn one_act(
+    state: &State,
+    orders: &Orders,
+    asked: &mut bool,
+    ask: impl FnOnce(&State) -> Result<Vec<Msg>, Move>,
+) -> Move {
+    if let Some(why) = &state.journal.broken {
+        return Move::Stop(effect::Exit::NotReached, why.sentence());
+    }
+    if let Some(act) = state.incident.acts.values().next() {
+        return match &act.end {
+            None => Move::Wait(act.words.clone()),
+            Some((End::Done, words, _)) => Move::Stop(effect::Exit::Reached, words.clone()),
+            Some((End::Failed, words, _)) => Move::Stop(effect::Exit::Refused, words.clone()),
+            Some((End::Unknown, words, _)) => Move::Stop(effect::Exit::Unknown, words.clone()),
+        };
+    }
+    if let Some(overlay) = state.overlays.last() {
+        return pilot::answer(state, orders, overlay);
+    }
+    if !state.armed() {
+        return pilot::arm(state, orders);
+    }
+    if *asked {
+        // It was asked for and no dialog came up: the words say why.
+        let words = state.notice.as_ref().filter(|notice| notice.tone != Tone::Good).map(|notice| notice.words.clone());
+        return Move::Stop(effect::Exit::Refused, words.unwrap_or_else(|| Clean::ours("nothing was changed")));
+    }
+    match ask(state) {
+        Ok(messages) => {
+            *asked = true;
+            Move::Send(messages)
+        }
+        Err(other) => other,
+    }
+}
+
+async fn changed(chosen: &Chosen, change: &RowChange, action: Action, gate: &Gate) -> eyre::Result<Outcome> {
+    if let Err(trouble) = check_arm(&change.arm, chosen) {
+        return Ok(Err(trouble));
+    }
+    let scene = match session::live(chosen, false, gate).await {
+        Ok(scene) => scene,
+        Err(trouble) => return Ok(Err(trouble)),
+    };
+    let orders = orders(&change.arm, change.confirm.clone());
+    act(scene, &orders, change.format, move |state| {
+        let table = match &state.migrations {
+            crate::domain::live::Live::Seen { value, .. } => value,
+            crate::domain::live::Live::Absent(why) => return Err(Move::Stop(effect::Exit::Usage, why.sentence())),
+            crate::domain::live::Live::Lost { why, .. } => {
+                return Err(Move::Stop(effect::Exit::Unreachable, why.sentence()));
+            }
+            crate::domain::live::Live::Waiting => return Err(Move::Wait(Clean::ours("the migration table"))),
+        };
+        if table.row(&change.id).is_none() {
+            return Err(Move::Stop(effect::Exit::Usage, no_row(&change.id).sentence()));
+        }
+        Ok(vec![Msg::Select(Pane::Migrations, Anchor::Row(change.id.clone())), Msg::Do(action)])
+    })
+    .await
+}
+
+async fn restored(
+    chosen: &Chosen,
+    id: &MigrationId,
+    arm: &EnvName,
+    file: Option<&Path>,
+    format: Format,
+    gate: &Gate,
+) -> eyre::Result<Outcome> {
+    if let Err(trouble) = check_arm(arm, chosen) {
+        return Ok(Err(trouble));
+    }
+    let (kept, folder) = match kept(id, file, &chosen.environment.name, gate) {
+        Ok(found) => found,
+        Err(trouble) => return Ok(Err(trouble)),
+    };
+    let scene = match session::live(chosen, false, gate).await {
+        Ok(scene) => scene.keeping_rows_in(folder),
+        Err(trouble) => return Ok(Err(trouble)),
+    };
+    act(scene, &orders(arm, Vec::new()), format, move |_| Ok(vec![Msg::Undo(kept.clone())])).await
+}
+
+/// The kept row and the folder of its file: named on the command line, or found in the journals.
+fn kept(id: &MigrationId, file: Option<&Path>, environment: &EnvName, gate: &Gate) -> Result<(Kept, PathBuf), Trouble> {
+    let found = journals::kept_row(id, environment, gate);
+    let Some(file) = file else {
+        return found.ok_or_else(|| {
+            Trouble::new(TroubleKind::NotFound, say!("no incident of {} kept the row {}", environment, id))
+                .remedy(Clean::ours("name the restore file: --file PATH"))
+        });
+    };
+    let bad = || {
+        Trouble::new(TroubleKind::Invalid, say!("{} is no file", gate.clean(&file.display().to_string())))
+            .remedy(Clean::ours("name the restore file that the deletion kept"))
+    };
+    let name = file.file_name().and_then(|name| name.to_str()).ok_or_else(bad)?.to_owned();
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    let migration = match found {
+        Some((kept, _)) => kept.name,
+        None => journals::name_in(file, gate)?,
+    };
+    Ok((Kept { id: id.clone(), name: migration, file: name }, folder))
+}
+
+#[derive(Serialize)]
+struct Changed<'a> {
+    done: bool,
+    words: &'a Clean,
+    incident: Option<&'a crate::domain::name::IncidentId>,
+}
+
+async fn act(
+    scene: Scene,
+    orders: &Orders,
+    format: Format,
+    ask: impl Fn(&State) -> Result<Vec<Msg>, Move>,
+) -> eyre::Result<Outcome> {
+    let id = session::new_id(&scene.setting.environment);
+    let mut runtime = match scene.begin(id, Some(node("litellm-rollback", "migrations")), &[]) {
+        Ok(runtime) => runtime,
+        Err(trouble) => return Ok(Err(trouble)),
+    };
+    let mut asked = false;
+    let mut closed = None;
+    let ended = driver::run(
+        &mut runtime,
+        |state| match one_act(state, orders, &mut asked, &ask) {
+            // The incident of one command is over with it; an unknown outcome stays open.
+            Move::Stop(exit, words) if closed.is_none() && exit != effect::Exit::Unknown => {
+                closed = Some(());
+                stopped(state, exit, words)
+            }
+            other => other,
+        },
+        PATIENCE,
+        |_| {},
+    )
+    .await;
+    let exit = code(ended.exit);
+    match format {
+        Format::Json => {
+            let changed = Changed {
+                done: exit == Exit::Reached,
+                words: &ended.words,
+                incident: runtime.state.incident.id.as_ref(),
+            };
+            output::print(&json(&changed)?)?;
+        }
+        Format::Text if exit == Exit::Reached => output::print(&format!("{}\n", ended.words))?,
+        Format::Text => super::complain(&say!("lastgood: {}", ended.words)),
+    }
+    Ok(Ok(exit))
+}
+
+/// Closes the incident before the driver stops at the next turn.
+fn stopped(state: &State, exit: effect::Exit, words: Clean) -> Move {
+    if state.incident.closed.is_some() {
+        Move::Stop(exit, words)
+    } else {
+        Move::Send(vec![Msg::Close(exit == effect::Exit::Reached, words)])
+    }
+}

@@ -1,0 +1,278 @@
+//! Opening a session: the state, the world, the journal, and the runtime between them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::app::keymap::{self, Keymap};
+use crate::app::state::{Briefing, Missing, Setting, State};
+use crate::cli::config_file::Chosen;
+use crate::cli::secret::resolve_path;
+use crate::cli::wiring::{self, Live};
+use crate::domain::cluster::WorkloadRef;
+use crate::domain::document::{Fault, Source};
+use crate::domain::environment::Kind;
+use crate::domain::name::{EnvName, IncidentId, Slug};
+use crate::domain::record::{Entry, Line};
+use crate::domain::runbook::{Library, NodeRef, RUNBOOKS, bundled_runbooks};
+use crate::domain::scenario::Scenario;
+use crate::domain::signature::Signatures;
+use crate::domain::trouble::{Trouble, TroubleKind};
+use crate::runtime::folder::{Shelf, StateFolder};
+use crate::runtime::journal::Journal;
+use crate::runtime::{Places, Runtime};
+use crate::text::{Clean, Gate};
+use crate::world::World;
+use crate::world::clock::Clock;
+use crate::world::sandbox::Sandbox;
+
+/// What a session is about: a world, its setting, and where its files are kept.
+pub struct Scene {
+    /// The ports.
+    pub world: World,
+    /// What the console shows of it.
+    pub setting: Setting,
+    /// Its clock.
+    pub clock: Clock,
+    /// The runbooks.
+    pub library: Library,
+    /// Its gate.
+    pub gate: Gate,
+    /// The folder of its dumps; the incident's folder where none is configured.
+    pub backups: Option<PathBuf>,
+    rows: Option<PathBuf>,
+    shelf: Shelf,
+    folder: StateFolder,
+}
+
+fn missing(world: &World) -> Missing {
+    Missing {
+        cluster: world.cluster.as_ref().err().cloned(),
+        workloads: world.workloads.as_ref().err().cloned(),
+        database: world.database.as_ref().err().cloned(),
+        backup: world.backup.as_ref().err().cloned(),
+        gateway: world.gateway.as_ref().err().cloned(),
+        cache: world.cache.as_ref().err().cloned(),
+    }
+}
+
+impl Scene {
+    /// The scene of an environment.
+    ///
+    /// # Errors
+    /// A runbook file that is configured and faulty, or a machine without a home folder.
+    pub fn live(chosen: &Chosen, live: Live, gate: &Gate) -> Result<Self, Trouble> {
+        let environment = &chosen.environment;
+        let folder = StateFolder::find()?;
+        let library = match &environment.runbook {
+            None => bundled_runbooks(),
+            Some(path) => library_with(&resolve_path(chosen.folder(), path), gate)?,
+        };
+        let Live { world, workloads, database, gateway, .. } = live;
+        let setting = Setting {
+            environment: environment.name.clone(),
+            kind: environment.kind,
+            briefing: None,
+            context: environment.cluster.as_ref().map(|cluster| cluster.context.clone()),
+            namespace: environment.cluster.as_ref().map(|cluster| cluster.namespace.clone()),
+            workloads,
+            missing: missing(&world),
+            billing: environment.billing,
+            test_model: environment.test_model.clone(),
+            database,
+            gateway,
+            folder: Clean::default(),
+            newcomer: false,
+        };
+        let backups = environment.backup_folder.as_ref().map(|path| resolve_path(chosen.folder(), path));
+        let clock = Clock::wall();
+        Ok(Self {
+            world,
+            setting,
+            clock,
+            library,
+            gate: gate.clone(),
+            backups,
+            rows: None,
+            shelf: Shelf::Incidents,
+            folder,
+        })
+    }
+
+    /// The scene of a drill. `memory` keeps the world across a crash; without one it is new.
+    ///
+    /// # Errors
+    /// The world's memory cannot be read.
+    pub fn drill(scenario: &Scenario, memory: Option<PathBuf>, gate: &Gate) -> Result<Self, Trouble> {
+        let folder = StateFolder::find()?;
+        let clock = Clock::starting_at(Timestamp::now());
+        let world = Sandbox::open(scenario, clock, gate, memory)?;
+        let place = &scenario.place;
+        let workload = WorkloadRef { namespace: place.namespace.clone(), name: place.workload.clone() };
+        let briefing = Briefing {
+            scenario: scenario.id.clone(),
+            title: scenario.title.clone(),
+            story: scenario.briefing.clone(),
+            hints: scenario.hints.values().flatten().cloned().collect(),
+            debrief: scenario.debrief.clone(),
+        };
+        let setting = Setting {
+            environment: place.environment.clone(),
+            kind: Kind::Drill,
+            briefing: Some(briefing),
+            context: Some(place.context.clone()),
+            namespace: Some(place.namespace.clone()),
+            workloads: vec![workload],
+            missing: missing(&world),
+            billing: scenario.gateway.billing,
+            test_model: None,
+            database: Some(Clean::ours("the sandbox's database")),
+            gateway: Some(Clean::ours("the sandbox's gateway")),
+            folder: Clean::default(),
+            newcomer: !folder.knows_drills(),
+        };
+        let library = bundled_runbooks();
+        Ok(Self {
+            world,
+            setting,
+            clock,
+            library,
+            gate: gate.clone(),
+            backups: None,
+            rows: None,
+            shelf: Shelf::Drills,
+            folder,
+        })
+    }
+
+    /// Acts look for kept rows in this folder instead of the incident's own.
+    #[must_use]
+    pub fn keeping_rows_in(mut self, folder: PathBuf) -> Self {
+        self.rows = Some(folder);
+        self
+    }
+
+    /// Opens a new incident, at a node of the runbooks.
+    ///
+    /// # Errors
+    /// The journal cannot be started.
+    pub fn begin(self, id: IncidentId, start: Option<NodeRef>, notes: &[Clean]) -> Result<Runtime, Trouble> {
+        let folder = self.folder.incident(self.shelf, &id);
+        let journal = Journal::create(&folder, &self.gate)?;
+        let entries = self.opening(id, start, notes);
+        Ok(self.runtime(journal, folder, Vec::new(), entries))
+    }
+
+    /// Looks without opening an incident: nothing is written to this machine.
+    pub fn peek(self, start: Option<NodeRef>) -> Runtime {
+        let journal = Journal::nowhere(&self.gate);
+        let id = new_id(&self.setting.environment);
+        let folder = self.folder.incident(self.shelf, &id);
+        let entries = self.opening(id, start, &[]);
+        self.runtime(journal, folder, Vec::new(), entries)
+    }
+
+    /// Takes an incident up again.
+    pub fn resume(self, id: &IncidentId, journal: Journal, lines: Vec<Line>) -> Runtime {
+        let folder = self.folder.incident(self.shelf, id);
+        let entries = vec![Entry::Resumed { entries: lines.len() as u64 }];
+        self.runtime(journal, folder, lines, entries)
+    }
+
+    fn opening(&self, id: IncidentId, start: Option<NodeRef>, notes: &[Clean]) -> Vec<Entry> {
+        let start = start.unwrap_or_else(|| self.library.start().clone());
+        let runbook = self.library.runbook(&start.runbook);
+        let mut place = Vec::new();
+        place.extend(self.setting.context.as_ref().map(|context| format!("context {context}")));
+        place.extend(self.setting.namespace.as_ref().map(|namespace| format!("namespace {namespace}")));
+        place.extend(self.setting.workloads.iter().map(ToString::to_string));
+        place.extend(self.setting.database.as_ref().map(ToString::to_string));
+        let opened = Entry::Opened {
+            incident: id,
+            environment: self.setting.environment.clone(),
+            kind: self.setting.kind.word().to_owned(),
+            scenario: self.setting.briefing.as_ref().map(|briefing| briefing.scenario.clone()),
+            place,
+            runbook: start.runbook.clone(),
+            version: runbook.map_or(0, |runbook| runbook.version),
+            hash: runbook.map(|runbook| runbook.hash.to_string()).unwrap_or_default(),
+            start,
+        };
+        let notes = notes.iter().map(|words| Entry::Noted { words: words.to_string() });
+        std::iter::once(opened).chain(notes).collect()
+    }
+
+    fn runtime(mut self, journal: Journal, folder: PathBuf, lines: Vec<Line>, entries: Vec<Entry>) -> Runtime {
+        self.setting.folder = self.gate.clean(&folder.display().to_string());
+        let places = Places {
+            backups: self.backups.clone().unwrap_or_else(|| folder.clone()),
+            incident: self.rows.unwrap_or(folder),
+            locks: self.folder.locks(),
+        };
+        let keymap = Keymap::parse(keymap::DEFAULT).unwrap_or_else(|why| unreachable!("proved by a test: {why}"));
+        let mut state = State::new(
+            self.setting,
+            Arc::new(self.library),
+            Arc::new(Signatures::bundled()),
+            Arc::new(keymap),
+            self.gate.clone(),
+            self.clock.now(),
+        );
+        for line in &lines {
+            state.incident.apply(line.at, &line.entry, &self.gate);
+        }
+        state.journal.written = lines.len() as u64;
+        let mut runtime = Runtime::new(state, self.world, self.clock, journal, places);
+        runtime.begin(entries);
+        runtime
+    }
+}
+
+/// The runbooks with one of them replaced or added from a file.
+fn library_with(path: &std::path::Path, gate: &Gate) -> Result<Library, Trouble> {
+    let shown = gate.clean(&path.display().to_string());
+    let text = std::fs::read_to_string(path).map_err(|why| {
+        let why = gate.clean(&why.to_string());
+        Trouble::new(TroubleKind::Disk, say!("the runbook {} cannot be read: {}", shown, why))
+    })?;
+    let own = Source { file: shown.as_str(), text: &text };
+    let faulty = |faults: Vec<Fault>| {
+        let first = faults.first().map(|fault| gate.clean(&fault.to_string())).unwrap_or_default();
+        Trouble::new(TroubleKind::Invalid, say!("the runbook has {} faults, first: {}", faults.len(), first))
+            .remedy(say!("`lastgood runbook lint {}` lists them", shown))
+    };
+    let runbook = Library::lint(shown.as_str(), &text, gate).map_err(faulty)?;
+    let own_id = format!("id = \"{}\"", runbook.id);
+    let others = RUNBOOKS.iter().copied().filter(|source| !source.text.lines().any(|line| line.trim() == own_id));
+    // The first one is where an incident starts.
+    let sources: Vec<Source<'_>> = std::iter::once(own).chain(others).collect();
+    Library::parse(&sources, gate).map_err(faulty)
+}
+
+/// A new id: the time, the environment, and enough chance to tell two of one second apart.
+pub fn new_id(environment: &EnvName) -> IncidentId {
+    let mut chance = [0u8; 2];
+    // Without chance two consoles of one second would share an id, and the second is refused.
+    let _ = getrandom::fill(&mut chance);
+    let at = Timestamp::now().strftime("%Y%m%d-%H%M%S");
+    let name: String = environment.as_str().chars().map(|c| if c == '_' { '-' } else { c }).take(40).collect();
+    format!("{at}-{name}-{:02x}{:02x}", chance[0], chance[1])
+        .parse()
+        .unwrap_or_else(|why| unreachable!("made of letters, digits and dashes: {why}"))
+}
+
+/// A node of the bundled runbooks.
+pub fn node(runbook: &'static str, node: &'static str) -> NodeRef {
+    let slug = |raw: &'static str| -> Slug { raw.parse().unwrap_or_else(|why| unreachable!("a literal: {why}")) };
+    NodeRef { runbook: slug(runbook), node: slug(node) }
+}
+
+/// A live scene from the environment that was chosen.
+///
+/// # Errors
+/// As [`Scene::live`].
+pub async fn live(chosen: &Chosen, interactive: bool, gate: &Gate) -> Result<Scene, Trouble> {
+    let live = wiring::open(chosen, interactive, gate).await;
+    Scene::live(chosen, live, gate)
+}

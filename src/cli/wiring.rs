@@ -1,0 +1,295 @@
+//! From an environment of the configuration to the ports of a live world. Nothing here falls back
+//! to the sandbox; a part that is missing says so and leaves the others alone.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::{BoxFuture, FutureExt as _};
+use url::Url;
+
+use crate::cli::config_file::Chosen;
+use crate::cli::init::FoundWorkload;
+use crate::cli::secret::{self, resolve_path};
+use crate::domain::cluster::WorkloadRef;
+use crate::domain::database_url::DatabaseUrl;
+use crate::domain::environment::{ClusterConfig, Environment, ForwardTarget, GatewayConfig, SecretSource, StoreConfig};
+use crate::domain::name::{DataKey, Name};
+use crate::domain::trouble::{Trouble, TroubleKind};
+use crate::domain::workload::Discovered;
+use crate::text::{Clean, Gate, Secret};
+use crate::world::deferred::Deferred;
+use crate::world::kubernetes::{ConnectOptions, ForwardTarget as KubeTarget, Kubernetes};
+use crate::world::litellm::LiteLlm;
+use crate::world::pg_dump::PgDump;
+use crate::world::postgres::Postgres;
+use crate::world::redis::Redis;
+use crate::world::{Cluster, Part, Reply, World, missing};
+
+/// How long the discovery of workloads may take before the screen is entered without it.
+const DISCOVERY: Duration = Duration::from_secs(10);
+
+/// A live world and what is known of it before anything was asked.
+pub struct Live {
+    /// The ports.
+    pub world: World,
+    /// The Deployments, in the order in which a plan reverts them.
+    pub workloads: Vec<WorkloadRef>,
+    /// The connection to the cluster, where there is one.
+    pub cluster: Result<Kubernetes, Trouble>,
+    /// Where the database is, for people.
+    pub database: Option<Clean>,
+    /// Where the gateway is, for people.
+    pub gateway: Option<Clean>,
+}
+
+/// Where secrets come from: this process's environment, files, and the cluster.
+#[derive(Clone)]
+struct Secrets {
+    folder: PathBuf,
+    gate: Gate,
+    cluster: Result<Kubernetes, Trouble>,
+}
+
+impl Secrets {
+    async fn fetch(&self, what: &'static str, source: &SecretSource) -> Result<Secret, Trouble> {
+        let cluster = self.cluster.clone();
+        let from_cluster = move |name: Name, key: DataKey| -> Reply<Secret> {
+            match cluster {
+                Ok(cluster) => cluster.secret(&name, key.as_str()),
+                Err(why) => async move { Err(why) }.boxed(),
+            }
+        };
+        let fetched =
+            secret::fetch(what, source, &self.folder, &self.gate, |name| std::env::var_os(name), from_cluster);
+        fetched.await.map(|fetched| fetched.secret)
+    }
+}
+
+/// Connects to what the environment names. A credential plugin that needs the terminal runs here,
+/// on the plain terminal, and only when its cached token does not serve.
+pub async fn open(chosen: &Chosen, interactive: bool, gate: &Gate) -> Live {
+    let environment = &chosen.environment;
+    let cluster = connect(environment, chosen, interactive, gate).await;
+    let secrets = Secrets { folder: chosen.folder().to_owned(), gate: gate.clone(), cluster: cluster.clone() };
+    let workloads = workloads(environment, &cluster).await;
+    let kubernetes = |cluster: &Result<Kubernetes, Trouble>| cluster.clone().map(Arc::new);
+    let world = World {
+        cluster: kubernetes(&cluster).map(|port| port as _),
+        workloads: kubernetes(&cluster).map(|port| port as _),
+        database: store(environment.database.as_ref(), "database", &secrets, |store, secrets| {
+            Arc::new(Deferred::new(move || postgres(store.clone(), secrets.clone()))) as _
+        }),
+        backup: store(environment.database.as_ref(), "database", &secrets, |store, secrets| {
+            Arc::new(Deferred::new(move || pg_dump(store.clone(), secrets.clone()))) as _
+        }),
+        gateway: gateway(environment, &workloads, &secrets),
+        cache: store(environment.cache.as_ref(), "redis", &secrets, |store, secrets| {
+            Arc::new(Deferred::new(move || redis(store.clone(), secrets.clone()))) as _
+        }),
+    };
+    let database = environment.database.as_ref().map(|store| say!("the database of {}", store.source.words(gate)));
+    let gateway = environment.gateway.as_ref().map(|gateway| gateway_words(gateway, gate));
+    Live { world, workloads, cluster, database, gateway }
+}
+
+async fn connect(
+    environment: &Environment,
+    chosen: &Chosen,
+    interactive: bool,
+    gate: &Gate,
+) -> Result<Kubernetes, Trouble> {
+    let Some(cluster) = &environment.cluster else {
+        return Err(Trouble::new(TroubleKind::Missing, Clean::ours("no cluster is configured for this environment"))
+            .remedy(Clean::ours("name `context` and `namespace` in lastgood.toml")));
+    };
+    let options = ConnectOptions {
+        context: Some(cluster.context.clone()),
+        namespace: Some(cluster.namespace.clone()),
+        kubeconfig: cluster.kubeconfig.as_ref().map(|path| resolve_path(chosen.folder(), path)),
+    };
+    match Kubernetes::connect(options.clone(), gate.clone()).await {
+        Err(why) if why.kind == TroubleKind::Unauthenticated && interactive => {
+            Kubernetes::login(options.clone(), gate).await?;
+            Kubernetes::connect(options, gate.clone()).await
+        }
+        connected => connected,
+    }
+}
+
+async fn workloads(environment: &Environment, cluster: &Result<Kubernetes, Trouble>) -> Vec<WorkloadRef> {
+    let Ok(cluster) = cluster else { return Vec::new() };
+    let reference = |name: &Name| WorkloadRef { namespace: cluster.namespace().clone(), name: name.clone() };
+    if !environment.workloads.is_empty() {
+        return environment.workloads.iter().map(reference).collect();
+    }
+    discovered(cluster).await.into_iter().map(|found| found.reference).collect()
+}
+
+/// What `init` finds in a cluster: the Deployments that look like LiteLLM, with their templates.
+pub async fn found(cluster: &ClusterConfig, gate: &Gate) -> Vec<FoundWorkload> {
+    let options = ConnectOptions {
+        context: Some(cluster.context.clone()),
+        namespace: Some(cluster.namespace.clone()),
+        kubeconfig: cluster.kubeconfig.clone(),
+    };
+    let Ok(cluster) = Kubernetes::connect(options, gate.clone()).await else { return Vec::new() };
+    let mut found = Vec::new();
+    for discovered in discovered(&cluster).await {
+        let seen = tokio::time::timeout(DISCOVERY, cluster.workload(&discovered.reference).next()).await;
+        let template = match seen {
+            Ok(Some(Ok(workload))) => Some(workload.template),
+            _ => None,
+        };
+        found.push(FoundWorkload { discovered, template });
+    }
+    found
+}
+
+/// Deployments that look like LiteLLM; none when the cluster does not answer in time, which the
+/// panes then say.
+pub async fn discovered(cluster: &Kubernetes) -> Vec<Discovered> {
+    match tokio::time::timeout(DISCOVERY, cluster.discover()).await {
+        Ok(Ok(found)) => found,
+        _ => Vec::new(),
+    }
+}
+
+fn store<P: ?Sized>(
+    store: Option<&StoreConfig>,
+    what: &'static str,
+    secrets: &Secrets,
+    build: impl FnOnce(StoreConfig, Secrets) -> Arc<P>,
+) -> Part<P> {
+    match store {
+        Some(store) => Ok(build(store.clone(), secrets.clone())),
+        None => missing(
+            say!("no {} is configured for this environment", what),
+            say!("name it in lastgood.toml: {} = {{ env = \"NAME\" }}", what),
+        ),
+    }
+}
+
+fn postgres(store: StoreConfig, secrets: Secrets) -> BoxFuture<'static, Result<Postgres, Trouble>> {
+    async move {
+        let (url, via) = database(&store, &secrets).await?;
+        Ok(Postgres::new(url, via, secrets.gate))
+    }
+    .boxed()
+}
+
+fn pg_dump(store: StoreConfig, secrets: Secrets) -> BoxFuture<'static, Result<PgDump, Trouble>> {
+    async move {
+        let (url, via) = database(&store, &secrets).await?;
+        Ok(PgDump::new(url, via, secrets.gate))
+    }
+    .boxed()
+}
+
+async fn database(store: &StoreConfig, secrets: &Secrets) -> Result<(DatabaseUrl, Option<(IpAddr, u16)>), Trouble> {
+    let raw = secrets.fetch("database", &store.source).await?;
+    let url: DatabaseUrl = raw.expose().parse().map_err(|why: crate::domain::database_url::BadDatabaseUrl| {
+        Trouble::new(TroubleKind::Invalid, say!("the database URL cannot be used: {}", why.words()))
+            .remedy(Clean::ours("write it as postgresql://USER:PASSWORD@HOST:PORT/DATABASE"))
+    })?;
+    if !store.via_port_forward {
+        return Ok((url, None));
+    }
+    let host = url.addresses().first().map(|address| (address.host.as_str().to_owned(), address.port));
+    let address = forward(host, secrets)?;
+    Ok((url, Some((address.ip(), address.port()))))
+}
+
+/// Forwards to the Service that a host inside the cluster names (`db`, `db.ns.svc.cluster.local`).
+fn forward(host: Option<(String, u16)>, secrets: &Secrets) -> Result<SocketAddr, Trouble> {
+    let bad = |host: &str| {
+        Trouble::new(TroubleKind::Invalid, say!("{} names no Service of the cluster", secrets.gate.clean(host))).remedy(
+            Clean::ours("with via = \"port-forward\" the URL's host is a Service, as pods of the cluster name it"),
+        )
+    };
+    let Some((host, port)) = host else { return Err(bad("the URL")) };
+    let name: Name = host.split('.').next().unwrap_or_default().parse().map_err(|_| bad(&host))?;
+    secrets.cluster.clone()?.forward(KubeTarget::Service { name, port })
+}
+
+fn redis(store: StoreConfig, secrets: Secrets) -> BoxFuture<'static, Result<Redis, Trouble>> {
+    async move {
+        let raw = secrets.fetch("redis", &store.source).await?;
+        if !store.via_port_forward {
+            return Redis::new(raw, secrets.gate);
+        }
+        let mut url = Url::parse(raw.expose()).map_err(|why| {
+            let why = secrets.gate.clean(&why.to_string());
+            Trouble::new(TroubleKind::Invalid, say!("the Redis URL cannot be used: {}", why))
+        })?;
+        let host = url.host_str().map(|host| (host.to_owned(), url.port().unwrap_or(6379)));
+        let address = forward(host, &secrets)?;
+        let moved = url.set_ip_host(address.ip()).and_then(|()| url.set_port(Some(address.port())));
+        moved.map_err(|()| Trouble::new(TroubleKind::Invalid, Clean::ours("the Redis URL cannot be forwarded")))?;
+        Redis::new(Secret::new(url.to_string()), secrets.gate)
+    }
+    .boxed()
+}
+
+fn gateway(environment: &Environment, workloads: &[WorkloadRef], secrets: &Secrets) -> Part<dyn crate::world::Gateway> {
+    let Some(gateway) = environment.gateway.clone() else {
+        return missing(
+            Clean::ours("no gateway is configured for this environment"),
+            Clean::ours("name it in lastgood.toml: gateway = \"https://…\" or gateway = { workload = \"…\" }"),
+        );
+    };
+    let namespace = workloads.first().map(|workload| workload.namespace.clone());
+    let namespace = namespace.or_else(|| environment.cluster.as_ref().map(|cluster| cluster.namespace.clone()));
+    let (secrets, key) = (secrets.clone(), environment.master_key.clone());
+    Ok(Arc::new(Deferred::new(move || litellm(gateway.clone(), namespace.clone(), key.clone(), secrets.clone()))))
+}
+
+fn litellm(
+    gateway: GatewayConfig,
+    namespace: Option<Name>,
+    key: Option<SecretSource>,
+    secrets: Secrets,
+) -> BoxFuture<'static, Result<LiteLlm, Trouble>> {
+    async move {
+        let base = match gateway {
+            GatewayConfig::Url(url) => url,
+            GatewayConfig::PortForward { target, port } => {
+                let target = match (target, namespace) {
+                    (ForwardTarget::Service(name), _) => KubeTarget::Service { name, port },
+                    (ForwardTarget::Workload(name), Some(namespace)) => {
+                        KubeTarget::Workload { workload: WorkloadRef { namespace, name }, port }
+                    }
+                    (ForwardTarget::Workload(name), None) => {
+                        return Err(Trouble::new(
+                            TroubleKind::Missing,
+                            say!("{} cannot be reached without a cluster", name),
+                        ));
+                    }
+                };
+                let address = secrets.cluster.clone()?.forward(target)?;
+                Url::parse(&format!("http://{address}"))
+                    .map_err(|_| Trouble::new(TroubleKind::Invalid, Clean::ours("the forwarded address is no URL")))?
+            }
+        };
+        let key = match key {
+            Some(source) => Some(secrets.fetch("master_key", &source).await?),
+            None => None,
+        };
+        LiteLlm::new(base, key, secrets.gate)
+    }
+    .boxed()
+}
+
+fn gateway_words(gateway: &GatewayConfig, gate: &Gate) -> Clean {
+    match gateway {
+        GatewayConfig::Url(url) => gate.clean(url.as_str()),
+        GatewayConfig::PortForward { target: ForwardTarget::Service(name), port } => {
+            say!("service/{} port {}, forwarded", name, *port)
+        }
+        GatewayConfig::PortForward { target: ForwardTarget::Workload(name), port } => {
+            say!("deployment/{} port {}, forwarded", name, *port)
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Ports that are built when they are first used: their address or password has to be fetched
+//! from the cluster, and nothing on the way to the first screen may wait for that.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, FutureExt as _};
+use futures::stream::{self, StreamExt as _};
+use tokio::sync::OnceCell;
+
+use crate::domain::backup::{BackupItem, BackupOrder};
+use crate::domain::confirm::Confirmed;
+use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settings, SpendRow, Vitals};
+use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution};
+use crate::domain::name::{ModelName, RequestId};
+use crate::domain::trouble::Trouble;
+use crate::text::Clean;
+use crate::world::{Backup, Cache, Database, Feed, Gateway, Reply};
+
+type Build<P> = Box<dyn Fn() -> BoxFuture<'static, Result<P, Trouble>> + Send + Sync>;
+
+/// A port and how it is built. What fails is tried again with the next call.
+pub struct Deferred<P>(Arc<Inner<P>>);
+
+struct Inner<P> {
+    build: Build<P>,
+    built: OnceCell<Arc<P>>,
+}
+
+impl<P> Clone for Deferred<P> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<P: Send + Sync + 'static> Deferred<P> {
+    /// A port that `build` builds.
+    pub fn new(build: impl Fn() -> BoxFuture<'static, Result<P, Trouble>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Inner { build: Box::new(build), built: OnceCell::new() }))
+    }
+
+    async fn port(&self) -> Result<Arc<P>, Trouble> {
+        self.0.built.get_or_try_init(|| async { (self.0.build)().await.map(Arc::new) }).await.cloned()
+    }
+
+    fn ask<T: Send + 'static>(&self, question: impl FnOnce(&P) -> Reply<T> + Send + 'static) -> Reply<T> {
+        let this = self.clone();
+        async move { question(&*this.port().await?).await }.boxed()
+    }
+}
+
+impl<P: Database + 'static> Database for Deferred<P> {
+    fn migrations(&self) -> Reply<MigrationTable> {
+        self.ask(P::migrations)
+    }
+
+    fn delete(&self, proof: Confirmed<Deletion>, folder: PathBuf) -> Reply<Kept> {
+        self.ask(|port| port.delete(proof, folder))
+    }
+
+    fn resolve(&self, proof: Confirmed<Resolution>, folder: PathBuf) -> Reply<Kept> {
+        self.ask(|port| port.resolve(proof, folder))
+    }
+
+    fn restore(&self, kept: Kept, folder: PathBuf) -> Reply<Clean> {
+        self.ask(|port| port.restore(kept, folder))
+    }
+
+    fn spend_row(&self, id: RequestId) -> Reply<Option<SpendRow>> {
+        self.ask(|port| port.spend_row(id))
+    }
+}
+
+impl<P: Backup + 'static> Backup for Deferred<P> {
+    fn run(&self, order: BackupOrder, folder: PathBuf) -> Feed<BackupItem> {
+        let this = self.clone();
+        let opened = async move {
+            match this.port().await {
+                Ok(port) => port.run(order, folder),
+                Err(why) => stream::iter([BackupItem::Failed(why)]).boxed(),
+            }
+        };
+        stream::once(opened).flatten().boxed()
+    }
+}
+
+impl<P: Gateway + 'static> Gateway for Deferred<P> {
+    fn vitals(&self) -> Reply<Vitals> {
+        self.ask(P::vitals)
+    }
+
+    fn settings(&self) -> Reply<Settings> {
+        self.ask(P::settings)
+    }
+
+    fn model_health(&self) -> Reply<ModelHealth> {
+        self.ask(P::model_health)
+    }
+
+    fn complete(&self, model: ModelName) -> Reply<Completion> {
+        self.ask(|port| port.complete(model))
+    }
+
+    fn admin_ui(&self) -> Reply<AdminUi> {
+        self.ask(P::admin_ui)
+    }
+}
+
+impl<P: Cache + 'static> Cache for Deferred<P> {
+    fn info(&self) -> Reply<CacheInfo> {
+        self.ask(P::info)
+    }
+}
