@@ -4,7 +4,7 @@ use crate::app::effect::{Effect, Look};
 use crate::app::msg::Done;
 use crate::app::overlay::Overlay;
 use crate::app::state::{State, Tone};
-use crate::app::{checks, status};
+use crate::app::{checks, migrations, status};
 use crate::domain::record::{ActId, ActKind, End, Entry, Made};
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::Clean;
@@ -26,7 +26,11 @@ fn succeeded(state: &mut State, id: ActId, done: Done) -> Vec<Effect> {
     state.tell(tone, words.clone());
     let mut effects = vec![state.commit(Entry::Finished { act: id, end: End::Done, words: words.to_string(), made })];
     match done {
-        Done::Kept(_) | Done::Restored(_) => effects.push(state.look(Look::Migrations)),
+        Done::Kept(kept) => {
+            migrations::row_changed(state, &kept.id);
+            effects.push(state.look(Look::Migrations));
+        }
+        Done::Restored(_) => effects.push(state.look(Look::Migrations)),
         Done::Applied(_) => effects.extend(checks::changed(state)),
         Done::Completed(completion) => checks::completed(state, Ok(*completion)),
         Done::Backup(_) => {}

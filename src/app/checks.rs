@@ -16,6 +16,7 @@ use crate::domain::checklist::{CheckId, Checklist, Mark, Verdict};
 use crate::domain::checks::{
     self as judge, BillingFindings, Hits, LagoLine, LogFindings, PodLog, Since, SpendFindings, Stream,
 };
+use crate::domain::cluster::{Field, Phase};
 use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settings, SpendRow, Vitals};
 use crate::domain::image::Version;
 use crate::domain::incident::ActRecord;
@@ -23,6 +24,7 @@ use crate::domain::name::Uid;
 use crate::domain::record::{ActKind, Entry, Made};
 use crate::domain::step::StepKind;
 use crate::domain::trouble::{Trouble, TroubleKind};
+use crate::domain::workload::EnvValue;
 use crate::text::Clean;
 
 /// How often something that costs nothing is looked at again while it is not well, and while it is.
@@ -314,6 +316,13 @@ fn judge_one(state: &mut State, id: CheckId) -> Option<Effect> {
     if mark != Mark::Waiting {
         state.checks.wanted.retain(|wanted| *wanted != id);
     }
+    // Waiting and unknown come and go while pods roll; neither is worth a line of the journal
+    // unless something that was known is not any more.
+    let idle = |mark: Mark| matches!(mark, Mark::Waiting | Mark::Unknown);
+    let recorded = state.incident.marks.get(&id).copied().unwrap_or(Mark::Waiting);
+    if idle(mark) && idle(recorded) {
+        return None;
+    }
     let evidence = evidence.iter().map(Clean::to_string).collect();
     Some(state.commit(Entry::Marked { check: id, mark, evidence }))
 }
@@ -362,10 +371,24 @@ fn verdict(state: &State, id: CheckId) -> Option<(Verdict, Timestamp)> {
     })
 }
 
+/// The API does not show the batch interval; the live template may.
+fn with_template(state: &State, settings: Settings) -> Settings {
+    let told = || {
+        let workload = state.workload(state.setting.workloads.first()?)?;
+        match workload.template.main()?.variable("PROXY_BATCH_WRITE_AT")? {
+            EnvValue::Literal(Field::Shown(seconds)) => seconds.as_str().parse().ok(),
+            _ => None,
+        }
+    };
+    Settings { batch_write_seconds: settings.batch_write_seconds.or_else(told), ..settings }
+}
+
 fn spend(state: &State) -> (Verdict, Timestamp) {
     let checks = &state.checks;
+    let settings =
+        checks.settings.as_ref().map(|(settings, _)| settings.clone().map(|settings| with_template(state, settings)));
     let verdict = judge::spend(&SpendFindings {
-        settings: result(&checks.settings),
+        settings: settings.as_ref(),
         consent: state.incident.consented,
         completion: result(&checks.completion),
         repeated: repeated(state),
@@ -411,6 +434,7 @@ fn logs(state: &State) -> Verdict {
 /// The worst of a pod's streams: one that is lost or not open leaves the pod in the dark.
 fn stream_of(state: &State, pod: &crate::domain::cluster::Pod, sources: &[crate::domain::log::LogSource]) -> Stream {
     let mut streams = sources.iter().take(feeds::MOST_LOGS).filter(|source| source.uid == pod.uid && !source.previous);
+    let finished = matches!(pod.phase, Phase::Succeeded | Phase::Failed);
     let mut worst: Option<Stream> = None;
     let rank = |stream: &Stream| match stream {
         Stream::Lost(_) => 3,
@@ -422,6 +446,9 @@ fn stream_of(state: &State, pod: &crate::domain::cluster::Pod, sources: &[crate:
         let stream = match state.logs.streams().get(source) {
             None => Stream::Unopened,
             Some(LogStream::Following(at)) => Stream::Following(*at),
+            Some(LogStream::Ended) if !finished => {
+                Stream::Lost(Clean::ours("its container ended and will start again"))
+            }
             Some(LogStream::Ended) => Stream::Ended,
             Some(LogStream::Lost(_, why)) => Stream::Lost(why.what.clone()),
         };

@@ -9,6 +9,7 @@ use crate::app::overlay::Overlay;
 use crate::app::state::{State, Told, Tone};
 use crate::domain::confirm::{Answer, Confirm, Confirmed};
 use crate::domain::migration::{self, Deletion, Kept, MigrationTable, Resolution, Row, RowState};
+use crate::domain::name::MigrationId;
 use crate::domain::record::ActKind;
 use crate::domain::step::Fact;
 use crate::domain::trouble::Trouble;
@@ -75,6 +76,13 @@ pub fn may_undo(state: &State) -> Result<Kept, Clean> {
     kept.find(|(act, kept)| restored(kept.id.as_str()).is_none_or(|later| later < *act))
         .map(|(_, kept)| kept.clone())
         .ok_or(Clean::ours("no row was changed in this incident"))
+}
+
+/// A row was deleted or resolved by us: it is not what is shown until the table is read again.
+pub fn row_changed(state: &mut State, id: &MigrationId) {
+    if let Some(table) = state.migrations.last_mut() {
+        table.rows.retain(|row| row.id != *id);
+    }
 }
 
 /// The table was read and no row is failed.

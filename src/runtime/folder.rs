@@ -63,7 +63,8 @@ impl StateFolder {
 
     /// Whether a drill was ever opened here.
     pub fn knows_drills(&self) -> bool {
-        fs::read_dir(self.shelf(Shelf::Drills)).is_ok_and(|mut entries| entries.next().is_some())
+        let begun = |entry: &fs::DirEntry| entry.path().join(super::journal::FILE).exists();
+        fs::read_dir(self.shelf(Shelf::Drills)).is_ok_and(|entries| entries.flatten().any(|entry| begun(&entry)))
     }
 
     /// Every incident of both shelves, newest first: ids begin with their time.

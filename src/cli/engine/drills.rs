@@ -19,7 +19,7 @@ use crate::domain::name::Slug;
 use crate::domain::record::Line;
 use crate::domain::scenario::{Scenario, bundled_scenarios};
 use crate::domain::trouble::{Trouble, TroubleKind};
-use crate::runtime::folder::{Shelf, StateFolder};
+use crate::runtime::folder::{Shelf, StateFolder, private_folder};
 use crate::runtime::headless;
 use crate::runtime::journal::Journal;
 use crate::text::{Clean, Gate};
@@ -78,7 +78,7 @@ pub(super) fn drill(drill: &Drill, look: Look, gate: &Gate) -> eyre::Result<Outc
         Walk::Console => Ok(walker(false)?.block_on(async {
             let id = session::new_id(&scenario.place.environment);
             let folder = StateFolder::find()?.incident(Shelf::Drills, &id);
-            // The journal makes the folder before the world's first act writes its memory.
+            private_folder(&folder, gate)?;
             let scene = Scene::drill(&scenario, Some(folder.join(MEMORY)), gate)?;
             on_screen(scene.begin(id, None, &[])?, look).await
         })),
