@@ -206,7 +206,14 @@ fn meaning<'a>(scene: &Scene<'a>, room: Room) -> Vec<Line<'a>> {
     }
     let Some((index, at)) = telling(state) else { return Vec::new() };
     let signature = state.signatures.get(index);
-    let ago = if state.logs.held.is_some() { String::new() } else { format!(", last {} ago", scene.span(at)) };
+    let ago = if state.logs.held.is_some() {
+        String::new()
+    } else {
+        match scene.age(at) {
+            now if now.as_str() == "now" => ", just now".to_owned(),
+            age => format!(", last {age} ago"),
+        }
+    };
     let (sign, role) = severity(signature);
     let to = state.library.for_signature(&signature.id).is_some().then(|| scene.key(Pane::Logs, Action::OpenSignature));
     let title = format!("{} {}{ago}", scene.sign(sign), signature.title);

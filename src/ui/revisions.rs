@@ -11,7 +11,7 @@ use crate::domain::trouble::Trouble;
 use crate::domain::workload::{Owner, Revision, RevisionStatus, Workload};
 use crate::ui::pods;
 use crate::ui::scene::Scene;
-use crate::ui::sheet::{Room, Row, Sheet, first, lost, wrapped};
+use crate::ui::sheet::{Room, Row, Sheet, first, hanging, lost, wrapped};
 use crate::ui::theme::{Role, Sign};
 
 /// The pane.
@@ -211,8 +211,7 @@ fn reasons<'a>(scene: &Scene<'a>, room: Room, revision: &Revision, ranked: &[Can
                 .map(|words| (words, Sign::Yes, Role::Text))
                 .chain(candidate.warnings.iter().map(|words| (words, Sign::Warn, Role::Warn)))
             {
-                let words = format!("{} {words}", scene.sign(sign));
-                lines.extend(wrapped(scene, room.width, &words, "  ", role));
+                lines.extend(hanging(scene, room.width, sign, words.as_str(), role));
             }
         }
         None => {

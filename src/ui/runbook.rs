@@ -12,7 +12,7 @@ use crate::domain::step::{Risk, StepKind};
 use crate::text::Clean;
 use crate::ui::next;
 use crate::ui::scene::Scene;
-use crate::ui::sheet::{Room, Row, Sheet, fact, wrapped};
+use crate::ui::sheet::{Room, Row, Sheet, fact, hanging, wrapped};
 use crate::ui::theme::{Role, Sign};
 
 /// The pane. What does not fit is cut above the next key, never the key itself.
@@ -160,7 +160,7 @@ fn ask<'a>(scene: &Scene<'a>, room: Room, choices: &'a [Choice], lines: &mut Vec
     for (rank, words) in told {
         let (sign, role) =
             [(Sign::Yes, Role::Text), (Sign::Unknown, Role::Unknown), (Sign::No, Role::Muted)][usize::from(rank)];
-        lines.extend(wrapped(scene, room.width, &format!("{} {words}", scene.sign(sign)), " ", role));
+        lines.extend(hanging(scene, room.width, sign, words.as_str(), role));
     }
 }
 
@@ -168,12 +168,13 @@ fn step_in_hand<'a>(scene: &Scene<'a>, room: Room, node: &'a Node, step: StepKin
     let width = room.width;
     lines.extend(running(scene, room));
     if let Some(words) = progress(scene, step) {
-        lines.extend(words.into_iter().flat_map(|(words, role)| wrapped(scene, width, &words, "", role)));
+        lines.extend(
+            words.into_iter().flat_map(|(sign, words, role)| hanging(scene, width, sign, words.as_str(), role)),
+        );
     }
     let Some(planned) = plan::here(scene.state, node, scene.findings()) else { return };
     for blocked in &planned.blocked_by {
-        let words = format!("{} blocked: {blocked}", scene.sign(Sign::No));
-        lines.extend(wrapped(scene, width, &words, "", Role::Danger));
+        lines.extend(hanging(scene, width, Sign::No, say!("blocked: {}", blocked).as_str(), Role::Danger));
     }
     if step != StepKind::Verify {
         for (i, does) in planned.does.iter().enumerate() {
@@ -271,7 +272,7 @@ fn size(bytes: u64) -> String {
     }
 }
 
-fn progress(scene: &Scene<'_>, step: StepKind) -> Option<Vec<(String, Role)>> {
+fn progress(scene: &Scene<'_>, step: StepKind) -> Option<Vec<(Sign, Clean, Role)>> {
     let state = scene.state;
     match step {
         StepKind::Revert | StepKind::Restart => {
@@ -286,22 +287,22 @@ fn progress(scene: &Scene<'_>, step: StepKind) -> Option<Vec<(String, Role)>> {
                 Progress::NoTarget(reference) => (Sign::Unknown, say!("{} has no target yet", reference), Role::Warn),
                 Progress::Done => (Sign::Yes, say!("every workload is rolled out"), Role::Good),
             };
-            Some(vec![(format!("{} {words}", scene.sign(sign)), role)])
+            Some(vec![(sign, words, role)])
         }
         StepKind::Backup => {
             let last = state.incident.acts.values().rev().find(|act| {
                 matches!(act.kind, crate::domain::record::ActKind::Backup { .. }) && !act.done() && act.end.is_some()
             });
             let (_, words, _) = last?.end.as_ref()?;
-            Some(vec![(format!("{} {words}", scene.sign(Sign::No)), Role::Danger)])
+            Some(vec![(Sign::No, words.clone(), Role::Danger)])
         }
         // Where the checklist is in sight, it tells this itself.
         StepKind::Verify if !scene.overview => {
             let open = state.checks.list.checks().iter().filter(|check| !check.verdict.mark.settled());
             let told = open.map(|check| {
                 let (sign, role) = crate::ui::checklist::mark(check.verdict.mark);
-                let why = check.verdict.evidence.first().map_or("", |words| words.as_str());
-                (format!("{} {}: {why}", scene.sign(sign), check.id.title()), role)
+                let why = check.verdict.evidence.first().cloned().unwrap_or_default();
+                (sign, say!("{}: {}", check.id.title(), why), role)
             });
             Some(told.collect())
         }

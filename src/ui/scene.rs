@@ -77,12 +77,8 @@ impl<'a> Scene<'a> {
         old.then(|| Span::styled(format!("{} ago", self.span(at)), self.style(Role::Muted)))
     }
 
-    /// The key of an action in a pane, as it is written: the one that is easiest to press.
+    /// The key of an action in a pane, as it is written.
     pub fn key(&self, pane: Pane, action: Action) -> Option<String> {
-        let of = |wanted: Option<Pane>| {
-            let keys = self.state.keymap.bindings(wanted).filter(|(_, bound)| *bound == action);
-            keys.map(|(key, _)| (key.ctrl || key.alt, key.to_string())).min_by_key(|(held, key)| (*held, key.len()))
-        };
-        of(Some(pane)).or_else(|| of(None)).map(|(_, key)| key)
+        self.state.keymap.key(Some(pane), action).map(|key| key.to_string())
     }
 }

@@ -65,6 +65,17 @@ pub fn wrapped<'a>(scene: &Scene<'a>, width: usize, words: &str, indent: &str, r
     lines.into_iter().map(|line| Line::from(Span::styled(format!("{indent}{line}"), style))).collect()
 }
 
+/// A sign, and words that hang beside it.
+pub fn hanging<'a>(scene: &Scene<'a>, width: usize, sign: Sign, words: &str, role: Role) -> Vec<Line<'a>> {
+    let style = scene.style(role);
+    let lines = fit::wrapped(words, width.saturating_sub(3));
+    let hung = lines.into_iter().enumerate().map(|(i, line)| {
+        let head = if i == 0 { scene.sign(sign) } else { " " };
+        Line::from(Span::styled(format!(" {head} {line}"), style))
+    });
+    hung.collect()
+}
+
 /// Cells that the name of a fact takes.
 const NAME: usize = 10;
 

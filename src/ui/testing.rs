@@ -21,6 +21,7 @@ use crate::domain::cluster::{ContainerStatus, Field, Fingerprint, Identity, Phas
 use crate::domain::confirm::Confirm;
 use crate::domain::environment::Kind;
 use crate::domain::forecast::Newest;
+use crate::domain::incident::Moment;
 use crate::domain::log::{LogItem, LogLine, LogSource};
 use crate::domain::migration::{Deletion, Kept, LockHolder, MigrationTable, Resolution, Row, RowState};
 use crate::domain::record::{ActId, ActKind, Changed, Entry};
@@ -118,6 +119,7 @@ pub fn normal() -> State {
     judge(CheckId::Spend, Mark::NeedsConsent, "a test completion costs money", 32);
     judge(CheckId::Billing, Mark::NotConfigured, "Lago is not configured here", 32);
     judge(CheckId::Cache, Mark::Ticked, "Redis 7.2.4 answers in 2 ms", 32);
+    told(&mut state);
     state
 }
 
@@ -138,6 +140,7 @@ pub fn stale() -> State {
     }
     state.identity.lose(why(), state.now);
     state.now = night();
+    told(&mut state);
     state
 }
 
@@ -157,7 +160,18 @@ pub fn error() -> State {
     feed(&mut state, Feed::Migrations, Item::Migrations(Err(database)));
     state.identity.lose(why, state.now);
     state.now = night();
+    told(&mut state);
     state
+}
+
+/// The same timeline whatever the judges wrote into it while the state was built.
+fn told(state: &mut State) {
+    let moments = [
+        (187, "incident opened on prod-eu (production)"),
+        (180, "check health is failed: readiness answers 503: database not connected"),
+        (100, "chose \"Yes: users are affected right now\" at llm-rollback-strategy:emergency"),
+    ];
+    state.incident.timeline = moments.map(|(age, said)| Moment { at: ago(age), words: words(said) }).to_vec();
 }
 
 pub fn feed(state: &mut State, feed: Feed, item: Item) {
