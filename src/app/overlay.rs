@@ -264,6 +264,11 @@ fn answered(state: &mut State, overlay: Overlay, key: Key) -> Vec<Effect> {
         },
         Overlay::Text { purpose, input } if enter => text(state, purpose, input.value().trim()),
         Overlay::Review(review) if letter == Some('y') => change::apply(state, *review),
+        Overlay::Review(review) if letter == Some('A') && !state.armed() => {
+            state.overlays.push(Overlay::Review(review));
+            state.overlays.push(Overlay::text(Purpose::Arm));
+            Vec::new()
+        }
         Overlay::Refused(refused) if letter == Some('p') && refused.refusal.protect_helps => {
             let change = Change { protect: true, ..refused.change };
             change::preview(state, change, refused.asking.step, refused.asking.node)

@@ -110,7 +110,7 @@ pub fn keys(overlay: &Overlay) -> Vec<(String, String)> {
         }
         Overlay::Text { .. } => &[("enter", "take it"), ("esc", "leave it")],
         Overlay::Asking { .. } => &[("esc", "change nothing")],
-        Overlay::Review(_) => &[("y", "SEND IT"), ("esc", "change nothing"), ("up down", "scroll the diff")],
+        Overlay::Review(_) => &[("y", "SEND IT"), ("A", "arm"), ("esc", "change nothing"), ("up down", "scroll the diff")],
         Overlay::Refused(refused) if refused.refusal.protect_helps => {
             &[("p", "preview it with DISABLE_SCHEMA_UPDATE=true"), ("esc", "change nothing")]
         }
