@@ -11,6 +11,7 @@ use crate::domain::checks::{LagoLine, lago_line};
 use crate::domain::log::{LogItem, LogLine, LogSource, Segment};
 use crate::domain::name::{Name, Slug, Uid};
 use crate::domain::runbook::NodeRef;
+use crate::domain::signature::Severity;
 use crate::domain::trouble::Trouble;
 use crate::text::Clean;
 
@@ -389,12 +390,22 @@ fn find(state: &mut State, action: Action) {
     }
 }
 
-/// The signature of the selected line, or else of the last line that matched one, and the
-/// runbook node that helps.
+/// The signature that the log tells of now, and when it matched: that of the selected line, else
+/// of the last error, else of the last line that matched anything. While the log is held, only
+/// the selected line speaks.
+pub fn telling(state: &State) -> Option<(u16, Timestamp)> {
+    let logs = &state.logs;
+    let selected = logs.selected().and_then(|line| Some((line.signature?, line.at)));
+    if selected.is_some() || logs.held.is_some() {
+        return selected;
+    }
+    let error = logs.hits().rev().find(|hit| state.signatures.get(hit.signature).severity == Severity::Error);
+    error.or_else(|| logs.hits().next_back()).map(|hit| (hit.signature, hit.at))
+}
+
+/// The signature that the log tells of now, and the runbook node that helps.
 pub fn selected_remedy(state: &State) -> Result<(Slug, NodeRef), Clean> {
-    let selected = state.logs.selected().and_then(|line| line.signature);
-    let last = state.logs.hits().next_back().map(|hit| hit.signature);
-    let index = selected.or(last).ok_or(Clean::ours("no line matched a known error"))?;
+    let (index, _) = telling(state).ok_or(Clean::ours("no line matched a known error"))?;
     let signature = state.signatures.get(index);
     let to = state
         .library

@@ -68,7 +68,14 @@ pub fn draw(buf: &mut Buffer, body: Rect, scene: &Scene<'_>) -> Option<Position>
     let top = scene.state.overlays.last()?;
     let width = body.width.saturating_sub(4).min(100);
     let inner = usize::from(width.saturating_sub(4));
-    let dialog = dialog(scene, top, inner);
+    let mut dialog = dialog(scene, top, inner);
+    // Where the fixed part leaves nothing to scroll in, all of it scrolls: nothing is hidden in silence.
+    let fixed = dialog.top.len() + dialog.bottom.len() + 3;
+    if fixed + dialog.middle.len().min(2) > usize::from(body.height) {
+        let middle = std::mem::take(&mut dialog.middle);
+        dialog.middle = std::mem::take(&mut dialog.top);
+        dialog.middle.extend(middle);
+    }
     put(buf, body, width, scene, &dialog, top)
 }
 
