@@ -49,7 +49,7 @@ fn notice(buf: &mut Buffer, area: Rect, scene: &Scene<'_>) {
 /// The keys of the top dialog, else of the pane, the most useful ones first, as many as fit.
 fn keys(scene: &Scene<'_>, width: usize) -> Line<'static> {
     let pairs = match scene.state.overlays.last() {
-        Some(top) => overlay::keys(top),
+        Some(top) => overlay::keys(scene, top),
         None => of_pane(scene),
     };
     // The way to help and out is always in sight.

@@ -178,7 +178,7 @@ fn step_in_hand<'a>(scene: &Scene<'a>, room: Room, node: &'a Node, step: StepKin
     }
     if step != StepKind::Verify {
         for (i, does) in planned.does.iter().enumerate() {
-            let role = if does.as_str().contains("MAY DROP") { Role::Danger } else { Role::Text };
+            let role = if does.as_str().starts_with("forecast: MAY DROP") { Role::Danger } else { Role::Text };
             lines.extend(fact(scene, width, if i == 0 { "does" } else { "" }, does.as_str(), role));
         }
     }
