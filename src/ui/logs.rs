@@ -35,7 +35,7 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
 }
 
 fn counts(logs: &Logs) -> String {
-    match logs.filter {
+    match logs.filter() {
         Some(_) => format!("{} of {} lines", logs.matching(), logs.len()),
         None => format!("{} lines", logs.len()),
     }
@@ -244,7 +244,7 @@ fn view<'a>(scene: &Scene<'a>, room: Room) -> Line<'a> {
         Some(_) => row.words("held", Role::Warn),
         None => row.words("following", Role::Good),
     };
-    if let Some(filter) = &logs.filter {
+    if let Some(filter) = logs.filter() {
         row = row.words(&format!("{dot} filter \"{filter}\""), Role::Warn);
     }
     if let Some(search) = &logs.search {
