@@ -216,8 +216,8 @@ fn completions(state: &State) -> impl Iterator<Item = &ActRecord> {
 fn completion_when_due(state: &mut State) -> Option<Effect> {
     let running =
         state.incident.acts.iter().any(|(id, act)| act.kind == ActKind::Complete && state.running.contains_key(id));
-    let mark = state.checks.list.get(CheckId::Spend).verdict.mark;
-    let again = matches!(mark, Mark::Failed | Mark::Unknown) && due_again(state, Kind::Completion, RETRY_PAID);
+    // A row that did not come within its time is an answer; a completion that failed is none.
+    let again = matches!(result(&state.checks.completion), Some(Err(_))) && due_again(state, Kind::Completion, RETRY_PAID);
     let disabled = state.checks.settings().and_then(|settings| settings.disable_spend_logs) == Some(true);
     let asked_for = state.checks.wanted.contains(&CheckId::Spend);
     let enough = !asked_for && completions(state).count() >= MOST_COMPLETIONS;
