@@ -157,6 +157,7 @@ pub fn next(state: &State, orders: &Orders) -> Move {
             }
             None => Move::Stop(Exit::NotReached, say!("a person is needed: {} {}", node.title, record)),
         },
+        NodeKind::End { reached: true } if !state.checks.list.complete() => open_check(state),
         NodeKind::End { .. } => go_on(),
     }
 }
@@ -335,7 +336,12 @@ fn verify(state: &State, orders: &Orders) -> Move {
     if orders.explore && checks.iter().any(|check| failing(&check)) {
         return act(Action::StepFailed);
     }
-    let open = checks.iter().find(|check| !check.verdict.mark.settled());
+    open_check(state)
+}
+
+/// Waits for the first check that is not settled.
+fn open_check(state: &State) -> Move {
+    let open = state.checks.list.checks().iter().find(|check| !check.verdict.mark.settled());
     let words = open.map_or(Clean::default(), |check| {
         say!("{}: {}", check.id.title(), check.verdict.evidence.first().cloned().unwrap_or_default())
     });

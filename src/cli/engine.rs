@@ -1,6 +1,6 @@
 //! Carries out what was asked for on the command line, over the same runtime as the console.
 
-mod drills;
+pub mod drills;
 mod headless;
 mod journals;
 mod reports;
