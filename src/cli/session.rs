@@ -244,12 +244,12 @@ impl Scene {
     }
 
     fn runtime(mut self, journal: Journal, folder: PathBuf, lines: Vec<Line>, entries: Vec<Entry>) -> Runtime {
-        self.setting.folder = self.gate.clean(&folder.display().to_string());
         let places = Places {
             backups: self.backups.clone().unwrap_or_else(|| folder.clone()),
             incident: self.rows.unwrap_or(folder),
             locks: self.folder.locks(),
         };
+        self.setting.folder = self.gate.clean(&places.backups.display().to_string());
         let keymap = Keymap::parse(keymap::DEFAULT).unwrap_or_else(|why| unreachable!("proved by a test: {why}"));
         let mut state = State::new(
             self.setting,
