@@ -105,8 +105,21 @@ impl Scene {
     /// # Errors
     /// The world's memory cannot be read.
     pub fn drill(scenario: &Scenario, memory: Option<PathBuf>, gate: &Gate) -> Result<Self, Trouble> {
-        let folder = StateFolder::find()?;
-        let clock = Clock::starting_at(Timestamp::now());
+        Self::staged(scenario, memory, Timestamp::now(), StateFolder::find()?, gate)
+    }
+
+    /// The scene of a drill that begins at a given moment and keeps its files in a given folder.
+    ///
+    /// # Errors
+    /// The world's memory cannot be read.
+    pub fn staged(
+        scenario: &Scenario,
+        memory: Option<PathBuf>,
+        begins: Timestamp,
+        folder: StateFolder,
+        gate: &Gate,
+    ) -> Result<Self, Trouble> {
+        let clock = Clock::starting_at(begins);
         let world = Sandbox::open(scenario, clock, gate, memory)?;
         let place = &scenario.place;
         let workload = WorkloadRef { namespace: place.namespace.clone(), name: place.workload.clone() };
