@@ -6,6 +6,8 @@ mod journals;
 mod reports;
 mod rows;
 
+pub use drills::suggestions;
+
 use color_eyre::eyre;
 use tokio::runtime::{Builder, Runtime as Tokio};
 
