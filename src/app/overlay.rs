@@ -309,6 +309,10 @@ fn text(state: &mut State, purpose: Purpose, typed: &str) -> Vec<Effect> {
             Vec::new()
         }
         Purpose::Note if typed.is_empty() => Vec::new(),
+        Purpose::Note if state.may_send().is_err() => {
+            state.tell(Tone::Bad, Clean::ours("not noted: the journal cannot be written"));
+            Vec::new()
+        }
         Purpose::Note => {
             let words = state.gate.clean(typed).to_string();
             state.tell(Tone::Good, Clean::ours("noted in the journal"));
