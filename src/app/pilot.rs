@@ -152,9 +152,12 @@ pub fn next(state: &State, orders: &Orders) -> Move {
         },
         NodeKind::Do { step, .. } => step_on(state, orders, *step),
         NodeKind::Manual { record, .. } => match &orders.manual {
-            Some(words) => {
-                Move::Send(vec![Msg::Do(Action::PaneRunbook), Msg::Do(Action::GoOn), Msg::Paste(Secret::new(words.as_str())), ENTER])
-            }
+            Some(words) => Move::Send(vec![
+                Msg::Do(Action::PaneRunbook),
+                Msg::Do(Action::GoOn),
+                Msg::Paste(Secret::new(words.as_str())),
+                ENTER,
+            ]),
             None => Move::Stop(Exit::NotReached, say!("a person is needed: {} {}", node.title, record)),
         },
         NodeKind::End { .. } => go_on(),
@@ -200,7 +203,9 @@ fn phrase(orders: &Orders, wanted: &Clean) -> Move {
     match &orders.confirm {
         Confirmations::Any => typed(wanted.as_str()),
         Confirmations::Given(given) if given.iter().any(|phrase| phrase == wanted.as_str()) => typed(wanted.as_str()),
-        Confirmations::Given(_) => Move::Stop(Exit::Refused, say!("not confirmed; spell it: --confirm '{}'", wanted.in_single_quotes())),
+        Confirmations::Given(_) => {
+            Move::Stop(Exit::Refused, say!("not confirmed; spell it: --confirm '{}'", wanted.in_single_quotes()))
+        }
     }
 }
 

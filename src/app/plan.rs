@@ -160,7 +160,12 @@ fn details(state: &State, step: StepKind, findings: &[Finding]) -> (Vec<Clean>, 
             };
             (
                 does,
-                failed.iter().map(|row| say!("DELETE FROM \"_prisma_migrations\" WHERE id = {}", say!("{}", row.id).sql_literal())).collect(),
+                failed
+                    .iter()
+                    .map(|row| {
+                        say!("DELETE FROM \"_prisma_migrations\" WHERE id = {}", say!("{}", row.id).sql_literal())
+                    })
+                    .collect(),
             )
         }
         StepKind::Preflight => {

@@ -97,9 +97,8 @@ impl Change {
     /// The nearest kubectl command line, for the plan and the journal. kubectl cannot do it in
     /// one patch and tests nothing, so this is what it amounts to, not what is sent.
     pub fn command(&self, context: Option<&crate::domain::name::ContextName>) -> Clean {
-        let context = context.map_or(Clean::default(), |context| {
-            say!(" --context '{}'", say!("{}", context).in_single_quotes())
-        });
+        let context =
+            context.map_or(Clean::default(), |context| say!(" --context '{}'", say!("{}", context).in_single_quotes()));
         let place = say!("kubectl{} -n {}", context, self.workload.namespace);
         let main = match &self.kind {
             ChangeKind::Revert { revision, .. } => {

@@ -136,7 +136,8 @@ const COMPOUNDS: [&str; 18] = [
 ];
 
 /// Words behind the telling one that do not change what it tells: `TOKEN_OLD`.
-const TAILS: [&str; 11] = ["value", "b64", "base64", "old", "new", "previous", "current", "raw", "plain", "hash", "json"];
+const TAILS: [&str; 11] =
+    ["value", "b64", "base64", "old", "new", "previous", "current", "raw", "plain", "hash", "json"];
 
 fn kind(text: &str, name: &Range<usize>, joint: &Joint) -> Option<Kind> {
     let name_text = text[name.clone()].trim_matches(['-', '.']);
@@ -389,9 +390,10 @@ fn says_nothing(value: &str) -> bool {
     let starred = value.bytes().all(|b| matches!(b, b'*' | b'.')) || value.bytes().all(|b| b == b'x' || b == b'X');
     let reference = value.starts_with("os.environ/") && value["os.environ/".len()..].bytes().all(is_name);
     let expanded = ["${", "$(", "{{", "<"].iter().zip(["}", ")", "}}", ">"]).any(|(open, close)| {
-        value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)).is_some_and(|name| {
-            name.bytes().all(|b| is_name(b) || b == b' ')
-        })
+        value
+            .strip_prefix(open)
+            .and_then(|rest| rest.strip_suffix(close))
+            .is_some_and(|name| name.bytes().all(|b| is_name(b) || b == b' '))
     });
     let named = value.contains('_') && is_loud(value) && value.bytes().all(is_name) && {
         ["KEY", "TOKEN", "SECRET", "PASSWORD", "LICENSE"].iter().any(|end| value.ends_with(end))
@@ -423,11 +425,66 @@ fn is_prose(text: &str, name: &Range<usize>, value: &Value, separator: Separator
 /// Words that follow a name in a sentence.
 fn is_prose_word(word: &str) -> bool {
     const WORDS: &[&str] = &[
-        "a", "access", "already", "an", "and", "are", "argument", "authentication", "by", "cannot", "check", "could",
-        "did", "does", "empty", "expected", "expired", "failed", "failure", "flag", "for", "found", "from", "given",
-        "has", "have", "header", "if", "in", "incorrect", "invalid", "is", "malformed", "missing", "must", "needed",
-        "no", "not", "of", "on", "option", "or", "passed", "please", "provided", "required", "revoked", "set",
-        "should", "the", "this", "to", "unauthorized", "unknown", "unset", "was", "were", "with", "wrong", "you",
+        "a",
+        "access",
+        "already",
+        "an",
+        "and",
+        "are",
+        "argument",
+        "authentication",
+        "by",
+        "cannot",
+        "check",
+        "could",
+        "did",
+        "does",
+        "empty",
+        "expected",
+        "expired",
+        "failed",
+        "failure",
+        "flag",
+        "for",
+        "found",
+        "from",
+        "given",
+        "has",
+        "have",
+        "header",
+        "if",
+        "in",
+        "incorrect",
+        "invalid",
+        "is",
+        "malformed",
+        "missing",
+        "must",
+        "needed",
+        "no",
+        "not",
+        "of",
+        "on",
+        "option",
+        "or",
+        "passed",
+        "please",
+        "provided",
+        "required",
+        "revoked",
+        "set",
+        "should",
+        "the",
+        "this",
+        "to",
+        "unauthorized",
+        "unknown",
+        "unset",
+        "was",
+        "were",
+        "with",
+        "wrong",
+        "you",
     ];
     let word = word.trim_end_matches(['.', ',', ':', ';', '!', '?', ')']).to_ascii_lowercase();
     WORDS.contains(&word.as_str())
