@@ -245,7 +245,7 @@ fn joint(text: &str, name: &Range<usize>) -> Option<Joint> {
 fn value(text: &str, name: &Range<usize>, joint: &Joint, kind: Kind) -> Option<Value> {
     let bytes = text.as_bytes();
     // `b'…'`, `f"…"`: Python's prefixes.
-    let from = match text[joint.value..].as_bytes() {
+    let from = match &text.as_bytes()[joint.value..] {
         [b'b' | b'u' | b'r' | b'f', quote, ..] if is_quote(*quote) => joint.value + 1,
         _ => joint.value,
     };
@@ -275,7 +275,7 @@ fn closing(text: &str, open: usize, depth: usize) -> usize {
     let end = skip(text, open + 1, |b| b != b'\n');
     let closes = |at: &usize| {
         let slashes = *at - skip_back(text, *at, |b| b == b'\\').max(open + 1);
-        bytes[*at] == quote && if depth == 0 { slashes % 2 == 0 } else { slashes == depth }
+        bytes[*at] == quote && if depth == 0 { slashes.is_multiple_of(2) } else { slashes == depth }
     };
     match (open + 1..end).find(closes) {
         Some(at) => at - depth,
