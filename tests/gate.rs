@@ -139,6 +139,7 @@ fn evidence_stays_word_for_word() {
         "'user_api_key_alias': 'team-a', 'user_api_key_user_id': 'bob'",
         "model pplx-70b-online, hf_hub_download, npm_config_cache=/tmp",
         "PWD=/app",
+        "curl -H \"Authorization: Bearer $MASTER_KEY\" and api_key=$OPENAI_API_KEY",
         "-----BEGIN CERTIFICATE----- MIIC -----END CERTIFICATE-----",
         "Last State: Terminated, Reason: OOMKilled, exit code 137",
         "monkey=banana keyboard: qwerty",

@@ -372,7 +372,7 @@ fn credentials(value: &str, sure: bool) -> Option<Range<usize>> {
     }
     if known {
         let second = first_word(rest);
-        let about = second.is_empty() || is_prose_word(second) || second.starts_with("realm=");
+        let about = says_nothing(second) || is_prose_word(second) || second.starts_with("realm=");
         return (!about).then(|| at..at + second.len());
     }
     let second = first_word(rest);
@@ -395,10 +395,11 @@ fn says_nothing(value: &str) -> bool {
             .and_then(|rest| rest.strip_suffix(close))
             .is_some_and(|name| name.bytes().all(|b| is_name(b) || b == b' '))
     });
+    let variable = value.strip_prefix('$').is_some_and(|name| is_loud(name) && name.bytes().all(is_name));
     let named = value.contains('_') && is_loud(value) && value.bytes().all(is_name) && {
         ["KEY", "TOKEN", "SECRET", "PASSWORD", "LICENSE"].iter().any(|end| value.ends_with(end))
     };
-    NOTHING.contains(&value) || value == MASK || starred || reference || expanded || named
+    NOTHING.contains(&value) || value == MASK || starred || reference || variable || expanded || named
 }
 
 /// A count, a price, a time.
