@@ -15,9 +15,9 @@ use lastgood::domain::scenario::bundled_scenarios;
 use lastgood::runtime::Runtime;
 use lastgood::runtime::folder::StateFolder;
 use lastgood::text::Gate;
-use lastgood::world::clock::Clock;
 use lastgood::ui;
 use lastgood::ui::theme::{Charset, Palette, Theme};
+use lastgood::world::clock::Clock;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 

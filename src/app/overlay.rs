@@ -1,5 +1,7 @@
 //! Dialogs as a stack: the top one gets the key, the bottom one is drawn first.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use tui_input::{Input, InputRequest};
 
@@ -83,8 +85,9 @@ pub struct Refused {
     pub asking: Asking,
 }
 
-/// A dialog that is open. One that is not open does not exist.
-#[derive(Clone, Debug)]
+/// A dialog that is open. One that is not open does not exist. What is typed into it is nobody's
+/// business, so its `Debug` says only which dialog it is.
+#[derive(Clone)]
 pub enum Overlay {
     /// The keys of the pane in focus.
     Help {
@@ -162,6 +165,28 @@ pub enum Overlay {
     },
     /// Leaving while an act runs: yes or no.
     Leave,
+}
+
+impl fmt::Debug for Overlay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Overlay::Help { .. } => "Help",
+            Overlay::Palette { .. } => "Palette",
+            Overlay::Text { .. } => "Text",
+            Overlay::Asking { .. } => "Asking",
+            Overlay::Review(_) => "Review",
+            Overlay::Refused(_) => "Refused",
+            Overlay::Delete { .. } => "Delete",
+            Overlay::Resolve { .. } => "Resolve",
+            Overlay::Restore(_) => "Restore",
+            Overlay::Unknown(_) => "Unknown",
+            Overlay::Backup { .. } => "Backup",
+            Overlay::Consent => "Consent",
+            Overlay::Diff { .. } => "Diff",
+            Overlay::Words { .. } => "Words",
+            Overlay::Leave => "Leave",
+        })
+    }
 }
 
 impl Overlay {

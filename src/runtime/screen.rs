@@ -25,7 +25,7 @@ use crate::runtime::screen::backend::FrameBackend;
 use crate::runtime::screen::events::Events;
 use crate::runtime::screen::writer::Writer;
 use crate::runtime::{Runtime, ScreenRequest};
-use crate::text::Clean;
+use crate::text::{Clean, Secret};
 use crate::ui::draw;
 use crate::ui::theme::Theme;
 
@@ -256,7 +256,7 @@ fn meaning(event: Event) -> Option<Msg> {
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => Some(Msg::Key(read_key(key)?)),
         Event::Resize(width, height) => Some(Msg::Size(width, height)),
-        Event::Paste(text) => Some(Msg::Paste(text)),
+        Event::Paste(text) => Some(Msg::Paste(Secret::new(text))),
         Event::Mouse(mouse) => match mouse.kind {
             MouseEventKind::ScrollUp => Some(Msg::Do(Action::Up)),
             MouseEventKind::ScrollDown => Some(Msg::Do(Action::Down)),
