@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use crate::app::action::{Action, Pane};
-use crate::app::change;
+use crate::app::{backup, change};
 use crate::app::effect::Exit;
 use crate::app::evidence::evidence;
 use crate::app::key::{Code, Key};
@@ -329,7 +329,7 @@ fn step_on(state: &State, orders: &Orders, step: StepKind) -> Move {
         }
         StepKind::Backup => match failed_since_entered(state) {
             Some(why) => Move::Stop(Exit::NotReached, why),
-            None => go_on(),
+            None => backup::may_start(state).map_or_else(|why| Move::Stop(Exit::Refused, why), |()| go_on()),
         },
         StepKind::ChooseTarget => target(state, orders),
         StepKind::Revert | StepKind::Restart => match runbook::progress(state, step) {
