@@ -158,6 +158,14 @@ fn hands_off(workload: &Workload) -> Option<Clean> {
     })
 }
 
+/// Whether a workload may be patched by us at all, as far as is known.
+///
+/// # Errors
+/// Who owns it, that it is paused, or the permission that is missing.
+pub fn may_touch(state: &State, workload: &Workload) -> Result<(), Clean> {
+    hands_off(workload).map_or_else(|| permitted(state), Err)
+}
+
 /// Asks for the dry run of a change.
 pub fn preview(state: &mut State, change: Change, step: StepKind, node: Option<NodeRef>) -> Vec<Effect> {
     if let Some(why) = &state.setting.missing.workloads {

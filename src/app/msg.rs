@@ -106,3 +106,10 @@ pub enum Msg {
     /// The terminal is gone, or we are asked to end.
     Hangup,
 }
+
+impl Msg {
+    /// It brings log lines and nothing else.
+    pub fn is_log_lines(&self) -> bool {
+        matches!(self, Msg::Feed(_, Item::Logs(LogItem::Lines(_))))
+    }
+}

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use crate::app::action::{Action, Pane};
+use crate::app::change;
 use crate::app::effect::Exit;
 use crate::app::evidence::evidence;
 use crate::app::key::{Code, Key};
@@ -16,10 +17,13 @@ use crate::app::runbook::{self, Progress};
 use crate::app::state::{Arming, State};
 use crate::domain::checklist::{Check, Mark};
 use crate::domain::cluster::WorkloadRef;
+use crate::domain::forecast::{Forecast, Newest, forecast};
+use crate::domain::live::Live;
 use crate::domain::name::Uid;
 use crate::domain::record::End;
 use crate::domain::runbook::NodeKind;
 use crate::domain::step::{Fact, StepKind};
+use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::domain::workload::{Revision, Workload};
 use crate::text::Clean;
 
@@ -157,7 +161,91 @@ pub fn next(state: &State, orders: &Orders) -> Move {
             }
             None => Move::Stop(Exit::NotReached, say!("a person is needed: {} {}", node.title, record)),
         },
+        NodeKind::End { reached: true } if !state.checks.list.complete() => open_check(state),
         NodeKind::End { .. } => go_on(),
+    }
+}
+
+/// What is already known to stop these orders, before anything is started: a plan that ends at a
+/// gate must not begin with an hour of backup. `None`: nothing does. The gates themselves stay.
+pub fn forestalled(state: &State, orders: &Orders) -> Option<Move> {
+    for (reference, wanted) in &orders.targets {
+        let workload = match state.watched.get(reference).map(|watched| &watched.workload) {
+            Some(Live::Seen { value, .. }) => value,
+            Some(Live::Lost { why, .. }) if !why.kind.passing() => return Some(lost(why)),
+            Some(Live::Absent(why)) => return Some(lost(why)),
+            _ => return Some(Move::Wait(say!("{} to be seen", reference))),
+        };
+        if matches!(state.permissions, Live::Waiting) {
+            return Some(Move::Wait(Clean::ours("the permissions to be known")));
+        }
+        if let Err(why) = change::may_touch(state, workload) {
+            return Some(Move::Stop(Exit::Refused, why));
+        }
+        let revision = match chosen(workload, wanted) {
+            Ok(revision) => revision,
+            Err(stop) => return Some(stop),
+        };
+        let newest = change::newest(state);
+        if let Newest::Unseen(unseen) = &newest {
+            return Some(Move::Wait(say!("{} and its pods to be seen", unseen)));
+        }
+        if let Forecast::MayDrop { why, remedy, protect_helps } = forecast(&revision.template, &newest)
+            && !(protect_helps && orders.protect)
+        {
+            let how = if protect_helps { Clean::ours(": --protect does it") } else { Clean::default() };
+            return Some(Move::Stop(
+                Exit::Refused,
+                say!(
+                    "{} was not changed: {}; when it starts it may drop newer columns and tables; {}{}",
+                    reference,
+                    why,
+                    remedy,
+                    how
+                ),
+            ));
+        }
+    }
+    unconfirmed(state, orders)
+}
+
+/// The failed rows that the plan deletes, as far as nobody spelled them out.
+fn unconfirmed(state: &State, orders: &Orders) -> Option<Move> {
+    let Confirmations::Given(given) = &orders.confirm else { return None };
+    let table = match &state.migrations {
+        Live::Seen { value, .. } => value,
+        Live::Waiting => return Some(Move::Wait(Clean::ours("the migration table to be read"))),
+        // Without a database the revert still helps; the migration step then says what is missing.
+        Live::Absent(_) | Live::Lost { .. } => return None,
+    };
+    let row = table.failed().find(|row| !given.iter().any(|phrase| phrase == row.name.as_str()))?;
+    let words = say!(
+        "nothing was changed: the plan deletes the failed migration row {}, which is not confirmed; spell it: --confirm '{}'",
+        row.name,
+        row.name
+    );
+    Some(Move::Stop(Exit::Refused, words))
+}
+
+/// It ends here, because a part of the world does not answer, or not to us.
+fn lost(why: &Trouble) -> Move {
+    let exit = match why.kind {
+        TroubleKind::Missing | TroubleKind::NotFound | TroubleKind::Invalid => Exit::Usage,
+        TroubleKind::Forbidden | TroubleKind::Refused => Exit::Refused,
+        _ => Exit::Unreachable,
+    };
+    Move::Stop(exit, why.sentence())
+}
+
+/// The revision that is meant, when it can be gone back to.
+fn chosen<'a>(workload: &'a Workload, wanted: &Wanted) -> Result<&'a Revision, Move> {
+    let reference = &workload.reference;
+    match wanted.find(workload) {
+        None => Err(Move::Stop(Exit::Usage, say!("{} has no such revision; `lastgood plan` lists them", reference))),
+        Some(revision) if revision.current() => {
+            Err(Move::Stop(Exit::Refused, say!("revision {} of {} is the live one", revision.number, reference)))
+        }
+        Some(revision) => Ok(revision),
     }
 }
 
@@ -251,7 +339,9 @@ fn step_on(state: &State, orders: &Orders, step: StepKind) -> Move {
             Progress::Acting => Move::Wait(Clean::ours("the change to be sent")),
             // A failed migration keeps new pods from starting: the rollout cannot end before the
             // row is gone, so the step is left for the one that removes it.
-            Progress::Rolling(..) if holds(state, Fact::FailedMigration) && holds(state, Fact::PodsBroken) => {
+            Progress::Rolling(reference, _)
+                if holds(state, Fact::FailedMigration) && new_pods_broken(state, &reference) =>
+            {
                 act(Action::StepFailed)
             }
             Progress::Rolling(reference, why) => Move::Wait(say!("the rollout of {}: {}", reference, why)),
@@ -282,6 +372,15 @@ fn holds(state: &State, fact: Fact) -> bool {
     evidence(state, fact).holds == Some(true)
 }
 
+/// Whether a pod of the live revision cannot start. Those of the revision that is being replaced
+/// crash until they are gone, and tell nothing about the new one.
+fn new_pods_broken(state: &State, reference: &WorkloadRef) -> bool {
+    let Some(watched) = state.watched.get(reference) else { return false };
+    let Some(live) = watched.workload.fresh().and_then(|workload| workload.current()) else { return false };
+    let mut pods = watched.pods.fresh().into_iter().flat_map(|pods| pods.values());
+    pods.any(|pod| !pod.terminating && pod.revision == Some(live.number) && pod.broken())
+}
+
 /// The last act of this visit, when it failed: without a screen nothing is tried twice.
 fn failed_since_entered(state: &State) -> Option<Clean> {
     let (_, last) = state.incident.last_act_here()?;
@@ -298,12 +397,9 @@ fn target(state: &State, orders: &Orders) -> Move {
     };
     let Some(workload) = state.workload(open) else { return Move::Wait(say!("{} to be seen", open)) };
     match orders.targets.get(open) {
-        Some(wanted) => match wanted.find(workload) {
-            None => Move::Stop(Exit::Usage, say!("{} has no such revision; `lastgood plan` lists them", open)),
-            Some(revision) if revision.current() => {
-                Move::Stop(Exit::Refused, say!("revision {} of {} is the live one", revision.number, open))
-            }
-            Some(revision) => Move::Send(vec![Msg::Target(open.clone(), revision.uid.clone())]),
+        Some(wanted) => match chosen(workload, wanted) {
+            Ok(revision) => Move::Send(vec![Msg::Target(open.clone(), revision.uid.clone())]),
+            Err(stop) => stop,
         },
         None => match runbook::best_target(state) {
             Some((reference, uid)) => Move::Send(vec![Msg::Target(reference, uid)]),
@@ -317,15 +413,8 @@ fn verify(state: &State, orders: &Orders) -> Move {
         return go_on();
     }
     let wants_consent = state.checks.list.checks().iter().any(|check| check.verdict.mark == Mark::NeedsConsent);
-    if wants_consent && !state.incident.consented {
-        return if orders.consent {
-            act(Action::Consent)
-        } else {
-            Move::Stop(
-                Exit::Refused,
-                Clean::ours("checks would call real models, which may cost money; allow it with --spend-money"),
-            )
-        };
+    if wants_consent && !state.incident.consented && orders.consent {
+        return act(Action::Consent);
     }
     let checks = state.checks.list.checks();
     let failing = |check: &&Check| {
@@ -335,7 +424,22 @@ fn verify(state: &State, orders: &Orders) -> Move {
     if orders.explore && checks.iter().any(|check| failing(&check)) {
         return act(Action::StepFailed);
     }
-    let open = checks.iter().find(|check| !check.verdict.mark.settled());
+    let settled = |mark: Mark| mark.settled() || mark == Mark::NeedsConsent;
+    if wants_consent && !state.incident.consented && checks.iter().all(|check| settled(check.verdict.mark)) {
+        // Everything before was done; what is left is not for us to allow.
+        return Move::Stop(
+            Exit::NotReached,
+            Clean::ours(
+                "every other check is settled; the rest would call real models, which may cost money: allow it with `lastgood verify --spend-money`",
+            ),
+        );
+    }
+    open_check(state)
+}
+
+/// Waits for the first check that is not settled.
+fn open_check(state: &State) -> Move {
+    let open = state.checks.list.checks().iter().find(|check| !check.verdict.mark.settled());
     let words = open.map_or(Clean::default(), |check| {
         say!("{}: {}", check.id.title(), check.verdict.evidence.first().cloned().unwrap_or_default())
     });

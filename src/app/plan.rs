@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use crate::app::change;
+use crate::app::evidence::evidence;
 use crate::app::preflight::{self, Finding, Severity};
 use crate::app::state::State;
 use crate::app::status;
@@ -12,6 +13,7 @@ use crate::domain::change::{Change, ChangeKind};
 use crate::domain::forecast::{Forecast, forecast};
 use crate::domain::runbook::{Node, NodeKind, NodeRef};
 use crate::domain::step::{Risk, StepKind};
+use crate::domain::workload::Workload;
 use crate::text::Clean;
 
 /// One step ahead.
@@ -39,8 +41,9 @@ pub struct Planned {
     pub blocked_by: Vec<Clean>,
 }
 
-/// The steps from a node on, up to the next question or end.
-pub fn ahead(state: &State, from: &NodeRef) -> Vec<Planned> {
+/// The steps from a node on, through every question whose answer the evidence suggests now, up to
+/// one that it leaves open, or the end. `protect`: whether the guard's variable is ordered.
+pub fn ahead(state: &State, from: &NodeRef, protect: bool) -> Vec<Planned> {
     let findings = preflight::findings(state);
     let mut steps: Vec<Planned> = Vec::new();
     let mut at = from.clone();
@@ -48,11 +51,19 @@ pub fn ahead(state: &State, from: &NodeRef) -> Vec<Planned> {
         if steps.iter().any(|step| step.node == at) {
             break;
         }
-        let Some(step) = here(state, node, &findings) else { break };
+        let Some(mut step) = here(state, node, &findings) else { break };
+        if let NodeKind::Do { step: kind, .. } = &node.kind {
+            step.blocked_by.extend(unprotected(state, *kind, protect));
+        }
+        let suggested = node.suggested(|fact| evidence(state, fact).holds);
+        if let Some(does) = suggested.and_then(|answer| step.does.get_mut(answer)) {
+            *does = say!("{} (suggested now: the plan goes on here)", does.clone());
+        }
         steps.push(Planned { number: steps.len() + 1, ..step });
-        match &node.kind {
-            NodeKind::Do { done, .. } | NodeKind::Manual { done, .. } => at = done.clone(),
-            NodeKind::Ask { .. } | NodeKind::End { .. } => break,
+        match (&node.kind, suggested) {
+            (NodeKind::Do { done, .. } | NodeKind::Manual { done, .. }, _) => at = done.clone(),
+            (NodeKind::Ask { choices }, Some(answer)) if answer < choices.len() => at = choices[answer].goto.clone(),
+            (NodeKind::Ask { .. } | NodeKind::End { .. }, _) => break,
         }
     }
     steps
@@ -65,7 +76,8 @@ pub fn here(state: &State, node: &Node, findings: &[Finding]) -> Option<Planned>
         NodeKind::Manual { commands, .. } => Some(manual(state, node, commands)),
         NodeKind::Ask { choices } => {
             let does = choices.iter().map(|choice| choice.say.clone()).collect();
-            Some(Planned { kind: "question", does, waits_for: "your answer", ..manual(state, node, &[]) })
+            let question = Planned { kind: "question", risk: Risk::Reads, ..manual(state, node, &[]) };
+            Some(Planned { does, undo: "take the answer back", waits_for: "your answer", ..question })
         }
         NodeKind::End { .. } => None,
     }
@@ -103,6 +115,39 @@ fn planned(state: &State, node: &Node, step: StepKind, findings: &[Finding]) -> 
     }
 }
 
+/// The change of a step on one workload, and what pods of its template may do; `None` without a
+/// target. No forecast where the revision is gone.
+fn foreseen(state: &State, workload: &Workload, step: StepKind) -> Option<(ChangeKind, Option<Forecast>)> {
+    let kind = match (step, state.incident.targets.get(&workload.reference)) {
+        (StepKind::Restart, _) => ChangeKind::Restart { at: state.now },
+        (_, Some(target)) => ChangeKind::Revert { to: target.uid.clone(), revision: target.revision },
+        (_, None) => return None,
+    };
+    let template = match &kind {
+        ChangeKind::Revert { to, .. } => workload.revision(to).map(|revision| &revision.template),
+        _ => Some(&workload.template),
+    };
+    let forecast = template.map(|template| forecast(template, &change::newest(state)));
+    Some((kind, forecast))
+}
+
+/// Why the schema guard is going to refuse a step that is carried out as ordered.
+fn unprotected(state: &State, step: StepKind, protect: bool) -> Vec<Clean> {
+    // By the time of the restart the revert has brought the variable.
+    if step != StepKind::Revert {
+        return Vec::new();
+    }
+    let workloads = state.setting.workloads.iter().filter_map(|reference| state.workload(reference));
+    let refusal = |workload: &Workload| match foreseen(state, workload, step)?.1? {
+        Forecast::MayDrop { why, remedy, protect_helps } if !(protect_helps && protect) => {
+            let how = if protect_helps { Clean::ours(" (--protect)") } else { Clean::default() };
+            Some(say!("the schema guard refuses {}: {}; {}{}", workload.reference, why, remedy, how))
+        }
+        _ => None,
+    };
+    workloads.filter_map(refusal).collect()
+}
+
 fn details(state: &State, step: StepKind, findings: &[Finding]) -> (Vec<Clean>, Vec<Clean>) {
     let context = state.setting.context.as_ref();
     match step {
@@ -111,19 +156,10 @@ fn details(state: &State, step: StepKind, findings: &[Finding]) -> (Vec<Clean>, 
             let mut commands = Vec::new();
             for reference in &state.setting.workloads {
                 let Some(workload) = state.workload(reference) else { continue };
-                let kind = match (step, state.incident.targets.get(reference)) {
-                    (StepKind::Restart, _) => ChangeKind::Restart { at: state.now },
-                    (_, Some(target)) => ChangeKind::Revert { to: target.uid.clone(), revision: target.revision },
-                    (_, None) => {
-                        does.push(say!("{}: no target is chosen yet", reference));
-                        continue;
-                    }
+                let Some((kind, forecast)) = foreseen(state, workload, step) else {
+                    does.push(say!("{}: no target is chosen yet", reference));
+                    continue;
                 };
-                let template = match &kind {
-                    ChangeKind::Revert { to, .. } => workload.revision(to).map(|revision| &revision.template),
-                    _ => Some(&workload.template),
-                };
-                let forecast = template.map(|template| forecast(template, &change::newest(state)));
                 let protect = matches!(forecast, Some(Forecast::MayDrop { protect_helps: true, .. }));
                 let change = Change::on(workload, kind, protect);
                 does.push(change.sentence());

@@ -163,7 +163,7 @@ fn permissions(state: &State, found: &mut Vec<Finding>) {
         );
         let consequence = say!("blocks {}", permission.ask.blocks());
         let remedy = Clean::ours("ask for it, or go on without what it blocks");
-        let blocks = (permission.ask == Ask::PatchDeployment).then_some(StepKind::Revert);
+        let blocks = needed_by(permission.ask);
         let severity = if blocks.is_some() { Severity::Blocks } else { Severity::Warns };
         found.push(Finding { id: "permissions", severity, what, consequence, remedy, blocks });
     }
@@ -172,10 +172,28 @@ fn permissions(state: &State, found: &mut Vec<Finding>) {
     }
 }
 
+/// The step that cannot be done at all without a permission. The others only take something away,
+/// and some are not needed everywhere.
+fn needed_by(ask: Ask) -> Option<StepKind> {
+    match ask {
+        Ask::GetDeployment
+        | Ask::ListDeployments
+        | Ask::WatchDeployments
+        | Ask::ListReplicaSets
+        | Ask::WatchReplicaSets
+        | Ask::ListPods
+        | Ask::WatchPods
+        | Ask::PatchDeployment
+        | Ask::ListJobs
+        | Ask::WatchJobs => Some(StepKind::Revert),
+        Ask::ReadLogs | Ask::GetPortForward | Ask::CreatePortForward | Ask::GetSecret | Ask::GetService => None,
+    }
+}
+
 fn parts(state: &State, found: &mut Vec<Finding>) {
     let missing = &state.setting.missing;
-    let rows: [(&'static str, StepKind, &Option<Trouble>, &'static str); 4] = [
-        ("database", StepKind::CleanMigrations, &missing.database, "the database is configured"),
+    found.push(database(state));
+    let rows: [(&'static str, StepKind, &Option<Trouble>, &'static str); 3] = [
         ("backup", StepKind::Backup, &missing.backup, "pg_dump and pg_restore are there"),
         ("gateway", StepKind::Verify, &missing.gateway, "the gateway is configured"),
         ("workloads", StepKind::Revert, &missing.workloads, "Deployments can be changed"),
@@ -186,8 +204,17 @@ fn parts(state: &State, found: &mut Vec<Finding>) {
             None => Finding::fine(id, Clean::ours(fine)),
         });
     }
-    if let Live::Lost { why, .. } = &state.migrations {
-        found.push(Finding::trouble("database", StepKind::CleanMigrations, why));
+}
+
+fn database(state: &State) -> Finding {
+    match (&state.setting.missing.database, &state.migrations) {
+        (Some(why), _) | (None, Live::Lost { why, .. } | Live::Absent(why)) => {
+            Finding::trouble("database", StepKind::CleanMigrations, why)
+        }
+        (None, Live::Waiting) => Finding::unknown("database", Clean::ours("the database has not answered yet")),
+        (None, Live::Seen { value, .. }) => {
+            Finding::fine("database", say!("the database answers; {} rows in its migration table", value.rows.len()))
+        }
     }
 }
 

@@ -67,7 +67,7 @@ pub struct Setting {
     pub database: Option<Clean>,
     /// Where the gateway is reached.
     pub gateway: Option<Clean>,
-    /// Folder of the journal, restore files and dumps, for people.
+    /// Folder of the dumps, for people.
     pub folder: Clean,
     /// The first drill on this machine: the console explains itself.
     pub newcomer: bool,

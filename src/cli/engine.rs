@@ -1,6 +1,6 @@
 //! Carries out what was asked for on the command line, over the same runtime as the console.
 
-mod drills;
+pub mod drills;
 mod headless;
 mod journals;
 mod reports;
@@ -40,8 +40,8 @@ pub fn run(start: Start) -> eyre::Result<Exit> {
         (Command::Drill(drill), _) => drills::drill(&drill, look, &gate)?,
         (Command::DrillList(format), _) => drills::list(format)?,
         (Command::Preflight(format), Some(chosen)) => tokio()?.block_on(headless::preflight(&chosen, format, &gate))?,
-        (Command::Plan { to, protect: _, format }, Some(chosen)) => {
-            tokio()?.block_on(headless::plan(&chosen, to.as_ref(), format, &gate))?
+        (Command::Plan { to, protect, format }, Some(chosen)) => {
+            tokio()?.block_on(headless::plan(&chosen, to.as_ref(), protect, format, &gate))?
         }
         (Command::Run(run), Some(chosen)) => tokio()?.block_on(headless::run(&chosen, &run, &gate))?,
         (Command::Verify { timeout, spend_money, format }, Some(chosen)) => {

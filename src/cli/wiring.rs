@@ -120,11 +120,11 @@ async fn connect(
 }
 
 async fn workloads(environment: &Environment, cluster: &Result<Kubernetes, Trouble>) -> Vec<WorkloadRef> {
-    let Ok(cluster) = cluster else { return Vec::new() };
-    let reference = |name: &Name| WorkloadRef { namespace: cluster.namespace().clone(), name: name.clone() };
-    if !environment.workloads.is_empty() {
+    if let Some(place) = environment.cluster.as_ref().filter(|_| !environment.workloads.is_empty()) {
+        let reference = |name: &Name| WorkloadRef { namespace: place.namespace.clone(), name: name.clone() };
         return environment.workloads.iter().map(reference).collect();
     }
+    let Ok(cluster) = cluster else { return Vec::new() };
     discovered(cluster).await.into_iter().map(|found| found.reference).collect()
 }
 

@@ -37,12 +37,24 @@ pub fn rank(workload: &Workload, newest: &Newest, now: Timestamp) -> Vec<Candida
         .enumerate()
         .filter(|(_, revision)| !revision.current())
         .map(|(i, revision)| {
-            let replaced_at = by_age.get(i + 1).map_or(now, |next| next.created.max(revision.created));
-            judge(revision, workload, replaced_at, newest)
+            let next = by_age.get(i + 1);
+            let replaced_at = next.map_or(now, |next| next.created.max(revision.created));
+            let mut candidate = judge(revision, workload, replaced_at, newest);
+            if next.is_some_and(|next| left_by_revert(next)) {
+                candidate.score -= 60;
+                candidate.warnings.push(Clean::ours("somebody reverted away from it"));
+            }
+            candidate
         })
         .collect();
     candidates.sort_by_key(|candidate| std::cmp::Reverse((candidate.score, candidate.number)));
     candidates
+}
+
+/// Whether a revision came from one of our own reverts, by the change cause that they write: the
+/// one before it was the bad one.
+fn left_by_revert(revision: &Revision) -> bool {
+    revision.change_cause.as_ref().is_some_and(|cause| cause.as_str().starts_with("lastgood: revert "))
 }
 
 fn judge(revision: &Revision, workload: &Workload, replaced_at: Timestamp, newest: &Newest) -> Candidate {

@@ -94,12 +94,24 @@ impl Change {
         }
     }
 
-    /// The nearest kubectl command line, for the plan and the journal. kubectl cannot do it in
-    /// one patch and tests nothing, so this is what it amounts to, not what is sent.
+    /// The nearest kubectl command line, for the plan and the journal. kubectl tests nothing, so
+    /// this is what it amounts to, not what is sent. Pasting it must do no harm: a `rollout undo`
+    /// would take a variable that was set before it away again, so a protected revert is one patch.
     pub fn command(&self, context: Option<&crate::domain::name::ContextName>) -> Clean {
         let context = context.map_or(Clean::default(), |context| say!(" --context '{}'", context));
         let place = say!("kubectl{} -n {}", context, self.workload.namespace);
         let main = match &self.kind {
+            ChangeKind::Revert { revision, .. } if self.protect => {
+                return say!(
+                    "{} rollout history {} --revision={} -o json | jq '[{{op:\"replace\",path:\"/spec/template\",value:(.spec.template|del(.metadata.labels[\"pod-template-hash\"])|.spec.containers[].env+=[{{name:\"{}\",value:\"true\"}}])}}]' | {} patch {} --type=json --patch-file=/dev/stdin",
+                    place,
+                    self.workload,
+                    revision,
+                    DISABLE_SCHEMA_UPDATE,
+                    place,
+                    self.workload
+                );
+            }
             ChangeKind::Revert { revision, .. } => {
                 say!("{} rollout undo {} --to-revision={}", place, self.workload, revision)
             }
@@ -318,6 +330,16 @@ mod tests {
             let cleared = clear(&preview(container(image, env, words), jobs), &newest(record));
             assert_eq!(cleared.is_ok(), expected, "{shown}: {cleared:?}");
         }
+    }
+
+    #[test]
+    fn no_command_takes_the_protection_away_again() {
+        let revert = ChangeKind::Revert { to: "u0".parse().unwrap(), revision: 3 };
+        let change = Change { kind: revert, protect: true, ..preview(container(OLD, &[], &[]), None).change };
+        let command = change.command(None);
+        assert!(!command.as_str().contains("rollout undo"), "{command}");
+        assert_eq!(command.as_str().matches(" patch deployment/litellm ").count(), 1, "{command}");
+        assert!(command.as_str().contains(r#"env+=[{name:"DISABLE_SCHEMA_UPDATE",value:"true"}]"#), "{command}");
     }
 
     #[test]

@@ -49,10 +49,14 @@ pub struct Identity {
 pub enum Ask {
     /// `get deployments.apps`
     GetDeployment,
+    /// `list deployments.apps`: discovery, and the list before every watch.
+    ListDeployments,
     /// `watch deployments.apps`
     WatchDeployments,
     /// `list replicasets.apps`
     ListReplicaSets,
+    /// `watch replicasets.apps`
+    WatchReplicaSets,
     /// `list pods`
     ListPods,
     /// `watch pods`
@@ -63,6 +67,8 @@ pub enum Ask {
     PatchDeployment,
     /// `list jobs.batch`
     ListJobs,
+    /// `watch jobs.batch`
+    WatchJobs,
     /// `get pods/portforward`
     GetPortForward,
     /// `create pods/portforward`: Kubernetes 1.35 asks for it in addition, for WebSockets.
@@ -75,15 +81,18 @@ pub enum Ask {
 
 impl Ask {
     /// Every question, in the order of the permissions page.
-    pub const ALL: [Ask; 12] = [
+    pub const ALL: [Ask; 15] = [
         Ask::GetDeployment,
+        Ask::ListDeployments,
         Ask::WatchDeployments,
         Ask::ListReplicaSets,
+        Ask::WatchReplicaSets,
         Ask::ListPods,
         Ask::WatchPods,
         Ask::ReadLogs,
         Ask::PatchDeployment,
         Ask::ListJobs,
+        Ask::WatchJobs,
         Ask::GetPortForward,
         Ask::CreatePortForward,
         Ask::GetSecret,
@@ -94,13 +103,16 @@ impl Ask {
     pub fn attributes(self) -> (&'static str, &'static str, &'static str, &'static str) {
         match self {
             Ask::GetDeployment => ("get", "apps", "deployments", ""),
+            Ask::ListDeployments => ("list", "apps", "deployments", ""),
             Ask::WatchDeployments => ("watch", "apps", "deployments", ""),
             Ask::ListReplicaSets => ("list", "apps", "replicasets", ""),
+            Ask::WatchReplicaSets => ("watch", "apps", "replicasets", ""),
             Ask::ListPods => ("list", "", "pods", ""),
             Ask::WatchPods => ("watch", "", "pods", ""),
             Ask::ReadLogs => ("get", "", "pods", "log"),
             Ask::PatchDeployment => ("patch", "apps", "deployments", ""),
             Ask::ListJobs => ("list", "batch", "jobs", ""),
+            Ask::WatchJobs => ("watch", "batch", "jobs", ""),
             Ask::GetPortForward => ("get", "", "pods", "portforward"),
             Ask::CreatePortForward => ("create", "", "pods", "portforward"),
             Ask::GetSecret => ("get", "", "secrets", ""),
@@ -111,11 +123,15 @@ impl Ask {
     /// What is impossible without it.
     pub fn blocks(self) -> &'static str {
         match self {
-            Ask::GetDeployment | Ask::WatchDeployments | Ask::ListReplicaSets => "revisions and the revert",
+            Ask::GetDeployment
+            | Ask::ListDeployments
+            | Ask::WatchDeployments
+            | Ask::ListReplicaSets
+            | Ask::WatchReplicaSets => "revisions and the revert",
             Ask::ListPods | Ask::WatchPods => "the pods pane and the rollout watch",
             Ask::ReadLogs => "the logs pane and the log check",
             Ask::PatchDeployment => "the revert, the image, the variable and the restart",
-            Ask::ListJobs => "knowing whether a migration Job runs, and so every revert",
+            Ask::ListJobs | Ask::WatchJobs => "knowing whether a migration Job runs, and so every revert",
             Ask::GetPortForward | Ask::CreatePortForward => "reaching the gateway or the database by port-forward",
             Ask::GetSecret => "reading the configured secrets (database URL, master key)",
             Ask::GetService => "finding the pod behind a service for a port-forward",

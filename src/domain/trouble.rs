@@ -36,6 +36,13 @@ pub enum TroubleKind {
     Cancelled,
 }
 
+impl TroubleKind {
+    /// It may go away by itself, without anybody doing anything about it.
+    pub fn passing(self) -> bool {
+        matches!(self, TroubleKind::Unreachable | TroubleKind::Busy)
+    }
+}
+
 /// One failure: what happened, to which object, and what to do now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Trouble {

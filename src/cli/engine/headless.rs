@@ -17,11 +17,13 @@ use crate::cli::config_file::Chosen;
 use crate::cli::engine::{Outcome, code, looking, reports};
 use crate::cli::exit::Exit;
 use crate::cli::output::{self, json};
-use crate::cli::session::{self, node};
+use crate::cli::session::{self, Scene, node};
 use crate::domain::candidate;
 use crate::domain::checklist::Mark;
 use crate::domain::cluster::WorkloadRef;
+use crate::domain::live::Live;
 use crate::domain::name::Name;
+use crate::domain::record::ActKind;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::runtime::headless::{self as driver, Ended};
 use crate::text::{Clean, Gate};
@@ -39,11 +41,11 @@ fn looked(state: &State, findings: &[Finding]) -> Exit {
         trouble.is_some_and(|why| matches!(why.kind, TroubleKind::Unreachable | TroubleKind::Unauthenticated))
     };
     let cluster = match &state.identity {
-        crate::domain::live::Live::Lost { why, .. } | crate::domain::live::Live::Absent(why) => Some(why),
+        Live::Lost { why, .. } | Live::Absent(why) => Some(why),
         _ => None,
     };
     let database = match &state.migrations {
-        crate::domain::live::Live::Lost { why, .. } => Some(why),
+        Live::Lost { why, .. } => Some(why),
         _ => None,
     };
     if lost(cluster) || lost(database) {
@@ -58,8 +60,7 @@ fn looked(state: &State, findings: &[Finding]) -> Exit {
 /// Everything that can be known is known.
 fn settled(state: &State) -> Move {
     let unknown = preflight::findings(state).into_iter().find(|finding| finding.severity == Severity::Unknown);
-    let table =
-        state.setting.missing.database.is_none() && matches!(state.migrations, crate::domain::live::Live::Waiting);
+    let table = state.setting.missing.database.is_none() && matches!(state.migrations, Live::Waiting);
     match unknown {
         Some(finding) => Move::Wait(finding.what),
         None if table => Move::Wait(Clean::ours("the database")),
@@ -102,14 +103,20 @@ struct CandidateRow {
 }
 
 /// The plan and its forecasts; without a target the candidates for last good.
-pub(super) async fn plan(chosen: &Chosen, to: Option<&Targets>, format: Format, gate: &Gate) -> eyre::Result<Outcome> {
+pub(super) async fn plan(
+    chosen: &Chosen,
+    to: Option<&Targets>,
+    protect: bool,
+    format: Format,
+    gate: &Gate,
+) -> eyre::Result<Outcome> {
     let scene = match looking(chosen, gate).await {
         Ok(scene) => scene,
         Err(trouble) => return Ok(Err(trouble)),
     };
     let start = if scene.setting.missing.backup.is_some() { "checks" } else { "backup-dump" };
     let start = node(LITELLM, start);
-    let wanted = match to.map(|to| targets(to, &scene.setting.workloads)).transpose() {
+    let wanted = match to.map(|to| targets(to, &scene)).transpose() {
         Ok(wanted) => wanted,
         Err(trouble) => return Ok(Err(trouble)),
     };
@@ -137,7 +144,7 @@ pub(super) async fn plan(chosen: &Chosen, to: Option<&Targets>, format: Format, 
         let uid = revision.uid.clone();
         runtime.dispatch(Msg::Target(reference.clone(), uid));
     }
-    let steps = plan::ahead(&runtime.state, &start);
+    let steps = plan::ahead(&runtime.state, &start, protect);
     let findings = preflight::findings(&runtime.state);
     let blocked = steps.iter().any(|step| !step.blocked_by.is_empty());
     let exit = match looked(&runtime.state, &findings) {
@@ -199,22 +206,25 @@ impl Exit {
 }
 
 /// The revisions that are meant, by workload.
-fn targets(to: &Targets, workloads: &[WorkloadRef]) -> Result<BTreeMap<WorkloadRef, Wanted>, Trouble> {
+fn targets(to: &Targets, scene: &Scene) -> Result<BTreeMap<WorkloadRef, Wanted>, Trouble> {
     let wanted = |revision: &RevisionRef| match revision {
         RevisionRef::Number(number) => Wanted::Number(*number),
         RevisionRef::Uid(uid) => Wanted::Uid(uid.clone()),
     };
+    let (workloads, cluster) = (&scene.setting.workloads, scene.world.cluster.as_ref());
     let named = || Clean::ours("write --to WORKLOAD=REVISION for each workload");
     match to {
-        Targets::Only(revision) => match workloads {
-            [only] => Ok(BTreeMap::from([(only.clone(), wanted(revision))])),
-            [] => Err(Trouble::new(TroubleKind::Missing, Clean::ours("no workload is configured, and none was found"))
-                .remedy(Clean::ours("name them in lastgood.toml: workloads = [\"…\"]"))),
-            _ => {
-                Err(Trouble::new(TroubleKind::Invalid, Clean::ours("one revision for several workloads"))
-                    .remedy(named()))
+        Targets::Only(revision) => {
+            match &workloads[..] {
+                [only] => Ok(BTreeMap::from([(only.clone(), wanted(revision))])),
+                [] => Err(cluster.err().cloned().unwrap_or_else(|| {
+                    Trouble::new(TroubleKind::Missing, Clean::ours("no workload is configured, and none was found"))
+                        .remedy(Clean::ours("name them in lastgood.toml: workloads = [\"…\"]"))
+                })),
+                _ => Err(Trouble::new(TroubleKind::Invalid, Clean::ours("one revision for several workloads"))
+                    .remedy(named())),
             }
-        },
+        }
         Targets::Each(each) => {
             let mut found = BTreeMap::new();
             for (name, revision) in each {
@@ -262,7 +272,7 @@ pub(super) async fn run(chosen: &Chosen, run: &Run, gate: &Gate) -> eyre::Result
         return Ok(Err(Trouble::new(TroubleKind::Refused, what)
             .remedy(Clean::ours("nothing was changed; name the environment that you mean"))));
     }
-    let targets = match targets(&run.to, &scene.setting.workloads) {
+    let targets = match targets(&run.to, &scene) {
         Ok(targets) => targets,
         Err(trouble) => return Ok(Err(trouble)),
     };
@@ -301,15 +311,55 @@ pub(super) async fn run(chosen: &Chosen, run: &Run, gate: &Gate) -> eyre::Result
                     return Move::Stop(effect::Exit::NotReached, Clean::ours("the checklist is not complete"));
                 }
             }
+            if state.incident.acts.is_empty() && state.running.is_empty() {
+                match pilot::forestalled(state, &orders) {
+                    None => {}
+                    Some(Move::Wait(what)) if late(state) => return closed(state, silent(state, what)),
+                    Some(stop) => return closed(state, stop),
+                }
+            }
             pilot::next(state, &orders)
         },
         STEP,
         |state| drop(told.tell(state)),
     )
     .await;
-    let exit = if runtime.state.unknown().is_empty() { code(ended.exit) } else { Exit::Unknown };
+    let exit = match code(ended.exit) {
+        _ if !runtime.state.unknown().is_empty() => Exit::Unknown,
+        // A gate that closes half way has not left everything as it was.
+        Exit::Refused if changed(&runtime.state) => Exit::NotReached,
+        exit => exit,
+    };
     report(&runtime.state, run.format, exit, &ended)?;
     Ok(Ok(exit))
+}
+
+/// The world should have shown itself by now.
+fn late(state: &State) -> bool {
+    state.now.duration_since(state.incident.opened_at).unsigned_abs() >= LOOK
+}
+
+/// What was waited for did not come: why, where the cluster says so.
+fn silent(state: &State, what: Clean) -> Move {
+    let why = match &state.identity {
+        Live::Lost { why, .. } | Live::Absent(why) => why.sentence(),
+        _ => say!("gave up after {} s of waiting for: {}", LOOK.as_secs(), what),
+    };
+    Move::Stop(effect::Exit::Unreachable, why)
+}
+
+/// An incident in which nothing was started is over with its command; nobody should resume it.
+fn closed(state: &State, end: Move) -> Move {
+    match end {
+        Move::Stop(_, words) if state.incident.closed.is_none() => Move::Send(vec![Msg::Close(false, words)]),
+        end => end,
+    }
+}
+
+/// Whether an act of this incident changed the world.
+fn changed(state: &State) -> bool {
+    let mut acts = state.incident.acts.values();
+    acts.any(|act| act.done() && !matches!(act.kind, ActKind::Backup { .. }))
 }
 
 fn report(state: &State, format: Format, exit: Exit, ended: &Ended) -> eyre::Result<()> {
@@ -329,8 +379,10 @@ fn report(state: &State, format: Format, exit: Exit, ended: &Ended) -> eyre::Res
         Format::Text => {
             let id = state.incident.id.as_ref().map_or(String::new(), ToString::to_string);
             let words = if exit == Exit::Reached { "reached" } else { "NOT reached" };
-            let table = reports::checks_table(state);
-            output::print(&format!("\n{words}: {}\n\n{table}\nexport: lastgood export {id} --md\n", ended.words))?;
+            // Before the first act the checks tell nothing yet.
+            let table =
+                if state.incident.acts.is_empty() { String::new() } else { reports::checks_table(state) + "\n" };
+            output::print(&format!("\n{words}: {}\n\n{table}export: lastgood export {id} --md\n", ended.words))?;
         }
     }
     Ok(())
@@ -396,7 +448,6 @@ pub(super) async fn verify(
 
 /// Nothing at all answered: neither the cluster nor the gateway nor the database.
 fn unreachable(state: &State) -> bool {
-    use crate::domain::live::Live;
     let cluster = !matches!(state.identity, Live::Seen { .. });
     let database = !matches!(state.migrations, Live::Seen { .. });
     let ticked = state.checks.list.checks().iter().any(|check| check.verdict.mark == Mark::Ticked);

@@ -199,7 +199,8 @@ async fn build(config: kube::Config, gate: &Gate) -> Result<Client, Trouble> {
     result.map_err(|why| match why {
         kube::Error::Auth(_) => errors::trouble(gate, &Clean::ours("log in to the cluster"), &why)
             .remedy(Clean::ours("log in on a plain terminal first: run the plugin once, or `kubectl get pods`")),
-        why => errors::trouble(gate, &Clean::ours("prepare the connection to the cluster"), &why),
+        // Nothing was asked of the network yet: it is what the kubeconfig holds.
+        why => errors::unusable(gate, &why),
     })
 }
 

@@ -29,6 +29,15 @@ pub(super) fn trouble(gate: &Gate, attempt: &Clean, error: &kube::Error) -> Trou
     }
 }
 
+/// A kubeconfig entry of which no client can be made: its certificates or its key.
+pub(super) fn unusable(gate: &Gate, error: &kube::Error) -> Trouble {
+    Trouble::new(
+        TroubleKind::Invalid,
+        say!("no connection can be made of the kubeconfig entry: {}", chain(gate, error)),
+    )
+    .remedy(Clean::ours("check its certificate-authority, client-certificate, client-key and server"))
+}
+
 /// No answer came in time.
 pub(super) fn timed_out(attempt: &Clean, limit: Duration) -> Trouble {
     unreachable_server(attempt, &say!("no answer within {} s", limit.as_secs()))

@@ -64,7 +64,7 @@ pub(super) async fn apply(link: &Link, cleared: Cleared) -> Result<Applied, Trou
     } else {
         Clean::ours("; the server stored another template than its dry run showed, so look at the diff")
     };
-    let words = say!("done: {}, now generation {}{}", change.sentence(), outcome.generation, surprise);
+    let words = say!("{} is patched and has generation {}{}", change.workload, outcome.generation, surprise);
     Ok(Applied { generation: outcome.generation, words })
 }
 
