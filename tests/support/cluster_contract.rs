@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use kube::Client;
-use lastgood::domain::change::{Change, ChangeKind, Cleared, Newest, Preview, clear};
+use lastgood::domain::change::{Change, ChangeKind, Cleared, Preview, clear};
+use lastgood::domain::forecast::Newest;
 use lastgood::domain::cluster::{Ask, Phase, Pod, PodsItem, WorkloadRef};
 use lastgood::domain::name::Uid;
 use lastgood::domain::trouble::{Trouble, TroubleKind};
@@ -360,7 +361,7 @@ pub async fn revert_contract(stage: &Stage) {
 
     let cleared = cleared(&preview);
     let words = kubernetes.apply(cleared.clone()).await.unwrap();
-    assert!(words.as_str().contains("revision 1"), "{words}");
+    assert!(words.words.as_str().contains("revision 1"), "{words:?}");
     let after = workload_now(&kubernetes, "back").await;
     assert_eq!(after.template.main().unwrap().image.as_str(), OLD);
     assert_eq!(&after.template, cleared.template());
