@@ -9,7 +9,7 @@ use lastgood::app::msg::Msg;
 use lastgood::app::overlay::Overlay;
 use lastgood::app::pilot::{self, Move};
 use lastgood::app::state::State;
-use lastgood::cli::engine::suggestions;
+use lastgood::cli::engine::drills::suggestions;
 use lastgood::cli::session::Scene;
 use lastgood::domain::scenario::bundled_scenarios;
 use lastgood::runtime::Runtime;
@@ -56,8 +56,8 @@ pub fn picture() -> Result<String, Box<dyn Error>> {
 async fn drawn() -> Result<String, Box<dyn Error>> {
     let scenario = bundled_scenarios().into_iter().find(|s| s.id.as_str() == SCENARIO).ok_or("no such drill")?;
     let folder = tempfile::tempdir()?;
-    let files = StateFolder::at(folder.path());
-    let mut scene = Scene::drill(&scenario, files, Clock::starting_at(BEGINS.parse()?), None, &Gate::default())
+    let clock = Clock::starting_at(BEGINS.parse()?);
+    let mut scene = Scene::drill(&scenario, StateFolder::at(folder.path()), clock, None, &Gate::default())
         .map_err(|why| why.sentence().to_string())?;
     scene.setting.newcomer = false;
     let mut runtime = scene.peek(None);

@@ -60,7 +60,7 @@ pub enum Act {
     Complete(ModelName),
 }
 
-/// An act with the entry that announces it. Made only by [`crate::app::state::State::announce`],
+/// An act with the entry that announces it. Made only by `State::announce`,
 /// which folds the entry; the runtime writes the entry and syncs it before it starts the act, so
 /// an act that is not on disk cannot run.
 #[derive(Clone, Debug, PartialEq)]

@@ -189,7 +189,7 @@ const TO: &str = "Where to go back to: REV, or WORKLOAD=REV once for each worklo
 struct PlanArgs {
     #[arg(long, value_name = "REV", help = TO)]
     to: Vec<To>,
-    /// As in `run`; the plan shows the protection wherever the guard asks for it, with or without this
+    /// Plan with DISABLE_SCHEMA_UPDATE=true in the same patch, where the guard asks for it
     #[arg(long)]
     protect: bool,
     #[command(flatten)]
