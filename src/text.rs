@@ -17,6 +17,22 @@ pub const MASK: &str = "[masked]";
 
 /// Text that passed the gate: no known secret, no secret-shaped token, no control character
 /// other than a line feed. Cheap to clone.
+///
+/// ```
+/// # use lastgood::text::{Clean, Gate};
+/// let shown: Clean = Gate::default().clean("password=hunter22");
+/// assert_eq!(shown.as_str(), "password=[masked]");
+/// ```
+/// ```compile_fail,E0423
+/// # use lastgood::text::Clean;
+/// let forged = Clean("password=hunter22".into());
+/// ```
+/// Our own words are literals, and nothing that was read at run time is one:
+/// ```compile_fail,E0597
+/// # use lastgood::text::Clean;
+/// let outside = std::env::args().collect::<String>();
+/// let forged = Clean::ours(&outside);
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Clean(Arc<str>);
@@ -125,6 +141,22 @@ pub const fn positional_only(format: &str) {
 
 /// `format!` for clean text: every argument must be [`Safe`], so a raw `String` from outside
 /// does not compile.
+///
+/// ```
+/// use lastgood::{say, text::Clean};
+/// assert_eq!(say!("{} of {}", 1, Clean::ours("two")).as_str(), "1 of two");
+/// ```
+/// ```compile_fail,E0277
+/// # use lastgood::say;
+/// let outside = String::from("password=hunter22");
+/// let forged = say!("{}", outside);
+/// ```
+/// Nor does one that is captured by its name:
+/// ```compile_fail,E0080
+/// # use lastgood::say;
+/// let outside = String::from("password=hunter22");
+/// let forged = say!("{outside}");
+/// ```
 #[macro_export]
 macro_rules! say {
     ($format:literal $(, $part:expr)* $(,)?) => {{
@@ -159,6 +191,15 @@ impl fmt::Debug for Secret {
 /// A value that an undo must put back exactly, secrets included: a saved row or object. It has
 /// no `Display`, `Debug` or `Serialize`; only a port opens it, and only a 0600 restore file
 /// holds it.
+///
+/// ```
+/// # use lastgood::text::Sealed;
+/// assert_eq!(Sealed::new(1).open(), &1);
+/// ```
+/// ```compile_fail,E0277
+/// # use lastgood::text::Sealed;
+/// format!("{:?}", Sealed::new(1));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed<T>(T);
 

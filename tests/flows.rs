@@ -157,8 +157,7 @@ async fn slow_burn_by_keys() {
     c.take_suggestion("Cannot tell: the pods look well").await;
     c.wait_at("look").await;
     c.press("<enter> y").await;
-    let failed =
-        |state: &State| state.checks.list.checks().iter().any(|check| check.verdict.mark == Mark::Failed);
+    let failed = |state: &State| state.checks.list.checks().iter().any(|check| check.verdict.mark == Mark::Failed);
     c.wait("a failed check", failed).await;
     c.shows("✗ failed    Spend is recorded");
     c.press("R F").await;
@@ -487,12 +486,16 @@ async fn a_newcomer_is_told_the_keys_once() {
 /// Keys that people press, with those that matter more often than the others.
 fn any_key() -> impl Strategy<Value = Key> {
     let plain = "[a-zA-Z0-9?:$/]".prop_map(|text| Key::plain(Code::Char(text.chars().next().unwrap())));
-    let named = prop::sample::select(vec![Code::Enter, Code::Esc, Code::Up, Code::Down, Code::Tab, Code::Home, Code::End])
-        .prop_map(Key::plain);
-    let lively = prop::sample::select("ypRMVPrdtAhb1234".chars().collect::<Vec<_>>())
-        .prop_map(|c| Key::plain(Code::Char(c)));
-    let control = prop::sample::select("cxuwl".chars().collect::<Vec<_>>())
-        .prop_map(|c| Key { code: Code::Char(c), ctrl: true, alt: false });
+    let named =
+        prop::sample::select(vec![Code::Enter, Code::Esc, Code::Up, Code::Down, Code::Tab, Code::Home, Code::End])
+            .prop_map(Key::plain);
+    let lively =
+        prop::sample::select("ypRMVPrdtAhb1234".chars().collect::<Vec<_>>()).prop_map(|c| Key::plain(Code::Char(c)));
+    let control = prop::sample::select("cxuwl".chars().collect::<Vec<_>>()).prop_map(|c| Key {
+        code: Code::Char(c),
+        ctrl: true,
+        alt: false,
+    });
     prop_oneof![4 => plain, 6 => named, 6 => lively, 1 => control]
 }
 

@@ -69,7 +69,9 @@ fn again(state: &State, orders: &Orders) -> Move {
         return pilot::arm(state, orders);
     }
     Move::Send(match state.step() {
-        Some(StepKind::CleanMigrations) => [Action::PaneMigrations, Action::Top, Action::DeleteRow].map(Msg::Do).to_vec(),
+        Some(StepKind::CleanMigrations) => {
+            [Action::PaneMigrations, Action::Top, Action::DeleteRow].map(Msg::Do).to_vec()
+        }
         _ => [Action::PaneRunbook, Action::GoOn].map(Msg::Do).to_vec(),
     })
 }
@@ -123,7 +125,8 @@ impl Walked {
     fn cuts(&self) -> Vec<Cut> {
         let mut cuts = Vec::new();
         for entries in 1..=self.raw.len() {
-            let ended = self.lines[..entries].iter().filter(|line| matches!(line.entry, Entry::Finished { .. })).count();
+            let ended =
+                self.lines[..entries].iter().filter(|line| matches!(line.entry, Entry::Finished { .. })).count();
             let begun = self.lines[..entries].iter().filter(|line| matches!(line.entry, Entry::Started { .. })).count();
             for deeds in ended..=begun {
                 cuts.push(Cut { entries, torn: false, deeds });

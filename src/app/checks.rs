@@ -231,7 +231,13 @@ fn completion_when_due(state: &mut State) -> Option<Effect> {
     let again = matches!(mark, Mark::Failed | Mark::Unknown) && due_again(state, Kind::Completion, RETRY_PAID);
     let disabled = state.checks.settings().and_then(|settings| settings.disable_spend_logs) == Some(true);
     let first = state.checks.completion.is_none() && due_again(state, Kind::Completion, RETRY);
-    if sending(state) || disabled || enough(state) || !(first || again) || !paid(state, CheckId::Spend) || state.may_send().is_err() {
+    if sending(state)
+        || disabled
+        || enough(state)
+        || !(first || again)
+        || !paid(state, CheckId::Spend)
+        || state.may_send().is_err()
+    {
         return None;
     }
     let named = state.setting.test_model.clone();
@@ -405,7 +411,8 @@ fn spend(state: &State) -> (Verdict, Timestamp) {
         now: state.now,
     });
     if verdict.mark == Mark::Waiting && checks.completion.is_none() && enough(state) && !sending(state) {
-        let key = state.keymap.key(Some(Pane::Checklist), Action::RunCheck).map_or(String::new(), |key| key.to_string());
+        let key =
+            state.keymap.key(Some(Pane::Checklist), Action::RunCheck).map_or(String::new(), |key| key.to_string());
         let words = say!(
             "{} test completions were sent since the last change of the pods; {} on this line sends another one",
             MOST_COMPLETIONS,
