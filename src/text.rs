@@ -28,6 +28,22 @@ pub const MASK: &str = "[masked]";
 
 /// Text that passed the gate: no known secret, no secret-shaped token, no control character
 /// other than a line feed. Cheap to clone.
+///
+/// ```
+/// # use lastgood::text::{Clean, Gate};
+/// let shown: Clean = Gate::default().clean("password=hunter22");
+/// assert_eq!(shown.as_str(), "password=[masked]");
+/// ```
+/// ```compile_fail,E0423
+/// # use lastgood::text::Clean;
+/// let forged = Clean("password=hunter22".into());
+/// ```
+/// Our own words are literals, and nothing that was read at run time is one:
+/// ```compile_fail,E0597
+/// # use lastgood::text::Clean;
+/// let outside = std::env::args().collect::<String>();
+/// let forged = Clean::ours(&outside);
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Clean(Arc<str>);
@@ -109,6 +125,15 @@ impl fmt::Debug for Secret {
 /// A value that an undo must put back exactly, secrets included: a saved row or object. It has
 /// no `Display`, `Debug` or `Serialize`; only a port opens it, and only a 0600 restore file
 /// holds it.
+///
+/// ```
+/// # use lastgood::text::Sealed;
+/// assert_eq!(Sealed::new(1).open(), &1);
+/// ```
+/// ```compile_fail,E0277
+/// # use lastgood::text::Sealed;
+/// format!("{:?}", Sealed::new(1));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed<T>(T);
 

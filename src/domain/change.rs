@@ -169,7 +169,19 @@ pub struct Refusal {
 }
 
 /// A change that the guard let through, with the template that it was judged on. The only key
-/// to [`crate::world::Workloads::apply`], which sends no other template than this one.
+/// to [`crate::world::Workloads::apply`], which sends no other template than this one. Only
+/// [`clear`] makes one.
+///
+/// ```
+/// # use lastgood::domain::change::{Change, Cleared};
+/// fn planned(cleared: &Cleared) -> &Change { cleared.change() }
+/// ```
+/// ```compile_fail,E0451
+/// # use lastgood::domain::change::{Change, Cleared};
+/// # use lastgood::domain::workload::Template;
+/// # use lastgood::text::Clean;
+/// fn forged(change: Change, template: Template, why: Clean) -> Cleared { Cleared { change, template, why } }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cleared {
     change: Change,

@@ -40,6 +40,22 @@ pub const fn positional_only(format: &str) {
 
 /// `format!` for clean text: every argument must be [`Safe`], so a raw `String` from outside
 /// does not compile.
+///
+/// ```
+/// use lastgood::{say, text::Clean};
+/// assert_eq!(say!("{} of {}", 1, Clean::ours("two")).as_str(), "1 of two");
+/// ```
+/// ```compile_fail,E0277
+/// # use lastgood::say;
+/// let outside = String::from("password=hunter22");
+/// let forged = say!("{}", outside);
+/// ```
+/// Nor does one that is captured by its name:
+/// ```compile_fail,E0080
+/// # use lastgood::say;
+/// let outside = String::from("password=hunter22");
+/// let forged = say!("{outside}");
+/// ```
 #[macro_export]
 macro_rules! say {
     ($format:literal $(, $part:expr)* $(,)?) => {{
