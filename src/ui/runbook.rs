@@ -160,7 +160,7 @@ fn step_in_hand<'a>(scene: &Scene<'a>, room: Room, node: &'a Node, step: StepKin
     };
     lines.extend(fact(scene, width, "risk", planned.risk.word(), risk));
     lines.extend(fact(scene, width, "undo", planned.undo, Role::Text));
-    lines.extend(fact(scene, width, "waits for", planned.waits_for, Role::Text));
+    lines.extend(fact(scene, width, "awaits", planned.waits_for, Role::Text));
     let then = then(scene, node);
     if !then.is_empty() {
         lines.extend(fact(scene, width, "then", &then.join(", "), Role::Muted));
