@@ -6,7 +6,7 @@ use crate::app::change;
 use crate::app::evidence::evidence;
 use crate::app::state::State;
 use crate::domain::candidate;
-use crate::domain::cluster::{Ask, Field};
+use crate::domain::cluster::{Ask, Field, WorkloadRef};
 use crate::domain::forecast::{DISABLE_SCHEMA_UPDATE, Newest};
 use crate::domain::live::Live;
 use crate::domain::step::{Fact, StepKind};
@@ -146,6 +146,16 @@ fn permissions(state: &State, found: &mut Vec<Finding>) {
         }
         return;
     };
+    if let Some(first) = permissions.first().filter(|_| permissions.iter().all(|each| each.allowed.is_none())) {
+        // One reason for all of them: a cluster that does not answer, or not to us.
+        let what = Clean::ours("the cluster tells no permission");
+        let remedy = Clean::ours("reach the cluster first");
+        found.push(Finding {
+            consequence: first.reason.clone(),
+            ..Finding::blocks("permissions", StepKind::Revert, what, remedy)
+        });
+        return;
+    }
     let denied: Vec<_> = permissions.iter().filter(|permission| permission.allowed != Some(true)).collect();
     for permission in &denied {
         let (verb, group, resource, sub) = permission.ask.attributes();
@@ -306,6 +316,10 @@ fn targets(state: &State, found: &mut Vec<Finding>) {
     }
 }
 
+fn is_lost(state: &State, reference: &WorkloadRef) -> bool {
+    state.watched.get(reference).is_some_and(|watched| matches!(watched.workload, Live::Lost { .. }))
+}
+
 fn schema(state: &State, found: &mut Vec<Finding>) {
     let newest = change::newest(state);
     match &newest {
@@ -316,6 +330,8 @@ fn schema(state: &State, found: &mut Vec<Finding>) {
             say!("every change needs {}=true in its template", DISABLE_SCHEMA_UPDATE),
             Clean::ours("pin versioned tags"),
         )),
+        // The workload's own finding says what is in the way.
+        Newest::Unseen(workload) if is_lost(state, workload) => {}
         Newest::Unseen(workload) => found.push(Finding::unknown("newest", say!("{} is not seen yet", workload))),
         Newest::Nothing if state.setting.missing.cluster.is_some() || state.setting.workloads.is_empty() => {}
         Newest::Nothing => found.push(Finding::unknown("newest", Clean::ours("no image is on record yet"))),

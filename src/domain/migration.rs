@@ -187,7 +187,7 @@ impl Deletion {
     pub fn consequence(&self) -> Clean {
         match self.row.state {
             RowState::Failed => Clean::ours(
-                "The next start runs this migration again. A failing file leaves nothing behind, so that is what source procedure and Prisma expect.",
+                "The next start runs this migration again. A failing file leaves nothing behind, so that is what Prisma expects.",
             ),
             RowState::Running => {
                 Clean::ours("Somebody holds the migration lock: wait, or the running migration loses its row.")

@@ -86,7 +86,7 @@ fn place(buf: &mut Buffer, area: Rect, scene: &Scene<'_>) {
         (_, Some(identity)) => identity.server.to_string(),
         (_, None) => "connecting".to_owned(),
     };
-    let server = server.trim_start_matches("https://").to_owned();
+    let server = server.trim_start_matches("https://").trim_end_matches('/').to_owned();
     let workloads: Vec<&str> = setting.workloads.iter().map(|reference| reference.name.as_str()).collect();
     let workloads = if workloads.is_empty() { "none".to_owned() } else { workloads.join(", ") };
     let namespace = setting.namespace.as_ref().map_or("none".to_owned(), ToString::to_string);

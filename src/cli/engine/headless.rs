@@ -61,12 +61,25 @@ fn looked(state: &State, findings: &[Finding]) -> Exit {
 
 /// Everything that can be known is known.
 fn settled(state: &State) -> Move {
-    let unknown = preflight::findings(state).into_iter().find(|finding| finding.severity == Severity::Unknown);
+    let cut_off = cut_off(state);
+    let open = |finding: &Finding| finding.severity == Severity::Unknown && !(cut_off && finding.id != "database");
+    let unknown = preflight::findings(state).into_iter().find(open);
     let table = state.setting.missing.database.is_none() && matches!(state.migrations, Live::Waiting);
     match unknown {
         Some(finding) => Move::Wait(finding.what),
         None if table => Move::Wait(Clean::ours("the database")),
         None => Move::Stop(effect::Exit::Reached, Clean::ours("everything is known")),
+    }
+}
+
+/// The cluster does not answer, or not to us, and nothing that it would have to tell is waited for.
+fn cut_off(state: &State) -> bool {
+    match &state.identity {
+        Live::Absent(_) => true,
+        Live::Lost { why, since, .. } => {
+            !why.kind.passing() || state.now.duration_since(*since).unsigned_abs() >= SETTLING
+        }
+        Live::Waiting | Live::Seen { .. } => false,
     }
 }
 

@@ -25,6 +25,9 @@ pub(super) fn trouble(gate: &Gate, attempt: &Clean, error: &kube::Error) -> Trou
             say!("could not {}: the answer is not the API server's: {}", attempt, chain(gate, error)),
         )
         .remedy(Clean::ours("see whether a proxy stands between here and the API server")),
+        _ if distrusts(error) => unreachable_server(attempt, &chain(gate, error)).remedy(Clean::ours(
+            "check the server's address and the certificate-authority of the kubeconfig; a proxy may stand in between",
+        )),
         _ => unreachable_server(attempt, &chain(gate, error)),
     }
 }
@@ -105,6 +108,20 @@ fn auth_words(gate: &Gate, error: &kube::client::AuthError) -> Clean {
         }
         other => gate.clean(shortened(&other.to_string())),
     }
+}
+
+/// Whether the server was reached and showed a certificate that is not to be trusted.
+fn distrusts(error: &kube::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(why) = cause {
+        let wrapped = why.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = wrapped.and_then(|inner| inner.downcast_ref()).or_else(|| why.downcast_ref());
+        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        cause = why.source();
+    }
+    false
 }
 
 /// An error with its causes, innermost last, without repeating what the outer one says already.

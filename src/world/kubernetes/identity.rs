@@ -14,14 +14,15 @@ use crate::text::Clean;
 impl Kubernetes {
     pub(super) async fn read_identity(&self) -> Result<Identity, Trouble> {
         let (version, user, cluster_uid) = tokio::join!(self.link.version(), self.link.user(), self.link.cluster_uid());
-        let cluster_uid = cluster_uid?;
+        // What everybody may read comes first: a login that is over is told by its own words.
+        let (version, user, cluster_uid) = (version?, user?, cluster_uid?);
         self.shared.first_seen.get_or_init(|| cluster_uid.clone());
         Ok(Identity {
             context: self.shared.context.clone(),
             server: self.shared.server.clone(),
             cluster_uid,
-            version: version?,
-            user: user?,
+            version,
+            user,
         })
     }
 
