@@ -10,6 +10,7 @@ mod safe;
 mod gate;
 mod learnt;
 mod lines;
+mod quote;
 mod shapes;
 
 use std::fmt;
@@ -61,21 +62,6 @@ impl Clean {
     /// A part of clean text is clean. `None` when the range does not fall on character boundaries.
     pub fn slice(&self, range: std::ops::Range<usize>) -> Option<Clean> {
         self.0.get(range).map(|part| Self(Arc::from(part)))
-    }
-
-    /// The text as one word of a POSIX shell.
-    pub fn shell_word(&self) -> Clean {
-        Self(Arc::from(&*shell_words::quote(&self.0)))
-    }
-
-    /// The text with every `from` replaced: for quoting where a whole word is not wanted.
-    pub fn replacing(&self, from: char, to: &'static str) -> Clean {
-        Self(Arc::from(self.0.replace(from, to)))
-    }
-
-    /// The text as an SQL literal (PostgreSQL manual, 4.1.2.1: a quote inside is doubled).
-    pub fn sql_literal(&self) -> Clean {
-        say!("'{}'", self.replacing('\'', "''"))
     }
 }
 

@@ -260,7 +260,7 @@ fn an_applied_row_needs_both_phrases_and_a_failed_one_its_name() {
     desk.arm();
     desk.press("M d");
     assert!(acts(&desk.press("20260101000000_a <enter>")).is_empty());
-    desk.send(Msg::Paste(lastgood::domain::migration::APPLIED_PHRASE.to_owned()));
+    desk.send(Msg::Paste(lastgood::text::Secret::new(lastgood::domain::migration::APPLIED_PHRASE)));
     assert_eq!(acts(&desk.press("<enter>")), ["delete"]);
 
     let mut desk = Desk::seeing("litellm-rollback:clean-migrations");

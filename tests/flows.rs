@@ -185,7 +185,7 @@ async fn a_small_screen_is_enough() {
         ("P", "CrashLoopBack"),
         ("L", "ModuleNotFoundError"),
         ("V", "v1.81.0"),
-        ("M", "20260207110613"),
+        ("M", "_to_deleted_teams_table"),
         ("E", "Preflight"),
         ("T", "drill bad-image opened"),
         ("C", "Health endpoint"),

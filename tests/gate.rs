@@ -39,7 +39,10 @@ fn secrets_are_masked_and_what_stands_around_them_is_kept() {
         (r#"{"m":"{\"url\":\"postgres://u:p@h/db\"}"}"#, r#"{"m":"{\"url\":\"postgres://u:[masked]@h/db\"}"}"#),
         (r"postgres:\/\/u:p@h\/db", r"postgres:\/\/u:[masked]@h\/db"),
         ("url=postgres%3A%2F%2Fu%3Ahunter2%40h%2Fdb&x=1", "url=postgres%3A%2F%2Fu%3A[masked]%40h%2Fdb&x=1"),
-        ("https://x.blob.core.windows.net/c?sv=2022&sig=ab%2Fc&x=1", "https://x.blob.core.windows.net/c?sv=2022&sig=[masked]&x=1"),
+        (
+            "https://x.blob.core.windows.net/c?sv=2022&sig=ab%2Fc&x=1",
+            "https://x.blob.core.windows.net/c?sv=2022&sig=[masked]&x=1",
+        ),
         ("GET /v1?key=abcdef&alt=json", "GET /v1?key=[masked]&alt=json"),
         // tokens that say what they are
         ("key sk-1234 used", "key sk-[masked] used"),
@@ -68,8 +71,14 @@ fn secrets_are_masked_and_what_stands_around_them_is_kept() {
         (r#"{"password": "hunter2", "n": 1}"#, r#"{"password": "[masked]", "n": 1}"#),
         (r#"{"m":"{\"password\": \"hunter2\"}"}"#, r#"{"m":"{\"password\": \"[masked]\"}"}"#),
         ("os.environ['OPENAI_API_KEY'] = 'hunter2'", "os.environ['OPENAI_API_KEY'] = '[masked]'"),
-        ("DefaultEndpointsProtocol=https;AccountKey=ab+/c==;EndpointSuffix=x", "DefaultEndpointsProtocol=https;AccountKey=[masked];EndpointSuffix=x"),
-        (r#"{"private_key": "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n", "n": 1}"#, r#"{"private_key": "[masked]", "n": 1}"#),
+        (
+            "DefaultEndpointsProtocol=https;AccountKey=ab+/c==;EndpointSuffix=x",
+            "DefaultEndpointsProtocol=https;AccountKey=[masked];EndpointSuffix=x",
+        ),
+        (
+            r#"{"private_key": "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n", "n": 1}"#,
+            r#"{"private_key": "[masked]", "n": 1}"#,
+        ),
         ("invalid api key: 0a1b2c3d4e", "invalid api key: [masked]"),
         // flags
         ("litellm --master_key hunter2hunter2 --port 4000", "litellm --master_key [masked] --port 4000"),
@@ -78,11 +87,17 @@ fn secrets_are_masked_and_what_stands_around_them_is_kept() {
         // what the API server says
         (r#"{"name":"DB_PASSWORD","value":"hunter2"}"#, r#"{"name":"DB_PASSWORD","value":"[masked]"}"#),
         (r#"{\"name\":\"DB_PASSWORD\",\"value\":\"hunter2\"}"#, r#"{\"name\":\"DB_PASSWORD\",\"value\":\"[masked]\"}"#),
-        (r#"core.EnvVar{Name:"DB_PASSWORD", Value:"hunter2", ValueFrom:nil}"#, r#"core.EnvVar{Name:"DB_PASSWORD", Value:"[masked]", ValueFrom:nil}"#),
+        (
+            r#"core.EnvVar{Name:"DB_PASSWORD", Value:"hunter2", ValueFrom:nil}"#,
+            r#"core.EnvVar{Name:"DB_PASSWORD", Value:"[masked]", ValueFrom:nil}"#,
+        ),
         ("- name: DB_PASSWORD\n  value: hunter2\n", "- name: DB_PASSWORD\n  value: [masked]\n"),
         // PEM
         ("-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\nafter", "[masked]\nafter"),
-        ("-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nthe pod was killed", "[masked]\nthe pod was killed"),
+        (
+            "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nthe pod was killed",
+            "[masked]\nthe pod was killed",
+        ),
     ];
     let wrong: Vec<_> = rows.into_iter().filter(|(outside, expected)| scrubbed(outside) != *expected).collect();
     let wrong: Vec<_> = wrong.into_iter().map(|(outside, expected)| (expected, scrubbed(outside))).collect();
@@ -124,6 +139,7 @@ fn evidence_stays_word_for_word() {
         "'user_api_key_alias': 'team-a', 'user_api_key_user_id': 'bob'",
         "model pplx-70b-online, hf_hub_download, npm_config_cache=/tmp",
         "PWD=/app",
+        "curl -H \"Authorization: Bearer $MASTER_KEY\" and api_key=$OPENAI_API_KEY",
         "-----BEGIN CERTIFICATE----- MIIC -----END CERTIFICATE-----",
         "Last State: Terminated, Reason: OOMKilled, exit code 137",
         "monkey=banana keyboard: qwerty",
@@ -205,6 +221,7 @@ fn a_private_key_over_several_lines_is_masked_whole() {
     let full = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj";
     let lines = ["a -----BEGIN PRIVATE KEY-----", full, "MIIE", "-----END PRIVATE KEY----- b", "c"];
     assert_eq!(streamed(&lines), ["a [masked]", MASK, MASK, "[masked] b", "c"]);
+    assert_eq!(streamed(&["-----BEGIN PRIVATE KEY-----", "INFO between", full, "x"])[1..], ["INFO between", MASK, "x"]);
     let prefixed = format!("2026-11-20 INFO {full}");
     assert_eq!(streamed(&["-----BEGIN PRIVATE KEY-----", &prefixed, "Killed", "Killed"])[1..], [MASK, MASK, "Killed"]);
 }

@@ -140,7 +140,8 @@ async fn carry_out(drill: &Drill, known: &mut Known, step: StepKind) -> bool {
         }
         StepKind::ChooseTarget => {
             let workload = drill.workload().await;
-            let best = rank(&workload, &newest(&workload), drill.clock.now()).into_iter().next().expect("there is a target");
+            let best =
+                rank(&workload, &newest(&workload), drill.clock.now()).into_iter().next().expect("there is a target");
             assert!(drill.scenario.well.contains(&Condition::RevertedTo(best.number)), "{best:?}");
             known.targeted = true;
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use crate::app::action::{Action, Pane};
-use crate::app::change;
+use crate::app::{backup, change};
 use crate::app::effect::Exit;
 use crate::app::evidence::evidence;
 use crate::app::key::{Code, Key};
@@ -25,7 +25,7 @@ use crate::domain::runbook::NodeKind;
 use crate::domain::step::{Fact, StepKind};
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::domain::workload::{Revision, Workload};
-use crate::text::Clean;
+use crate::text::{Clean, Secret};
 
 /// Which phrases were given to confirm with.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,7 +108,7 @@ fn press(c: char) -> Move {
 }
 
 fn typed(text: &str) -> Move {
-    Move::Send(vec![Msg::Paste(text.to_owned()), ENTER])
+    Move::Send(vec![Msg::Paste(Secret::new(text)), ENTER])
 }
 
 fn act(action: Action) -> Move {
@@ -156,9 +156,12 @@ pub fn next(state: &State, orders: &Orders) -> Move {
         },
         NodeKind::Do { step, .. } => step_on(state, orders, *step),
         NodeKind::Manual { record, .. } => match &orders.manual {
-            Some(words) => {
-                Move::Send(vec![Msg::Do(Action::PaneRunbook), Msg::Do(Action::GoOn), Msg::Paste(words.clone()), ENTER])
-            }
+            Some(words) => Move::Send(vec![
+                Msg::Do(Action::PaneRunbook),
+                Msg::Do(Action::GoOn),
+                Msg::Paste(Secret::new(words.as_str())),
+                ENTER,
+            ]),
             None => Move::Stop(Exit::NotReached, say!("a person is needed: {} {}", node.title, record)),
         },
         NodeKind::End { reached: true } if !state.checks.list.complete() => open_check(state),
@@ -288,7 +291,9 @@ fn phrase(orders: &Orders, wanted: &Clean) -> Move {
     match &orders.confirm {
         Confirmations::Any => typed(wanted.as_str()),
         Confirmations::Given(given) if given.iter().any(|phrase| phrase == wanted.as_str()) => typed(wanted.as_str()),
-        Confirmations::Given(_) => Move::Stop(Exit::Refused, say!("not confirmed; spell it: --confirm '{}'", wanted)),
+        Confirmations::Given(_) => {
+            Move::Stop(Exit::Refused, say!("not confirmed; spell it: --confirm '{}'", wanted.in_single_quotes()))
+        }
     }
 }
 
@@ -324,7 +329,7 @@ fn step_on(state: &State, orders: &Orders, step: StepKind) -> Move {
         }
         StepKind::Backup => match failed_since_entered(state) {
             Some(why) => Move::Stop(Exit::NotReached, why),
-            None => go_on(),
+            None => backup::may_start(state).map_or_else(|why| Move::Stop(Exit::Refused, why), |()| go_on()),
         },
         StepKind::ChooseTarget => target(state, orders),
         StepKind::Revert | StepKind::Restart => match runbook::progress(state, step) {

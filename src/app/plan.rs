@@ -196,7 +196,12 @@ fn details(state: &State, step: StepKind, findings: &[Finding]) -> (Vec<Clean>, 
             };
             (
                 does,
-                failed.iter().map(|row| say!("DELETE FROM \"_prisma_migrations\" WHERE id = '{}'", row.id)).collect(),
+                failed
+                    .iter()
+                    .map(|row| {
+                        say!("DELETE FROM \"_prisma_migrations\" WHERE id = {}", say!("{}", row.id).sql_literal())
+                    })
+                    .collect(),
             )
         }
         StepKind::Preflight => {

@@ -32,7 +32,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
     let mut effects = match msg {
         Msg::Key(key) => press(state, key),
         Msg::Paste(text) => {
-            overlay::paste(state, &text);
+            overlay::paste(state, text.expose());
             Vec::new()
         }
         Msg::Do(action) => act(state, action),

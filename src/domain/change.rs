@@ -98,7 +98,8 @@ impl Change {
     /// this is what it amounts to, not what is sent. Pasting it must do no harm: a `rollout undo`
     /// would take a variable that was set before it away again, so a protected revert is one patch.
     pub fn command(&self, context: Option<&crate::domain::name::ContextName>) -> Clean {
-        let context = context.map_or(Clean::default(), |context| say!(" --context '{}'", context));
+        let context =
+            context.map_or(Clean::default(), |context| say!(" --context '{}'", say!("{}", context).in_single_quotes()));
         let place = say!("kubectl{} -n {}", context, self.workload.namespace);
         let main = match &self.kind {
             ChangeKind::Revert { revision, .. } if self.protect => {

@@ -22,11 +22,47 @@ const LAYERS: usize = 3;
 /// Words of the trade that are also poor passwords. Blanking them out everywhere would destroy
 /// what the operator came to read.
 const ORDINARY: &[&str] = &[
-    "admin", "administrator", "authentication", "cache", "connection", "container", "database", "default",
-    "deployment", "docker", "error", "example", "false", "gateway", "guest", "healthy", "kubernetes", "litellm",
-    "llmproxy", "localhost", "login", "master", "masked", "migration", "model", "models", "openai", "password",
-    "postgres", "postgresql", "prisma", "production", "proxy", "public", "redis", "schema", "secret", "server",
-    "staging", "token", "warning",
+    "admin",
+    "administrator",
+    "authentication",
+    "cache",
+    "connection",
+    "container",
+    "database",
+    "default",
+    "deployment",
+    "docker",
+    "error",
+    "example",
+    "false",
+    "gateway",
+    "guest",
+    "healthy",
+    "kubernetes",
+    "litellm",
+    "llmproxy",
+    "localhost",
+    "login",
+    "master",
+    "masked",
+    "migration",
+    "model",
+    "models",
+    "openai",
+    "password",
+    "postgres",
+    "postgresql",
+    "prisma",
+    "production",
+    "proxy",
+    "public",
+    "redis",
+    "schema",
+    "secret",
+    "server",
+    "staging",
+    "token",
+    "warning",
 ];
 
 /// One form of a secret.
@@ -244,7 +280,8 @@ fn backslash(rest: &[u8]) -> Option<(Unescaped, usize)> {
     match rest.get(1)? {
         b'u' => {
             let first = hex(rest.get(2..6)?)?;
-            if let (0xd800..=0xdbff, Some(b"\\u"), Some(second)) = (first, rest.get(6..8), rest.get(8..12).and_then(hex))
+            if let (0xd800..=0xdbff, Some(b"\\u"), Some(second)) =
+                (first, rest.get(6..8), rest.get(8..12).and_then(hex))
                 && (0xdc00..=0xdfff).contains(&second)
             {
                 let c = char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00))?;

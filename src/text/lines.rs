@@ -37,6 +37,10 @@ impl LineGate {
                 Body::Short | Body::Other => self.open = 0,
             }
         }
+        // Another thread's lines come between, or the stream begins in the middle of a key.
+        if pem::is_stray(line) {
+            return Clean::ours(MASK);
+        }
         if pem::left_open(line) {
             self.open = pem::LONGEST;
         }

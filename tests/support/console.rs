@@ -161,7 +161,7 @@ impl Console {
 
     /// Types words as they are, and enter.
     pub async fn enter(&mut self, words: &str) {
-        self.send(Msg::Paste(words.to_owned())).await;
+        self.send(Msg::Paste(lastgood::text::Secret::new(words))).await;
         self.press("<enter>").await;
     }
 

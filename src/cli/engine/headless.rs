@@ -30,6 +30,8 @@ use crate::text::{Clean, Gate};
 
 /// How long a look may take before what is unknown is printed as unknown.
 const LOOK: Duration = Duration::from_secs(20);
+/// How long a check of a single look may be unknown before that is its answer.
+const SETTLING: Duration = Duration::from_secs(5);
 /// How long a step may stand still: a rollout may take ten minutes before Kubernetes calls it failed.
 const STEP: Duration = Duration::from_secs(900);
 
@@ -419,8 +421,10 @@ pub(super) async fn verify(
         &mut runtime,
         |state| {
             let checks = state.checks.list.checks();
-            let waiting = |mark: Mark| mark == Mark::Waiting;
-            let once = checks.iter().all(|check| !waiting(check.verdict.mark));
+            // What is unknown only because the pods have not been listed yet gets a moment.
+            let settling = begun.elapsed() < SETTLING;
+            let open = |mark: Mark| mark == Mark::Waiting || (settling && mark == Mark::Unknown);
+            let once = !checks.iter().any(|check| open(check.verdict.mark));
             let late = begun.elapsed() >= timeout.max(LOOK);
             if state.checks.list.complete() {
                 Move::Stop(effect::Exit::Reached, Clean::ours("every configured check is ticked"))

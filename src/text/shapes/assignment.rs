@@ -136,7 +136,8 @@ const COMPOUNDS: [&str; 18] = [
 ];
 
 /// Words behind the telling one that do not change what it tells: `TOKEN_OLD`.
-const TAILS: [&str; 11] = ["value", "b64", "base64", "old", "new", "previous", "current", "raw", "plain", "hash", "json"];
+const TAILS: [&str; 11] =
+    ["value", "b64", "base64", "old", "new", "previous", "current", "raw", "plain", "hash", "json"];
 
 fn kind(text: &str, name: &Range<usize>, joint: &Joint) -> Option<Kind> {
     let name_text = text[name.clone()].trim_matches(['-', '.']);
@@ -244,7 +245,7 @@ fn joint(text: &str, name: &Range<usize>) -> Option<Joint> {
 fn value(text: &str, name: &Range<usize>, joint: &Joint, kind: Kind) -> Option<Value> {
     let bytes = text.as_bytes();
     // `b'…'`, `f"…"`: Python's prefixes.
-    let from = match text[joint.value..].as_bytes() {
+    let from = match &text.as_bytes()[joint.value..] {
         [b'b' | b'u' | b'r' | b'f', quote, ..] if is_quote(*quote) => joint.value + 1,
         _ => joint.value,
     };
@@ -274,7 +275,7 @@ fn closing(text: &str, open: usize, depth: usize) -> usize {
     let end = skip(text, open + 1, |b| b != b'\n');
     let closes = |at: &usize| {
         let slashes = *at - skip_back(text, *at, |b| b == b'\\').max(open + 1);
-        bytes[*at] == quote && if depth == 0 { slashes % 2 == 0 } else { slashes == depth }
+        bytes[*at] == quote && if depth == 0 { slashes.is_multiple_of(2) } else { slashes == depth }
     };
     match (open + 1..end).find(closes) {
         Some(at) => at - depth,
@@ -371,7 +372,7 @@ fn credentials(value: &str, sure: bool) -> Option<Range<usize>> {
     }
     if known {
         let second = first_word(rest);
-        let about = second.is_empty() || is_prose_word(second) || second.starts_with("realm=");
+        let about = says_nothing(second) || is_prose_word(second) || second.starts_with("realm=");
         return (!about).then(|| at..at + second.len());
     }
     let second = first_word(rest);
@@ -389,14 +390,16 @@ fn says_nothing(value: &str) -> bool {
     let starred = value.bytes().all(|b| matches!(b, b'*' | b'.')) || value.bytes().all(|b| b == b'x' || b == b'X');
     let reference = value.starts_with("os.environ/") && value["os.environ/".len()..].bytes().all(is_name);
     let expanded = ["${", "$(", "{{", "<"].iter().zip(["}", ")", "}}", ">"]).any(|(open, close)| {
-        value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)).is_some_and(|name| {
-            name.bytes().all(|b| is_name(b) || b == b' ')
-        })
+        value
+            .strip_prefix(open)
+            .and_then(|rest| rest.strip_suffix(close))
+            .is_some_and(|name| name.bytes().all(|b| is_name(b) || b == b' '))
     });
+    let variable = value.strip_prefix('$').is_some_and(|name| is_loud(name) && name.bytes().all(is_name));
     let named = value.contains('_') && is_loud(value) && value.bytes().all(is_name) && {
         ["KEY", "TOKEN", "SECRET", "PASSWORD", "LICENSE"].iter().any(|end| value.ends_with(end))
     };
-    NOTHING.contains(&value) || value == MASK || starred || reference || expanded || named
+    NOTHING.contains(&value) || value == MASK || starred || reference || variable || expanded || named
 }
 
 /// A count, a price, a time.
@@ -423,11 +426,66 @@ fn is_prose(text: &str, name: &Range<usize>, value: &Value, separator: Separator
 /// Words that follow a name in a sentence.
 fn is_prose_word(word: &str) -> bool {
     const WORDS: &[&str] = &[
-        "a", "access", "already", "an", "and", "are", "argument", "authentication", "by", "cannot", "check", "could",
-        "did", "does", "empty", "expected", "expired", "failed", "failure", "flag", "for", "found", "from", "given",
-        "has", "have", "header", "if", "in", "incorrect", "invalid", "is", "malformed", "missing", "must", "needed",
-        "no", "not", "of", "on", "option", "or", "passed", "please", "provided", "required", "revoked", "set",
-        "should", "the", "this", "to", "unauthorized", "unknown", "unset", "was", "were", "with", "wrong", "you",
+        "a",
+        "access",
+        "already",
+        "an",
+        "and",
+        "are",
+        "argument",
+        "authentication",
+        "by",
+        "cannot",
+        "check",
+        "could",
+        "did",
+        "does",
+        "empty",
+        "expected",
+        "expired",
+        "failed",
+        "failure",
+        "flag",
+        "for",
+        "found",
+        "from",
+        "given",
+        "has",
+        "have",
+        "header",
+        "if",
+        "in",
+        "incorrect",
+        "invalid",
+        "is",
+        "malformed",
+        "missing",
+        "must",
+        "needed",
+        "no",
+        "not",
+        "of",
+        "on",
+        "option",
+        "or",
+        "passed",
+        "please",
+        "provided",
+        "required",
+        "revoked",
+        "set",
+        "should",
+        "the",
+        "this",
+        "to",
+        "unauthorized",
+        "unknown",
+        "unset",
+        "was",
+        "were",
+        "with",
+        "wrong",
+        "you",
     ];
     let word = word.trim_end_matches(['.', ',', ':', ';', '!', '?', ')']).to_ascii_lowercase();
     WORDS.contains(&word.as_str())

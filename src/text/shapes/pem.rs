@@ -100,6 +100,18 @@ pub(in crate::text) fn body(line: &str) -> Body {
     }
 }
 
+/// Whether a line that stands alone is a full line of a PEM block, whatever block it is. The
+/// lengths are those that OpenSSL (64), OpenSSH (70) and MIME (76) write.
+pub(in crate::text) fn is_stray(line: &str) -> bool {
+    let word = line.trim();
+    let any = |kind: fn(&u8) -> bool| word.as_bytes().iter().any(kind);
+    matches!(word.len(), 64 | 70 | 76)
+        && word.bytes().all(is_base64)
+        && any(u8::is_ascii_uppercase)
+        && any(u8::is_ascii_lowercase)
+        && any(u8::is_ascii_digit)
+}
+
 /// Headers of the older format (RFC 1421) and of PGP's armour.
 fn is_header(line: &str) -> bool {
     ["Proc-Type:", "DEK-Info:", "Version:", "Comment:", "Hash:"].iter().any(|header| line.starts_with(header))
