@@ -121,7 +121,8 @@ fn banner_stands_out(session: &Session, word: &str) -> bool {
 #[test]
 fn without_colour_weight_and_reverse_carry_the_meaning() {
     let home = home();
-    let mut session = opened(Start { env: &[("NO_COLOR", "1")], ..Start::lastgood(home.path(), &["drill", "bad-image"]) });
+    let mut session =
+        opened(Start { env: &[("NO_COLOR", "1")], ..Start::lastgood(home.path(), &["drill", "bad-image"]) });
     assert!(banner_stands_out(&session, "DRILL"));
     session.send("V");
     session.wait_for("Revisions 3", SOON);
@@ -159,7 +160,8 @@ fn production_is_not_mistaken_without_colours_either() {
 #[test]
 fn a_terminal_inside_screen_is_enough() {
     let home = home();
-    let mut session = opened(Start { env: &[("TERM", "screen")], ..Start::lastgood(home.path(), &["drill", "bad-image"]) });
+    let mut session =
+        opened(Start { env: &[("TERM", "screen")], ..Start::lastgood(home.path(), &["drill", "bad-image"]) });
     session.send("1");
     session.wait_for(NEXT, SOON);
     session.send("q");
@@ -182,7 +184,10 @@ fn suspending_gives_the_terminal_back_and_takes_it_again() {
         assert!(session.is_cooked(), "stopped by {stop}");
         session.signal(Signal::CONT);
         session.wait_until("the screen to be drawn again", SOON, |screen, _| {
-            screen.alternate_screen() && screen.hide_cursor() && screen.bracketed_paste() && screen.contents().contains(QUESTION)
+            screen.alternate_screen()
+                && screen.hide_cursor()
+                && screen.bracketed_paste()
+                && screen.contents().contains(QUESTION)
         });
         assert!(!session.is_cooked());
     }
@@ -266,7 +271,8 @@ fn a_full_disk_stops_every_change_and_says_so() {
         if session.screen().contains("JOURNAL BROKEN") {
             break;
         }
-        session.wait_until("the note to be taken", SOON, |screen, _| !screen.contents().contains("Note for the journal"));
+        session
+            .wait_until("the note to be taken", SOON, |screen, _| !screen.contents().contains("Note for the journal"));
     }
     session.wait_for("JOURNAL BROKEN: no changes", SOON);
     session.send("n");

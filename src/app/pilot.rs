@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use crate::app::action::{Action, Pane};
-use crate::app::{backup, change};
 use crate::app::effect::Exit;
 use crate::app::evidence::evidence;
 use crate::app::key::{Code, Key};
@@ -15,6 +14,7 @@ use crate::app::overlay::{Overlay, Purpose};
 use crate::app::preflight;
 use crate::app::runbook::{self, Progress};
 use crate::app::state::{Arming, State};
+use crate::app::{backup, change};
 use crate::domain::checklist::{Check, Mark};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::forecast::{Forecast, Newest, forecast};

@@ -27,7 +27,9 @@ impl Events {
         let ended = Arc::clone(&over);
         std::thread::spawn(move || {
             while !ended.load(Ordering::SeqCst) {
-                let Ok(found) = event::poll(LINGER).and_then(|there| there.then(event::read).transpose()) else { break };
+                let Ok(found) = event::poll(LINGER).and_then(|there| there.then(event::read).transpose()) else {
+                    break;
+                };
                 if found.is_some_and(|event| sender.send(event).is_err()) {
                     break;
                 }
