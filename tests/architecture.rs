@@ -7,6 +7,7 @@
 mod source;
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use source::{Fact, Found, facts};
 
@@ -93,16 +94,24 @@ fn test_files(sources: &[(String, String)]) -> Vec<String> {
 /// A broken rule: file, line, and what is wrong.
 type Fault = String;
 
-/// Applies a rule to all of `src`, without test code.
-fn check(rule: impl Fn(&str, &Found) -> Option<String>) -> Vec<Fault> {
+/// The facts of every file of `src` that ships, read once.
+static SHIPPED: LazyLock<Vec<(String, Vec<Found>)>> = LazyLock::new(|| {
     let sources = files("src");
     let tests = test_files(&sources);
     let shipped = sources.iter().filter(|(file, _)| !tests.contains(file));
-    shipped.flat_map(|(file, text)| apply(file, text, &rule)).collect()
+    shipped.map(|(file, text)| (file.clone(), facts(text, &module(file)))).collect()
+});
+
+/// Applies a rule to all of `src`, without test code.
+fn check(rule: impl Fn(&str, &Found) -> Option<String>) -> Vec<Fault> {
+    SHIPPED.iter().flat_map(|(file, found)| judged(file, found, &rule)).collect()
 }
 
 fn apply(file: &str, text: &str, rule: &impl Fn(&str, &Found) -> Option<String>) -> Vec<Fault> {
-    let found = facts(text, &module(file));
+    judged(file, &facts(text, &module(file)), rule)
+}
+
+fn judged(file: &str, found: &[Found], rule: &impl Fn(&str, &Found) -> Option<String>) -> Vec<Fault> {
     let shipped = found.iter().filter(|found| !found.test);
     shipped.filter_map(|found| Some(format!("{file}:{}: {}", found.line, rule(file, found)?))).collect()
 }

@@ -112,7 +112,7 @@ async fn failed_migration_by_keys() {
     assert_eq!(c.home.deeds(), Vec::<String>::new());
     c.enter(row).await;
     assert_eq!(c.home.deeds(), ["deleted"]);
-    c.wait("the table without a failed row", |state| lastgood::app::migrations::clean(state)).await;
+    c.wait("the table without a failed row", lastgood::app::migrations::clean).await;
     c.press("<enter>").await;
     c.wait_at("restart").await;
     c.press("R <enter>").await;

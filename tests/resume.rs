@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "support/console.rs"]
+#[allow(dead_code, reason = "the flows need more of it")]
 mod console;
 
 use std::collections::BTreeMap;

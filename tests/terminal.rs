@@ -289,6 +289,44 @@ fn a_full_disk_stops_every_change_and_says_so() {
     assert_eq!(world.lines().count(), 1, "{world}");
 }
 
+/// The announcement is the entry that the disk has no room for: the act must not start.
+#[test]
+fn an_act_that_cannot_be_announced_does_not_start() {
+    const LIMIT: usize = 16 * 512;
+    let home = home();
+    let limited = ["-c", "trap '' XFSZ; ulimit -f 16; exec \"$0\" drill bad-image", env!("CARGO_BIN_EXE_lastgood")];
+    let mut session = opened(Start { program: "/bin/sh", ..Start::lastgood(home.path(), &limited) });
+    session.send("A");
+    session.wait_for("Type the environment's name", SOON);
+    session.send("drill-bad-image\r");
+    session.wait_for(" ARMED ", SOON);
+    // These are written by themselves, and come first.
+    session.wait_for("✓ ticked    Cache", SOON);
+    session.wait_for("✗ failed    Admin UI", SOON);
+    let folder = home.path().join(".local/state/lastgood/drills").join(incidents(home.path()).remove(0));
+    let journal = || std::fs::read_to_string(folder.join("journal.jsonl")).unwrap();
+    let mut note = |words: &str, mark: &str| {
+        session.send("n");
+        session.wait_for("Note for the journal", SOON);
+        session.paste(words);
+        session.send("\r");
+        pty::wait_until("the note on disk", SOON, || journal().contains(mark));
+    };
+    let before = journal().len();
+    note("first", "first");
+    let overhead = journal().len() - before - "first".len();
+    let room = LIMIT - journal().len() - overhead - 100;
+    note(&format!("{}last", "x".repeat(room - "last".len())), "xlast");
+    session.send("Pr");
+    session.wait_for("Restart: review what will be sent", SOON);
+    session.send("y");
+    session.wait_for("JOURNAL BROKEN: no changes", SOON);
+    session.wait_for("not started", SOON);
+    assert!(!journal().contains("restart deployment/litellm\",\"command"), "the announcement fits after all");
+    let world = std::fs::read_to_string(folder.join("world.jsonl")).unwrap();
+    assert_eq!(world.lines().count(), 1, "it happened without being on record: {world}");
+}
+
 #[test]
 fn without_a_terminal_it_says_so_and_touches_nothing() {
     let home = home();
