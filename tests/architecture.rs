@@ -37,10 +37,11 @@ const CLOCKS_AND_FILES: [&[&str]; 6] = [
 ];
 
 /// Where a secret leaves for its destination, outside `world`, each with its reason.
-const EXPOSE: [(&str, &str); 3] = [
-    ("src/text.rs", "the gate learns what to mask"),
+const EXPOSE: [(&str, &str); 4] = [
     ("src/cli/secret.rs", "a value from a Kubernetes Secret is put together, and what is inside a URL is learnt"),
     ("src/cli/wiring.rs", "a database or gateway URL is parsed before a port is made of it"),
+    ("src/app/update.rs", "pasted text goes into the line that is typed, letter by letter"),
+    ("src/text/gate.rs", "the gate has to know what it masks"),
 ];
 
 fn root() -> &'static Path {
@@ -273,7 +274,7 @@ fn the_forbidden_words_are_seen_to_fail() {
 /// A value, how it is made, and the files that may.
 const MAKERS: [(&str, char, &[&str]); 4] = [
     ("Confirmed", '(', &["src/domain/confirm.rs"]),
-    ("Clean", '(', &["src/text.rs"]),
+    ("Clean", '(', &["src/text.rs", "src/text/gate.rs"]),
     ("Cleared", '{', &["src/domain/change.rs"]),
     ("Announced", '{', &["src/app/effect.rs", "src/app/state.rs"]),
 ];

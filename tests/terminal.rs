@@ -84,7 +84,7 @@ fn a_frame_is_one_bracket_and_an_idle_screen_writes_little() {
 fn a_resize_draws_the_layout_of_that_size() {
     let home = home();
     let session = drill(home.path());
-    session.wait_for("Revs", SOON);
+    session.wait_for("V Rev", SOON);
     session.resize(80, 24);
     session.wait_for("[R Run]", SOON);
     session.resize(30, 8);
