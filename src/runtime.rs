@@ -149,8 +149,11 @@ impl Runtime {
             Msg::Acted(id, _) => drop(self.acts.remove(id)),
             _ => {}
         }
+        let lines = msg.is_log_lines();
         let effects = update(&mut self.state, msg);
-        self.enqueue(effects);
+        if !lines {
+            self.enqueue(effects);
+        }
     }
 
     /// How the loop should end, once it should.

@@ -61,6 +61,7 @@ use ratatui::layout::Rect;
 
 use crate::app::action::Pane;
 use crate::app::state::State;
+use crate::domain::step::StepKind;
 use crate::ui::scene::Scene;
 use crate::ui::sheet::{Room, Sheet};
 use crate::ui::theme::{Role, Sign, Theme};
@@ -75,14 +76,14 @@ const LARGE: (u16, u16) = (160, 46);
 /// Draws everything.
 pub fn draw(frame: &mut Frame<'_>, state: &State, theme: &Theme) {
     let area = frame.area();
-    let scene = Scene::new(state, theme);
+    let scene = Scene::new(state, theme, fits(area, OVERVIEW) && !state.view.zoom);
     let buf = frame.buffer_mut();
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
         return asks_for_room(buf, area, &scene);
     }
     let (head, body, foot) = parts(area);
     header::draw(buf, head, &scene);
-    if fits(area, OVERVIEW) && !state.view.zoom {
+    if scene.overview {
         overview(buf, body, area, &scene);
     } else {
         single(buf, body, &scene);
@@ -125,12 +126,18 @@ fn split_down(area: Rect, top: u16) -> (Rect, Rect) {
 fn overview(buf: &mut Buffer, body: Rect, screen: Rect, scene: &Scene<'_>) {
     let width = (body.width * 2 / 5).clamp(46, 76);
     let left = Rect { width, ..body };
-    let right = Rect { x: body.x + width + 1, width: body.width - width - 1, ..body };
+    let right = Rect { x: body.x + width + 2, width: body.width - width - 2, ..body };
     for y in body.y..body.bottom() {
         buf.set_string(body.x + width, y, scene.sign(Sign::Down), scene.style(Role::Rule));
     }
     let focus = scene.state.view.focus;
-    let list = if focus == Pane::Checklist { 16.min(left.height / 2) } else { 8.min(left.height / 3) };
+    let proving = focus == Pane::Checklist || scene.state.step() == Some(StepKind::Verify);
+    // A step has more to tell than a question, and the checks matter less while it is carried out.
+    let list = match scene.state.step() {
+        _ if proving => 16.min(left.height / 2),
+        Some(_) => 7.min(left.height / 3),
+        None => 10.min(left.height / 3),
+    };
     let (runbook, checklist) = split_down(left, left.height - list);
     pane(buf, runbook, scene, Pane::Runbook);
     pane(buf, checklist, scene, Pane::Checklist);
@@ -171,9 +178,9 @@ fn single(buf: &mut Buffer, body: Rect, scene: &Scene<'_>) {
 fn pane(buf: &mut Buffer, area: Rect, scene: &Scene<'_>, pane: Pane) {
     let inner = sheet::below(area);
     let room = Room {
-        width: usize::from(inner.width),
+        width: usize::from(inner.width).saturating_sub(1),
         height: usize::from(inner.height),
-        focused: scene.state.view.focus == pane && scene.state.overlays.is_empty(),
+        focused: scene.state.view.focus == pane,
     };
     sheet::put(buf, area, scene, pane, contents(scene, pane, room));
 }

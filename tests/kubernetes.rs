@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
-use lastgood::domain::change::{Change, ChangeKind, Newest, clear};
+use lastgood::domain::change::{Change, ChangeKind, clear};
 use lastgood::domain::cluster::PodsItem;
+use lastgood::domain::forecast::Newest;
 use lastgood::domain::log::{LogItem, LogLine, LogSource};
 use lastgood::domain::trouble::TroubleKind;
 use lastgood::text::Gate;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::app::action::Pane;
+use crate::app::action::{Action, Pane};
 use crate::app::effect::{Act, Effect, Look, LookId};
 use crate::app::feeds;
 use crate::app::logs::Stream as LogStream;
@@ -149,9 +149,11 @@ pub fn go_on(state: &mut State) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Paid looks happen while the incident stands at its verification, or when a person asks.
+/// Paid looks happen while the incident stands at its verification or, taken up again, at its
+/// goal; or when a person asks.
 fn paid(state: &State, id: CheckId) -> bool {
-    state.incident.consented && (state.step() == Some(StepKind::Verify) || state.checks.wanted.contains(&id))
+    let proving = state.step() == Some(StepKind::Verify) || runbook::at_goal(state);
+    state.incident.consented && (proving || state.checks.wanted.contains(&id))
 }
 
 /// Whether something is due that is looked at again after `interval`.
@@ -206,23 +208,37 @@ fn models_when_due(state: &mut State, effects: &mut Vec<Effect>) {
     effects.push(state.look(Look::ModelHealth));
 }
 
-/// Completions of this incident since the pods were changed last.
+/// Completions that were sent since the pods were changed last, by this process: the answers to
+/// those of the one before are lost.
 fn completions(state: &State) -> impl Iterator<Item = &ActRecord> {
     let acts = &state.incident.acts;
     let change = acts.values().filter(|act| matches!(act.kind, ActKind::Change { .. })).map(|act| act.seq).max();
-    acts.values().filter(move |act| act.kind == ActKind::Complete && Some(act.seq) > change)
+    let since = change.unwrap_or(0).max(state.incident.resumed);
+    acts.values().filter(move |act| act.kind == ActKind::Complete && act.seq > since)
+}
+
+/// As many were sent by themselves as may be; the next one is a person's decision.
+fn enough(state: &State) -> bool {
+    !state.checks.wanted.contains(&CheckId::Spend) && completions(state).count() >= MOST_COMPLETIONS
+}
+
+fn sending(state: &State) -> bool {
+    state.incident.acts.iter().any(|(id, act)| act.kind == ActKind::Complete && state.running.contains_key(id))
 }
 
 fn completion_when_due(state: &mut State) -> Option<Effect> {
-    let running =
-        state.incident.acts.iter().any(|(id, act)| act.kind == ActKind::Complete && state.running.contains_key(id));
-    let mark = state.checks.list.get(CheckId::Spend).verdict.mark;
-    let again = matches!(mark, Mark::Failed | Mark::Unknown) && due_again(state, Kind::Completion, RETRY_PAID);
+    // A row that did not come within its time is an answer; a completion that failed is none.
+    let failed = matches!(result(&state.checks.completion), Some(Err(_)));
+    let again = failed && due_again(state, Kind::Completion, RETRY_PAID);
     let disabled = state.checks.settings().and_then(|settings| settings.disable_spend_logs) == Some(true);
-    let asked_for = state.checks.wanted.contains(&CheckId::Spend);
-    let enough = !asked_for && completions(state).count() >= MOST_COMPLETIONS;
     let first = state.checks.completion.is_none() && due_again(state, Kind::Completion, RETRY);
-    if running || disabled || enough || !(first || again) || !paid(state, CheckId::Spend) || state.may_send().is_err() {
+    if sending(state)
+        || disabled
+        || enough(state)
+        || !(first || again)
+        || !paid(state, CheckId::Spend)
+        || state.may_send().is_err()
+    {
         return None;
     }
     let named = state.setting.test_model.clone();
@@ -318,10 +334,10 @@ fn judge_one(state: &mut State, id: CheckId) -> Option<Effect> {
         state.checks.wanted.retain(|wanted| *wanted != id);
     }
     // Waiting and unknown come and go while pods roll; neither is worth a line of the journal
-    // unless something that was known is not any more.
+    // unless something that was known is not any more. What a resume finds again is on record.
     let idle = |mark: Mark| matches!(mark, Mark::Waiting | Mark::Unknown);
-    let recorded = state.incident.marks.get(&id).copied().unwrap_or(Mark::Waiting);
-    if idle(mark) && idle(recorded) {
+    let recorded = state.incident.marks.get(&id).copied();
+    if recorded == Some(mark) || (idle(mark) && recorded.is_none_or(idle)) {
         return None;
     }
     let evidence = evidence.iter().map(Clean::to_string).collect();
@@ -388,7 +404,7 @@ fn spend(state: &State) -> (Verdict, Timestamp) {
     let checks = &state.checks;
     let settings =
         checks.settings.as_ref().map(|(settings, _)| settings.clone().map(|settings| with_template(state, settings)));
-    let verdict = judge::spend(&SpendFindings {
+    let mut verdict = judge::spend(&SpendFindings {
         settings: settings.as_ref(),
         consent: state.incident.consented,
         completion: result(&checks.completion),
@@ -396,6 +412,16 @@ fn spend(state: &State) -> (Verdict, Timestamp) {
         row: result(&checks.row),
         now: state.now,
     });
+    if verdict.mark == Mark::Waiting && checks.completion.is_none() && enough(state) && !sending(state) {
+        let key =
+            state.keymap.key(Some(Pane::Checklist), Action::RunCheck).map_or(String::new(), |key| key.to_string());
+        let words = say!(
+            "{} test completions were sent since the last change of the pods; {} on this line sends another one",
+            MOST_COMPLETIONS,
+            state.gate.clean(&key)
+        );
+        verdict = Verdict::new(Mark::Unknown, words);
+    }
     let proved = checks.row.as_ref().filter(|(row, _)| matches!(row, Ok(Some(_)))).map(|(_, at)| *at);
     (verdict, proved.unwrap_or(state.now))
 }

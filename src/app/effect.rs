@@ -62,9 +62,17 @@ pub enum Act {
     Complete(ModelName),
 }
 
-/// An act with the entry that announces it. Made only by [`crate::app::state::State::announce`],
+/// An act with the entry that announces it. Made only by `State::announce`,
 /// which folds the entry; the runtime writes the entry and syncs it before it starts the act, so
 /// an act that is not on disk cannot run.
+///
+/// ```compile_fail,E0451
+/// # use lastgood::app::effect::{Act, Announced};
+/// # use lastgood::domain::record::{ActId, Entry};
+/// fn forged(at: jiff::Timestamp, act: Act) -> Announced {
+///     Announced { id: ActId(1), at, started: Entry::Armed, act }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Announced {
     pub(in crate::app) id: ActId,

@@ -54,11 +54,11 @@ impl Keymap {
         self.bindings.get(&(Some(pane), key)).or_else(|| self.bindings.get(&(None, key))).copied()
     }
 
-    /// The key of an action in a pane, for footer, help and palette.
+    /// The key of an action in a pane, for footer, help and palette: the easiest one to press.
     pub fn key(&self, pane: Option<Pane>, action: Action) -> Option<Key> {
         let of = |wanted: Option<Pane>| {
-            let mut keys = self.bindings.iter().filter(|((pane, _), bound)| *pane == wanted && **bound == action);
-            keys.next().map(|((_, key), _)| *key)
+            let keys = self.bindings(wanted).filter(|(_, bound)| *bound == action).map(|(key, _)| key);
+            keys.min_by_key(|key| (key.ctrl || key.alt, key.to_string().len()))
         };
         pane.and_then(|pane| of(Some(pane))).or_else(|| of(None))
     }

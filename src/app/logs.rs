@@ -11,6 +11,7 @@ use crate::domain::checks::{LagoLine, lago_line};
 use crate::domain::log::{LogItem, LogLine, LogSource, Segment};
 use crate::domain::name::{Name, Slug, Uid};
 use crate::domain::runbook::NodeRef;
+use crate::domain::signature::Severity;
 use crate::domain::trouble::Trouble;
 use crate::text::Clean;
 
@@ -108,8 +109,8 @@ pub struct Logs {
     tally: Tally,
     /// The last line of each kind that Lago's logger wrote: in which pod, and when.
     lago: [Option<(Name, Timestamp)>; 2],
-    /// Only lines that contain this are shown.
-    pub filter: Option<Clean>,
+    filter: Option<Clean>,
+    matching: usize,
     /// Lines that contain this are marked, and jumped to.
     pub search: Option<Clean>,
     /// Number of the bottom line while held; `None` follows the end.
@@ -134,6 +135,7 @@ impl Default for Logs {
             tally: Tally::default(),
             lago: [None, None],
             filter: None,
+            matching: 0,
             search: None,
             held: None,
             timestamps: true,
@@ -230,11 +232,27 @@ impl Logs {
         self.backwards(self.bottom()).next().map(|(_, line)| line)
     }
 
-    /// Lines that pass the filter, of all in the ring.
+    /// Lines that pass the filter, of all in the ring. Kept up to date as lines come and go.
     pub fn matching(&self) -> usize {
+        self.matching
+    }
+
+    /// Shows only lines that contain the words; `None` shows all. Nothing is fetched, and the
+    /// place is kept.
+    pub fn set_filter(&mut self, words: Option<Clean>) {
+        self.filter = words;
+        self.matching = self.segments.iter().map(|segment| self.passing(segment)).sum();
+    }
+
+    /// The words of the filter.
+    pub fn filter(&self) -> Option<&Clean> {
+        self.filter.as_ref()
+    }
+
+    fn passing(&self, segment: &[LogLine]) -> usize {
         match self.filter {
-            None => self.lines,
-            Some(_) => self.segments.iter().flat_map(|segment| segment.iter()).filter(|line| self.shown(line)).count(),
+            None => segment.len(),
+            Some(_) => segment.iter().filter(|line| self.shown(line)).count(),
         }
     }
 
@@ -260,12 +278,14 @@ impl Logs {
             self.hits.pop_front();
         }
         self.lines += segment.len();
+        self.matching += self.passing(&segment);
         self.bytes += weight(&segment);
         self.merge(segment);
         while self.bytes > MOST_BYTES && self.segments.len() > 1 {
             if let Some(oldest) = self.segments.pop_front() {
                 self.bytes -= weight(&oldest);
                 self.lines -= oldest.len();
+                self.matching -= self.passing(&oldest);
                 self.evicted += oldest.len() as u64;
             }
         }
@@ -325,7 +345,8 @@ pub fn fed(state: &mut State, source: &LogSource, item: LogItem) {
 
 /// Sets or clears the filter. Nothing is fetched; the place is kept.
 pub fn filter(state: &mut State, typed: &str) {
-    state.logs.filter = (!typed.is_empty()).then(|| state.gate.clean(typed));
+    let words = (!typed.is_empty()).then(|| state.gate.clean(typed));
+    state.logs.set_filter(words);
 }
 
 /// Sets or clears the search, and goes to the last match.
@@ -389,12 +410,22 @@ fn find(state: &mut State, action: Action) {
     }
 }
 
-/// The signature of the selected line, or else of the last line that matched one, and the
-/// runbook node that helps.
+/// The signature that the log tells of now, and when it matched: that of the selected line, else
+/// of the last error, else of the last line that matched anything. While the log is held, only
+/// the selected line speaks.
+pub fn telling(state: &State) -> Option<(u16, Timestamp)> {
+    let logs = &state.logs;
+    let selected = logs.selected().and_then(|line| Some((line.signature?, line.at)));
+    if selected.is_some() || logs.held.is_some() {
+        return selected;
+    }
+    let error = logs.hits().rev().find(|hit| state.signatures.get(hit.signature).severity == Severity::Error);
+    error.or_else(|| logs.hits().next_back()).map(|hit| (hit.signature, hit.at))
+}
+
+/// The signature that the log tells of now, and the runbook node that helps.
 pub fn selected_remedy(state: &State) -> Result<(Slug, NodeRef), Clean> {
-    let selected = state.logs.selected().and_then(|line| line.signature);
-    let last = state.logs.hits().next_back().map(|hit| hit.signature);
-    let index = selected.or(last).ok_or(Clean::ours("no line matched a known error"))?;
+    let (index, _) = telling(state).ok_or(Clean::ours("no line matched a known error"))?;
     let signature = state.signatures.get(index);
     let to = state
         .library

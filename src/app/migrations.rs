@@ -190,7 +190,7 @@ pub fn delete(state: &mut State, proof: Confirmed<Deletion>) -> Vec<Effect> {
     let told = Told {
         kind: ActKind::DeleteRow { id: row.id.to_string(), name: row.name.to_string() },
         words: say!("delete the {} migration row {} ({})", row.state.word(), row.name, row.id),
-        command: say!("DELETE FROM \"_prisma_migrations\" WHERE id = '{}'", row.id),
+        command: say!("DELETE FROM \"_prisma_migrations\" WHERE id = {}", say!("{}", row.id).sql_literal()),
         notes: vec![copy_of(row)],
     };
     let node = state.incident.at().cloned();
@@ -207,7 +207,7 @@ pub fn resolve(state: &mut State, proof: Confirmed<Resolution>) -> Vec<Effect> {
     let told = Told {
         kind: ActKind::ResolveRow { id: row.id.to_string(), name: row.name.to_string() },
         words: say!("mark the failed migration row {} as rolled back", row.name),
-        command: say!("prisma migrate resolve --rolled-back \"{}\"", row.name),
+        command: say!("prisma migrate resolve --rolled-back \"{}\"", say!("{}", row.name).in_double_quotes()),
         notes: vec![copy_of(row)],
     };
     let node = state.incident.at().cloned();
@@ -223,7 +223,7 @@ pub fn restore(state: &mut State, kept: Kept) -> Vec<Effect> {
     let told = Told {
         kind: ActKind::RestoreRow { id: kept.id.to_string(), name: kept.name.to_string() },
         words: say!("put back the migration row {}", kept.name),
-        command: say!("lastgood migrations restore {}", kept.id),
+        command: say!("lastgood migrations restore {}", say!("{}", kept.id).shell_word()),
         notes: Vec::new(),
     };
     let node = state.incident.at().cloned();

@@ -16,7 +16,7 @@ use crate::domain::name::Uid;
 use crate::domain::record::ActId;
 use crate::domain::trouble::Trouble;
 use crate::domain::workload::{Discovered, Workload};
-use crate::text::Clean;
+use crate::text::{Clean, Secret};
 
 /// What came of a look.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,8 +75,8 @@ pub enum JournalNews {
 pub enum Msg {
     /// A key was pressed.
     Key(Key),
-    /// Text was pasted.
-    Paste(String),
+    /// Text was pasted: nobody knows what is in it.
+    Paste(Secret),
     /// An action was asked for without a key: by the palette, or without a screen.
     Do(Action),
     /// A target was chosen without a cursor: without a screen.
@@ -107,4 +107,11 @@ pub enum Msg {
     Copied(Result<Clean, Clean>),
     /// The terminal is gone, or we are asked to end.
     Hangup,
+}
+
+impl Msg {
+    /// It brings log lines and nothing else.
+    pub fn is_log_lines(&self) -> bool {
+        matches!(self, Msg::Feed(_, Item::Logs(LogItem::Lines(_))))
+    }
 }

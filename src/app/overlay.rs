@@ -1,5 +1,7 @@
 //! Dialogs as a stack: the top one gets the key, the bottom one is drawn first.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use tui_input::{Input, InputRequest};
 
@@ -83,8 +85,9 @@ pub struct Refused {
     pub asking: Asking,
 }
 
-/// A dialog that is open. One that is not open does not exist.
-#[derive(Clone, Debug)]
+/// A dialog that is open. One that is not open does not exist. What is typed into it is nobody's
+/// business, so its `Debug` says only which dialog it is.
+#[derive(Clone)]
 pub enum Overlay {
     /// The keys of the pane in focus.
     Help {
@@ -162,6 +165,28 @@ pub enum Overlay {
     },
     /// Leaving while an act runs: yes or no.
     Leave,
+}
+
+impl fmt::Debug for Overlay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Overlay::Help { .. } => "Help",
+            Overlay::Palette { .. } => "Palette",
+            Overlay::Text { .. } => "Text",
+            Overlay::Asking { .. } => "Asking",
+            Overlay::Review(_) => "Review",
+            Overlay::Refused(_) => "Refused",
+            Overlay::Delete { .. } => "Delete",
+            Overlay::Resolve { .. } => "Resolve",
+            Overlay::Restore(_) => "Restore",
+            Overlay::Unknown(_) => "Unknown",
+            Overlay::Backup { .. } => "Backup",
+            Overlay::Consent => "Consent",
+            Overlay::Diff { .. } => "Diff",
+            Overlay::Words { .. } => "Words",
+            Overlay::Leave => "Leave",
+        })
+    }
 }
 
 impl Overlay {
@@ -264,6 +289,11 @@ fn answered(state: &mut State, overlay: Overlay, key: Key) -> Vec<Effect> {
         },
         Overlay::Text { purpose, input } if enter => text(state, purpose, input.value().trim()),
         Overlay::Review(review) if letter == Some('y') => change::apply(state, *review),
+        Overlay::Review(review) if letter == Some('A') && !state.armed() => {
+            state.overlays.push(Overlay::Review(review));
+            state.overlays.push(Overlay::text(Purpose::Arm));
+            Vec::new()
+        }
         Overlay::Refused(refused) if letter == Some('p') && refused.refusal.protect_helps => {
             let change = Change { protect: true, ..refused.change };
             change::preview(state, change, refused.asking.step, refused.asking.node)
@@ -304,6 +334,10 @@ fn text(state: &mut State, purpose: Purpose, typed: &str) -> Vec<Effect> {
             Vec::new()
         }
         Purpose::Note if typed.is_empty() => Vec::new(),
+        Purpose::Note if state.may_send().is_err() => {
+            state.tell(Tone::Bad, Clean::ours("not noted: the journal cannot be written"));
+            Vec::new()
+        }
         Purpose::Note => {
             let words = state.gate.clean(typed).to_string();
             state.tell(Tone::Good, Clean::ours("noted in the journal"));

@@ -25,7 +25,7 @@ use crate::domain::runbook::NodeKind;
 use crate::domain::step::{Fact, StepKind};
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::domain::workload::{Revision, Workload};
-use crate::text::Clean;
+use crate::text::{Clean, Secret};
 
 /// Which phrases were given to confirm with.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,7 +108,7 @@ fn press(c: char) -> Move {
 }
 
 fn typed(text: &str) -> Move {
-    Move::Send(vec![Msg::Paste(text.to_owned()), ENTER])
+    Move::Send(vec![Msg::Paste(Secret::new(text)), ENTER])
 }
 
 fn act(action: Action) -> Move {
@@ -156,11 +156,15 @@ pub fn next(state: &State, orders: &Orders) -> Move {
         },
         NodeKind::Do { step, .. } => step_on(state, orders, *step),
         NodeKind::Manual { record, .. } => match &orders.manual {
-            Some(words) => {
-                Move::Send(vec![Msg::Do(Action::PaneRunbook), Msg::Do(Action::GoOn), Msg::Paste(words.clone()), ENTER])
-            }
+            Some(words) => Move::Send(vec![
+                Msg::Do(Action::PaneRunbook),
+                Msg::Do(Action::GoOn),
+                Msg::Paste(Secret::new(words.as_str())),
+                ENTER,
+            ]),
             None => Move::Stop(Exit::NotReached, say!("a person is needed: {} {}", node.title, record)),
         },
+        NodeKind::End { reached: true } if !state.checks.list.complete() => open_check(state),
         NodeKind::End { .. } => go_on(),
     }
 }
@@ -287,7 +291,9 @@ fn phrase(orders: &Orders, wanted: &Clean) -> Move {
     match &orders.confirm {
         Confirmations::Any => typed(wanted.as_str()),
         Confirmations::Given(given) if given.iter().any(|phrase| phrase == wanted.as_str()) => typed(wanted.as_str()),
-        Confirmations::Given(_) => Move::Stop(Exit::Refused, say!("not confirmed; spell it: --confirm '{}'", wanted)),
+        Confirmations::Given(_) => {
+            Move::Stop(Exit::Refused, say!("not confirmed; spell it: --confirm '{}'", wanted.in_single_quotes()))
+        }
     }
 }
 
@@ -423,8 +429,8 @@ fn verify(state: &State, orders: &Orders) -> Move {
     if orders.explore && checks.iter().any(|check| failing(&check)) {
         return act(Action::StepFailed);
     }
-    let open = checks.iter().find(|check| !check.verdict.mark.settled() && check.verdict.mark != Mark::NeedsConsent);
-    if wants_consent && !state.incident.consented && open.is_none() {
+    let settled = |mark: Mark| mark.settled() || mark == Mark::NeedsConsent;
+    if wants_consent && !state.incident.consented && checks.iter().all(|check| settled(check.verdict.mark)) {
         // Everything before was done; what is left is not for us to allow.
         return Move::Stop(
             Exit::NotReached,
@@ -433,6 +439,12 @@ fn verify(state: &State, orders: &Orders) -> Move {
             ),
         );
     }
+    open_check(state)
+}
+
+/// Waits for the first check that is not settled.
+fn open_check(state: &State) -> Move {
+    let open = state.checks.list.checks().iter().find(|check| !check.verdict.mark.settled());
     let words = open.map_or(Clean::default(), |check| {
         say!("{}: {}", check.id.title(), check.verdict.evidence.first().cloned().unwrap_or_default())
     });

@@ -166,6 +166,9 @@ fn details(state: &State, step: StepKind, findings: &[Finding]) -> (Vec<Clean>, 
                 does.push(match forecast {
                     None => Clean::ours("forecast: the revision is gone"),
                     Some(Forecast::WillNotWrite(why)) => say!("forecast: will not write to the schema: {}", why),
+                    Some(Forecast::MayDrop { why, .. }) if protect => {
+                        say!("forecast: will not write to the schema, thanks to the variable; without it the pods MAY DROP newer columns and tables, because {}", why)
+                    }
                     Some(Forecast::MayDrop { why, remedy, .. }) => {
                         say!("forecast: MAY DROP newer columns and tables: {}; {}", why, remedy)
                     }
@@ -193,7 +196,12 @@ fn details(state: &State, step: StepKind, findings: &[Finding]) -> (Vec<Clean>, 
             };
             (
                 does,
-                failed.iter().map(|row| say!("DELETE FROM \"_prisma_migrations\" WHERE id = '{}'", row.id)).collect(),
+                failed
+                    .iter()
+                    .map(|row| {
+                        say!("DELETE FROM \"_prisma_migrations\" WHERE id = {}", say!("{}", row.id).sql_literal())
+                    })
+                    .collect(),
             )
         }
         StepKind::Preflight => {

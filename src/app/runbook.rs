@@ -457,7 +457,7 @@ pub fn walk_on(state: &mut State) -> Vec<Effect> {
             Some(words) => leave(state, true, words),
             None => return Vec::new(),
         },
-        NodeKind::End { reached: true } if state.incident.complete() => return close(state, true),
+        NodeKind::End { reached: true } if proved(state) => return close(state, true),
         _ => return Vec::new(),
     };
     if focus != Pane::Runbook {
@@ -478,6 +478,17 @@ fn through(state: &State, step: StepKind) -> Option<Clean> {
     }
 }
 
+/// Every check is settled on record, and by what this process saw itself: after a resume the ticks
+/// of the process before are history.
+fn proved(state: &State) -> bool {
+    state.incident.complete() && state.checks.list.complete()
+}
+
+/// The incident stands where the goal is said to be reached.
+pub fn at_goal(state: &State) -> bool {
+    matches!(state.node().map(|node| &node.kind), Some(NodeKind::End { reached: true }))
+}
+
 fn close(state: &mut State, reached: bool) -> Vec<Effect> {
     let summary = |state: &mut State| {
         let text = status::ending(state);
@@ -487,8 +498,13 @@ fn close(state: &mut State, reached: bool) -> Vec<Effect> {
         summary(state);
         return Vec::new();
     }
+    if reached && !proved(state) {
+        let (settled, all) = state.checks.list.tally();
+        let words = say!("{} of {} checks are settled; they are looked at again before this is closed", settled, all);
+        state.tell(Tone::Plain, words);
+        return Vec::new();
+    }
     let title = state.node().map(|node| node.title.clone()).unwrap_or_default();
-    let reached = reached && state.incident.complete();
     let effect = state.commit(Entry::Closed { reached, words: title.to_string() });
     summary(state);
     vec![effect]

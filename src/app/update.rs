@@ -8,7 +8,7 @@ use tui_input::Input;
 
 use crate::app::action::{Action, Danger, Pane};
 use crate::app::effect::{Effect, Exit, Feed, Look, LookId};
-use crate::app::key::Key;
+use crate::app::key::{Code, Key};
 use crate::app::msg::{Item, JournalNews, Msg, Sight};
 use crate::app::overlay::{Overlay, Purpose};
 use crate::app::state::{Anchor, Arming, State, Tone};
@@ -28,10 +28,11 @@ const QUESTIONS_RETRY: SignedDuration = SignedDuration::from_secs(5);
 
 /// Decides. Takes no time, reads no file, cannot fail.
 pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
+    let logs_only = msg.is_log_lines();
     let mut effects = match msg {
         Msg::Key(key) => press(state, key),
         Msg::Paste(text) => {
-            overlay::paste(state, &text);
+            overlay::paste(state, text.expose());
             Vec::new()
         }
         Msg::Do(action) => act(state, action),
@@ -77,9 +78,12 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         }
         Msg::Hangup => vec![Effect::Quit(Exit::Left)],
     };
-    effects.extend(runbook::walk_on(state));
-    effects.extend(checks::due(state));
-    effects.extend(questions_due(state));
+    // Log lines come by the thousand; what they mean for a check is judged with the next tick.
+    if !logs_only {
+        effects.extend(runbook::walk_on(state));
+        effects.extend(checks::due(state));
+        effects.extend(questions_due(state));
+    }
     if let Some(Effect::Quit(exit)) = effects.iter().find(|effect| matches!(effect, Effect::Quit(_))) {
         state.exit = Some(*exit);
     }
@@ -136,6 +140,11 @@ fn press(state: &mut State, key: Key) -> Vec<Effect> {
     }
     match state.keymap.action(state.view.focus, key) {
         Some(action) => act(state, action),
+        // Escape is pressed to be sure that nothing is open; that is no mistake.
+        None if key == Key::plain(Code::Esc) => {
+            state.notice = None;
+            Vec::new()
+        }
         None => {
             let help = state.keymap.key(None, Action::Help).map_or(String::new(), |key| key.to_string());
             let (key, help) = (state.gate.clean(&key.to_string()), state.gate.clean(&help));

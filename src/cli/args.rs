@@ -65,7 +65,7 @@ struct Globals {
     /// Only ASCII characters
     #[arg(long, global = true, help_heading = "Looks")]
     ascii: bool,
-    /// Let the mouse select and scroll
+    /// Scroll with the mouse wheel; the terminal's own selection then needs a modifier key
     #[arg(long, global = true, help_heading = "Looks")]
     mouse: bool,
 }
@@ -82,7 +82,7 @@ enum Verb {
     /// Practise in the embedded sandbox; nothing outside is touched
     #[command(after_help = "\
 Examples:
-  lastgood drill                            choose a scenario and play it
+  lastgood drill                            play the first one, which explains itself
   lastgood drill failed-migration           play this one
   lastgood drill --list                     name them all
   lastgood drill bad-image --auto --json    walk the suggested path without a screen")]
@@ -116,10 +116,10 @@ Examples:
     Incidents(Json),
     /// Go on with an incident after a crash, a lost line or a pause
     Resume {
-        /// Its id [default: the newest one that is not closed]
+        /// The incident's id [default: the newest one that is not closed]
         incident: Option<IncidentId>,
     },
-    /// Write an incident's timeline down: what was seen, decided, refused and done, by whom, when
+    /// Write an incident's timeline down: what was seen, decided, refused and done, by whom, and when
     #[command(after_help = "\
 Examples:
   lastgood export --md --output postmortem.md
@@ -153,7 +153,7 @@ Examples:
   lastgood man > ~/.local/share/man/man1/lastgood.1
   lastgood man migrations delete | man -l -")]
     Man {
-        /// Of this command
+        /// The command that it is about, as `migrations delete` [default: the whole program]
         #[arg(value_name = "COMMAND")]
         of: Vec<String>,
     },
@@ -161,7 +161,7 @@ Examples:
 
 #[derive(Args)]
 struct DrillArgs {
-    /// The scenario's id, as `--list` shows it
+    /// The scenario's id, as `--list` shows it [default: the first one]
     scenario: Option<Slug>,
     /// Walk the suggested path without a screen; succeeds only when the checklist is complete
     #[arg(long, group = "headless")]
@@ -189,7 +189,7 @@ const TO: &str = "Where to go back to: REV, or WORKLOAD=REV once for each worklo
 struct PlanArgs {
     #[arg(long, value_name = "REV", help = TO)]
     to: Vec<To>,
-    /// Set DISABLE_SCHEMA_UPDATE=true in the same patch
+    /// Plan with DISABLE_SCHEMA_UPDATE=true in the same patch, where the guard asks for it
     #[arg(long)]
     protect: bool,
     #[command(flatten)]
@@ -206,7 +206,7 @@ struct RunArgs {
     /// Confirm: what will be destroyed, spelled out, in the order in which the plan asks
     #[arg(long, value_name = "OBJECT", num_args = 1..)]
     confirm: Vec<String>,
-    /// Set DISABLE_SCHEMA_UPDATE=true in the same patch
+    /// Set DISABLE_SCHEMA_UPDATE=true in the same patch, where the guard asks for it
     #[arg(long)]
     protect: bool,
     /// Leave the rows of "LiteLLM_SpendLogs" out of the backup
@@ -215,10 +215,10 @@ struct RunArgs {
     /// The identifier of a snapshot taken elsewhere, in place of a dump
     #[arg(long, value_name = "ID", conflicts_with = "skip_backup", value_parser = words)]
     snapshot: Option<String>,
-    /// No backup, and the reason for the journal; refused where a step may write to the schema
+    /// No backup; the reason goes into the journal
     #[arg(long, value_name = "REASON", value_parser = words)]
     skip_backup: Option<String>,
-    /// Let checks call real models, which costs money
+    /// Let checks call real models, which costs money; without it the run stops at those checks
     #[arg(long, visible_alias = "consent")]
     spend_money: bool,
     /// How long the checklist may take, as 90s or 10m
@@ -233,7 +233,7 @@ struct VerifyArgs {
     /// How long to wait, as 90s or 5m; 0 looks once
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
     timeout: Duration,
-    /// Let checks call real models, which costs money
+    /// Let checks call real models, which costs money; without it those checks stay open
     #[arg(long, visible_alias = "consent")]
     spend_money: bool,
     #[command(flatten)]
@@ -259,7 +259,7 @@ Examples:
 An applied row needs a second --confirm, which the refusal of the first one spells out.
 `lastgood migrations restore` puts the row back.")]
     Delete(RowArgs),
-    /// Mark one failed row as rolled back, as `prisma migrate resolve --rolled-back` does
+    /// Mark one failed row as rolled back, as `prisma migrate resolve --rolled-back` does, and keep it in a restore file
     #[command(after_help = "\
 Examples:
   lastgood migrations resolve 3f0c… --confirm 20251113000000_add_column --arm staging")]
@@ -269,7 +269,7 @@ Examples:
 Examples:
   lastgood migrations restore 3f0c… --arm staging")]
     Restore {
-        /// The row's id
+        /// The row's id, as the deletion told it; the export has it too
         id: MigrationId,
         /// Arm: the environment's name, spelled out
         #[arg(long, value_name = "ENV")]
@@ -298,7 +298,7 @@ struct RowArgs {
 
 #[derive(Args)]
 struct ExportArgs {
-    /// Its id [default: the newest one]
+    /// The incident's id [default: the newest one]
     incident: Option<IncidentId>,
     /// Markdown, for people (the default)
     #[arg(long, conflicts_with = "json")]

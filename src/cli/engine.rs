@@ -1,10 +1,12 @@
 //! Carries out what was asked for on the command line, over the same runtime as the console.
 
-mod drills;
+pub mod drills;
 mod headless;
 mod journals;
 mod reports;
 mod rows;
+
+pub use drills::suggestions;
 
 use color_eyre::eyre;
 use tokio::runtime::{Builder, Runtime as Tokio};

@@ -317,7 +317,7 @@ mod tests {
         let environment = parsed(&Found::default());
         assert_eq!(environment.name.as_str(), "production");
         assert!(environment.database.is_some() && environment.cluster.is_none());
-        for context in ["a \"quoted\\ name", "arn:aws:eks:eu:1:cluster/llm", "生产", "]\u{2028}[env.x]"] {
+        for context in ["a \"quoted\\ name", "arn:aws:eks:eu:1:cluster/llm", "生产", "][env.x]"] {
             let found = Found { cluster: cluster(context), workloads: vec![] };
             assert_eq!(parsed(&found).cluster, found.cluster);
         }

@@ -19,13 +19,16 @@ use crate::domain::runbook::{Library, NodeRef, RUNBOOKS, bundled_runbooks};
 use crate::domain::scenario::Scenario;
 use crate::domain::signature::Signatures;
 use crate::domain::trouble::{Trouble, TroubleKind};
-use crate::runtime::folder::{Shelf, StateFolder};
+use crate::runtime::folder::{Shelf, StateFolder, private_folder};
 use crate::runtime::journal::Journal;
 use crate::runtime::{Places, Runtime};
 use crate::text::{Clean, Gate};
 use crate::world::World;
 use crate::world::clock::Clock;
 use crate::world::sandbox::Sandbox;
+
+/// The memory of a drill's world, in the incident's folder.
+pub const MEMORY: &str = "world.jsonl";
 
 /// What a session is about: a world, its setting, and where its files are kept.
 pub struct Scene {
@@ -102,13 +105,18 @@ impl Scene {
         })
     }
 
-    /// The scene of a drill. `memory` keeps the world across a crash; without one it is new.
+    /// The scene of a drill that is kept in `folder`. `memory` keeps the world across a crash;
+    /// without one it is new.
     ///
     /// # Errors
     /// The world's memory cannot be read.
-    pub fn drill(scenario: &Scenario, memory: Option<PathBuf>, gate: &Gate) -> Result<Self, Trouble> {
-        let folder = StateFolder::find()?;
-        let clock = Clock::starting_at(Timestamp::now());
+    pub fn drill(
+        scenario: &Scenario,
+        folder: StateFolder,
+        clock: Clock,
+        memory: Option<PathBuf>,
+        gate: &Gate,
+    ) -> Result<Self, Trouble> {
         let world = Sandbox::open(scenario, clock, gate, memory)?;
         let place = &scenario.place;
         let workload = WorkloadRef { namespace: place.namespace.clone(), name: place.workload.clone() };
@@ -146,6 +154,38 @@ impl Scene {
             shelf: Shelf::Drills,
             folder,
         })
+    }
+
+    /// A new drill with its journal and its world's memory in `folder`.
+    ///
+    /// # Errors
+    /// The journal or the memory cannot be started.
+    pub fn begin_drill(
+        scenario: &Scenario,
+        folder: StateFolder,
+        clock: Clock,
+        gate: &Gate,
+    ) -> Result<Runtime, Trouble> {
+        let id = new_id(&scenario.place.environment);
+        let incident = folder.incident(Shelf::Drills, &id);
+        private_folder(&incident, gate)?;
+        Self::drill(scenario, folder, clock, Some(incident.join(MEMORY)), gate)?.begin(id, None, &[])
+    }
+
+    /// A drill taken up again, with the world as its memory holds it.
+    ///
+    /// # Errors
+    /// The memory cannot be read.
+    pub fn resume_drill(
+        scenario: &Scenario,
+        folder: StateFolder,
+        clock: Clock,
+        id: &IncidentId,
+        (journal, lines): (Journal, Vec<Line>),
+        gate: &Gate,
+    ) -> Result<Runtime, Trouble> {
+        let memory = folder.incident(Shelf::Drills, id).join(MEMORY);
+        Ok(Self::drill(scenario, folder, clock, Some(memory), gate)?.resume(id, journal, lines))
     }
 
     /// Acts look for kept rows in this folder instead of the incident's own.

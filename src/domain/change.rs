@@ -98,7 +98,8 @@ impl Change {
     /// this is what it amounts to, not what is sent. Pasting it must do no harm: a `rollout undo`
     /// would take a variable that was set before it away again, so a protected revert is one patch.
     pub fn command(&self, context: Option<&crate::domain::name::ContextName>) -> Clean {
-        let context = context.map_or(Clean::default(), |context| say!(" --context '{}'", context));
+        let context =
+            context.map_or(Clean::default(), |context| say!(" --context '{}'", say!("{}", context).in_single_quotes()));
         let place = say!("kubectl{} -n {}", context, self.workload.namespace);
         let main = match &self.kind {
             ChangeKind::Revert { revision, .. } if self.protect => {
@@ -168,7 +169,19 @@ pub struct Refusal {
 }
 
 /// A change that the guard let through, with the template that it was judged on. The only key
-/// to [`crate::world::Workloads::apply`], which sends no other template than this one.
+/// to [`crate::world::Workloads::apply`], which sends no other template than this one. Only
+/// [`clear`] makes one.
+///
+/// ```
+/// # use lastgood::domain::change::{Change, Cleared};
+/// fn planned(cleared: &Cleared) -> &Change { cleared.change() }
+/// ```
+/// ```compile_fail,E0451
+/// # use lastgood::domain::change::{Change, Cleared};
+/// # use lastgood::domain::workload::Template;
+/// # use lastgood::text::Clean;
+/// fn forged(change: Change, template: Template, why: Clean) -> Cleared { Cleared { change, template, why } }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cleared {
     change: Change,

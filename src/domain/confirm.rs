@@ -29,6 +29,20 @@ pub enum Answer<T> {
 
 /// The only key to a destroying port method. Its field is private, so nothing but
 /// [`Confirm::answer`] can make one.
+///
+/// ```
+/// # use lastgood::domain::confirm::{Confirm, Confirmed, Subject};
+/// # use lastgood::text::Clean;
+/// # struct Row;
+/// # impl Subject for Row { fn phrases(&self) -> Vec<Clean> { vec![Clean::ours("name")] } }
+/// let typed: Result<Confirmed<Row>, Clean> = Confirm::new(Row).answer_all(["name"]);
+/// assert!(typed.is_ok());
+/// ```
+/// ```compile_fail,E0423
+/// # use lastgood::domain::confirm::Confirmed;
+/// # struct Row;
+/// let forged: Confirmed<Row> = Confirmed(Row);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Confirmed<T>(T);
 

@@ -104,6 +104,8 @@ pub struct Incident {
     pub trail: Vec<(NodeRef, Timestamp)>,
     /// The number of the entry that entered the current node.
     pub entered: u64,
+    /// The number of the entry with which this process took the incident up; 0 when it opened it.
+    pub resumed: u64,
     /// Chosen targets.
     pub targets: BTreeMap<WorkloadRef, Target>,
     /// Acts by number.
@@ -139,6 +141,7 @@ impl Default for Incident {
             path: Vec::new(),
             trail: Vec::new(),
             entered: 0,
+            resumed: 0,
             targets: BTreeMap::new(),
             acts: BTreeMap::new(),
             marks: BTreeMap::new(),
@@ -217,7 +220,11 @@ impl Incident {
             Entry::Saw { image } => self.newest = Some(image.clone()),
             Entry::Refused { why, .. } => self.refused = Some(gate.clean(why)),
             Entry::Closed { reached, words } => self.closed = Some((*reached, gate.clean(words), at)),
-            Entry::Resumed { .. } | Entry::Armed | Entry::Disarmed | Entry::Noted { .. } => {}
+            Entry::Resumed { .. } => {
+                self.resumed = self.entries;
+                self.refused = None;
+            }
+            Entry::Armed | Entry::Disarmed | Entry::Noted { .. } => {}
         }
     }
 

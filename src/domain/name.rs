@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::text::Safe;
+use crate::text::{Safe, without_shapes};
 
 /// Why a string is not the identifier it was taken for. Names the rule, never the raw input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,10 @@ impl std::error::Error for BadName {}
 
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $valid:expr) => {
+        identifier!($(#[$doc])* $name, $what, $rule, $valid, std::convert::identity);
+    };
+    // `$shown` is what a person gets to see of it.
+    ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $valid:expr, $shown:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -65,13 +69,13 @@ macro_rules! identifier {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&self.0)
+                f.pad(&$shown(&*self.0))
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(&$shown(&*self.0))
             }
         }
 
@@ -122,16 +126,19 @@ identifier!(
 );
 identifier!(
     /// A kubeconfig context name. Free text by Kubernetes' rules, so only control characters are refused.
-    ContextName, "a kube context name", "printable characters, at most 253", |raw| printable(raw, 253)
+    ContextName, "a kube context name", "printable characters, at most 253", |raw| printable(raw, 253),
+    without_shapes
 );
 identifier!(
     /// The primary key of a `_prisma_migrations` row (`varchar(36)`, normally a UUID).
-    MigrationId, "a migration row id", "printable characters, at most 36", |raw| printable(raw, 36)
+    MigrationId, "a migration row id", "printable characters, at most 36", |raw| printable(raw, 36),
+    without_shapes
 );
 identifier!(
     /// A migration's name, which is the name of its folder. LiteLLM has published names with spaces
     /// and with 8-digit dates, so nothing but printability is assumed.
-    MigrationName, "a migration name", "printable characters, at most 255", |raw| printable(raw, 1020)
+    MigrationName, "a migration name", "printable characters, at most 255", |raw| printable(raw, 1020),
+    without_shapes
 );
 identifier!(
     /// The id of a runbook, a node, a scenario or a check: kebab case.
@@ -147,12 +154,14 @@ identifier!(
 );
 identifier!(
     /// A model's public name on the gateway.
-    ModelName, "a model name", "printable characters, at most 255", |raw| printable(raw, 255)
+    ModelName, "a model name", "printable characters, at most 255", |raw| printable(raw, 255),
+    without_shapes
 );
 identifier!(
     /// The id of one completion (`chatcmpl-…`), the primary key of its row in `"LiteLLM_SpendLogs"`.
     RequestId, "a request id", "printable characters without spaces, at most 255",
-    |raw| printable(raw, 255) && !raw.contains(' ')
+    |raw| printable(raw, 255) && !raw.contains(' '),
+    without_shapes
 );
 
 #[cfg(test)]
@@ -168,6 +177,13 @@ mod tests {
             "litellm-6d4cf56db6-x7x2p".parse::<Name>().map(|n| n.to_string()).as_deref(),
             Ok("litellm-6d4cf56db6-x7x2p")
         );
+    }
+
+    #[test]
+    fn free_text_is_compared_raw_and_shown_without_secrets() {
+        let name: ModelName = "gpt for password=hunter2".parse().unwrap();
+        assert_eq!(name.as_str(), "gpt for password=hunter2");
+        assert_eq!(format!("{name} {name:?}"), "gpt for password=[masked] gpt for password=[masked]");
     }
 
     #[test]

@@ -235,6 +235,7 @@ fn line_of(text: &str, offset: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::Secret;
 
     fn found(line: &str) -> Option<String> {
         let signatures = Signatures::bundled();
@@ -327,8 +328,15 @@ mod tests {
                 "self-healed-migration",
             ),
         ];
+        // A poor password must not blank out what a signature matches on.
+        let gate = Gate::knowing(["litellm", "postgres", "prisma", "hunter2hunter2"].map(Secret::new));
         for (line, expected) in rows {
             assert_eq!(found(line).as_deref(), Some(expected), "{line}");
+            let told = format!("postgresql://litellm:litellm@db/x --master_key hunter2hunter2 {line}");
+            assert_eq!(found(&gate.scrub(line)).as_deref(), Some(expected), "cleaned: {line}");
+            if line.trim() != "Killed" {
+                assert_eq!(found(&gate.scrub(&told)).as_deref(), Some(expected), "cleaned: {told}");
+            }
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
+
 use crate::app::effect::Exit;
 use crate::app::msg::Msg;
 use crate::app::pilot::Move;
@@ -30,7 +32,7 @@ pub async fn run(
     mut seen: impl FnMut(&State),
 ) -> Ended {
     let mut tick = Runtime::ticker();
-    let mut hangup = std::pin::pin!(crate::runtime::screen::hangup());
+    let mut hangup = std::pin::pin!(crate::runtime::screen::hangup().fuse());
     let mut waiting_since = tokio::time::Instant::now();
     let mut moves = 0;
     let ended = loop {

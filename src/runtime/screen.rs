@@ -3,15 +3,16 @@
 
 mod backend;
 mod clipboard;
+mod events;
 mod writer;
 
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEventKind};
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEventKind};
 use crossterm::{cursor, event, style, terminal};
-use futures::StreamExt as _;
+use futures::FutureExt as _;
 use ratatui::Terminal;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -21,9 +22,10 @@ use crate::app::key::{Code, Key};
 use crate::app::msg::Msg;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::runtime::screen::backend::FrameBackend;
+use crate::runtime::screen::events::Events;
 use crate::runtime::screen::writer::Writer;
 use crate::runtime::{Runtime, ScreenRequest};
-use crate::text::Clean;
+use crate::text::{Clean, Secret};
 use crate::ui::draw;
 use crate::ui::theme::Theme;
 
@@ -168,8 +170,9 @@ fn runtime_words(why: &io::Error) -> Clean {
 }
 
 async fn looped(runtime: &mut Runtime, theme: &Theme, screen: &mut Screen) -> Exit {
-    let mut events = Some(EventStream::new());
-    let mut hangup = std::pin::pin!(hangup());
+    let mut events = Events::start();
+    // It happens once; the loop goes on until the journal has what it was given.
+    let mut hangup = std::pin::pin!(hangup().fuse());
     let mut stop = signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw())).ok();
     let mut tick = Runtime::ticker();
     let mut frame = tokio::time::interval(Duration::from_secs(1) / screen.manners.frames.max(1));
@@ -208,7 +211,7 @@ async fn looped(runtime: &mut Runtime, theme: &Theme, screen: &mut Screen) -> Ex
             return Exit::Left;
         }
         for request in runtime.take_requests() {
-            requested(runtime, screen, &mut events, request).await;
+            requested(runtime, screen, request).await;
         }
         if let Some(exit) = runtime.exit() {
             return exit;
@@ -216,12 +219,7 @@ async fn looped(runtime: &mut Runtime, theme: &Theme, screen: &mut Screen) -> Ex
     }
 }
 
-async fn requested(
-    runtime: &mut Runtime,
-    screen: &mut Screen,
-    events: &mut Option<EventStream>,
-    request: ScreenRequest,
-) {
+async fn requested(runtime: &mut Runtime, screen: &mut Screen, request: ScreenRequest) {
     match request {
         ScreenRequest::Copy(text) => {
             let result = clipboard::copy(&text, &screen.writer).await;
@@ -231,15 +229,13 @@ async fn requested(
             let _ = screen.terminal.clear();
         }
         ScreenRequest::Suspend => {
-            // The shell reads the keys while we sleep, so nobody here may.
-            events.take();
             screen.writer.finish();
             restore();
+            // Every thread stops, so nobody here reads the keys that are the shell's.
             let _ = rustix::process::kill_current_process_group(rustix::process::Signal::STOP);
             if let Ok(again) = Screen::enter(screen.manners) {
                 *screen = again;
             }
-            *events = Some(EventStream::new());
             if let Ok((width, height)) = terminal::size() {
                 runtime.dispatch(Msg::Size(width, height));
             }
@@ -248,15 +244,10 @@ async fn requested(
 }
 
 /// The next event that means something. `None` when the terminal is gone.
-async fn next_event(events: &mut Option<EventStream>) -> Option<Msg> {
+async fn next_event(events: &mut Events) -> Option<Msg> {
     loop {
-        match events.as_mut()?.next().await? {
-            Ok(event) => {
-                if let Some(msg) = meaning(event) {
-                    return Some(msg);
-                }
-            }
-            Err(_) => return None,
+        if let Some(msg) = meaning(events.next().await?) {
+            return Some(msg);
         }
     }
 }
@@ -265,7 +256,7 @@ fn meaning(event: Event) -> Option<Msg> {
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => Some(Msg::Key(read_key(key)?)),
         Event::Resize(width, height) => Some(Msg::Size(width, height)),
-        Event::Paste(text) => Some(Msg::Paste(text)),
+        Event::Paste(text) => Some(Msg::Paste(Secret::new(text))),
         Event::Mouse(mouse) => match mouse.kind {
             MouseEventKind::ScrollUp => Some(Msg::Do(Action::Up)),
             MouseEventKind::ScrollDown => Some(Msg::Do(Action::Down)),

@@ -8,10 +8,12 @@ use ratatui::text::{Line, Span};
 use crate::app::action::{Action, Pane};
 use crate::app::state::Tone;
 use crate::app::update::allowed;
+use crate::app::{migrations, runbook};
 use crate::domain::runbook::NodeKind;
+use crate::domain::step::StepKind;
 use crate::ui::scene::Scene;
 use crate::ui::theme::{Role, Sign};
-use crate::ui::{fit, overlay};
+use crate::ui::{fit, next, overlay};
 
 /// A message stays this long.
 const LASTS: SignedDuration = SignedDuration::from_secs(30);
@@ -47,27 +49,41 @@ fn notice(buf: &mut Buffer, area: Rect, scene: &Scene<'_>) {
 /// The keys of the top dialog, else of the pane, the most useful ones first, as many as fit.
 fn keys(scene: &Scene<'_>, width: usize) -> Line<'static> {
     let pairs = match scene.state.overlays.last() {
-        Some(top) => overlay::keys(top),
+        Some(top) => overlay::keys(scene, top),
         None => of_pane(scene),
     };
+    // The way to help and out is always in sight.
+    let (tail, pairs) = match scene.state.overlays.last() {
+        Some(_) => (Vec::new(), pairs),
+        None => (always(scene), pairs),
+    };
+    let cells = |(key, words): &(String, String)| fit::start(key, width).1 + fit::start(words, width).1 + 4;
+    let mut left = width.saturating_sub(1 + tail.iter().map(cells).sum::<usize>());
     let mut spans = vec![Span::raw(" ")];
-    let mut left = width.saturating_sub(1);
-    for (key, words) in pairs {
-        let needed = fit::start(&key, width).1 + fit::start(&words, width).1 + 4;
-        if needed > left {
-            continue;
+    for pair in pairs {
+        let needed = cells(&pair);
+        if needed <= left {
+            left -= needed;
+            spans.extend(spelled(scene, pair));
         }
-        left -= needed;
-        spans.push(Span::styled(key, scene.style(Role::Key)));
-        spans.push(Span::raw(format!(" {words}   ")));
     }
+    spans.extend(tail.into_iter().flat_map(|pair| spelled(scene, pair)));
     Line::from(spans)
+}
+
+fn spelled(scene: &Scene<'_>, (key, words): (String, String)) -> [Span<'static>; 2] {
+    [Span::styled(key, scene.style(Role::Key)), Span::raw(format!(" {words}   "))]
+}
+
+fn always(scene: &Scene<'_>) -> Vec<(String, String)> {
+    let actions = [(Action::Help, "help"), (Action::Quit, "quit")];
+    let pane = scene.state.view.focus;
+    actions.iter().filter_map(|(action, words)| Some((scene.key(pane, *action)?, (*words).to_owned()))).collect()
 }
 
 fn of_pane(scene: &Scene<'_>) -> Vec<(String, String)> {
     let state = scene.state;
     let pane = state.view.focus;
-    let first: &[Action] = &[Action::GoOn, Action::Cancel, Action::Help];
     let own: &[Action] = match pane {
         Pane::Runbook => &[Action::Back, Action::StepFailed, Action::Copy],
         Pane::Checklist => &[Action::RunCheck, Action::Consent],
@@ -99,24 +115,58 @@ fn of_pane(scene: &Scene<'_>) -> Vec<(String, String)> {
         Action::Status,
         Action::Note,
         Action::Disarm,
-        Action::Quit,
     ];
     let mut pairs: Vec<(String, String)> = Vec::new();
+    let choices = runbook::choices(state).len();
+    if pane == Pane::Runbook && choices > 1 {
+        pairs.extend(next::numbers(scene, choices).map(|keys| (keys, "answer".to_owned())));
+    }
+    if let (Some(key), Some(words)) = (scene.key(pane, Action::GoOn), enter(scene)) {
+        pairs.push((key, words.to_owned()));
+    }
+    if pane != Pane::Runbook {
+        pairs.extend(scene.key(pane, Action::PaneRunbook).map(|key| (key, "runbook".to_owned())));
+    }
+    // Arming comes first where it is what stands in the way.
+    let arm = scene.key(pane, Action::Arm);
+    let first: &[Action] =
+        if next::next(scene).key == arm { &[Action::Cancel, Action::Arm] } else { &[Action::Cancel] };
     for action in first.iter().chain(own).chain(&general) {
         let Some(key) = scene.key(pane, *action) else { continue };
-        let known = pairs.iter().any(|(other, _)| *other == key);
+        let words = short(scene, *action);
+        let known = pairs.iter().any(|(other, said)| *other == key || said == words);
         if !known && useful(scene, *action) && allowed(state, *action).is_ok() {
-            pairs.push((key, short(scene, *action).to_owned()));
+            pairs.push((key, words.to_owned()));
         }
     }
     pairs
+}
+
+/// What the key that goes on does in the pane in focus; `None` where it is not the next one to press.
+fn enter(scene: &Scene<'_>) -> Option<&'static str> {
+    let state = scene.state;
+    let pane = state.view.focus;
+    if pane == Pane::Revisions && state.step() == Some(StepKind::ChooseTarget) {
+        return Some("make it the target");
+    }
+    if next::goes_on(state) {
+        let asks = !runbook::choices(state).is_empty();
+        let is_next = next::next(scene).key == scene.key(pane, Action::GoOn);
+        return is_next.then_some(if asks { "give the marked answer" } else { "go on" });
+    }
+    match pane {
+        Pane::Revisions if !state.revisions().is_empty() => Some("diff"),
+        Pane::Migrations if migrations::selected(state).is_some() => Some("the whole row"),
+        Pane::Checklist => Some("run this check"),
+        Pane::Logs if allowed(state, Action::OpenSignature).is_ok() => Some("to the remedy"),
+        _ => None,
+    }
 }
 
 /// Keys that are allowed but would do nothing here are left out.
 fn useful(scene: &Scene<'_>, action: Action) -> bool {
     let state = scene.state;
     match action {
-        Action::GoOn => state.node().is_some(),
         Action::SearchNext | Action::SearchBack => state.logs.search.is_some(),
         Action::ErrorNext | Action::ErrorBack => state.logs.hits().next().is_some(),
         Action::Consent => state.checks.list.checks().iter().any(|check| check.id.costs_money()),
@@ -130,10 +180,7 @@ fn useful(scene: &Scene<'_>, action: Action) -> bool {
 /// The words of an action in a footer: the label up to its explanation, or fewer.
 fn short(scene: &Scene<'_>, action: Action) -> &'static str {
     let state = scene.state;
-    let asks = matches!(state.node().map(|node| &node.kind), Some(NodeKind::Ask { .. }));
     match action {
-        Action::GoOn if state.view.focus == Pane::Checklist => "run this check",
-        Action::GoOn if asks => "answer",
         Action::Back => "back",
         Action::StepFailed => "step failed",
         Action::Target => "target",

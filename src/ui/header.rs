@@ -8,6 +8,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr as _;
 
+use crate::app::state::Arming;
 use crate::domain::environment::Kind;
 use crate::domain::live::Live;
 use crate::domain::span;
@@ -62,9 +63,14 @@ fn armed(scene: &Scene<'_>) -> Span<'static> {
     if state.journal.broken.is_some() {
         Span::styled(" JOURNAL BROKEN: no changes ", scene.style(Role::Armed))
     } else if state.armed() {
-        Span::styled(" ARMED ", scene.style(Role::Armed))
+        Span::styled(" ! ARMED ! ", scene.style(Role::Armed))
     } else {
-        Span::styled("read-only", scene.style(Role::ReadOnly))
+        let words = match state.arming {
+            Arming::Asking => "taking the lock",
+            Arming::Refused(_) => "read-only: somebody else holds the lock",
+            Arming::ReadOnly | Arming::Armed => "read-only",
+        };
+        Span::styled(words, scene.style(Role::ReadOnly))
     }
 }
 
@@ -84,18 +90,19 @@ fn place(buf: &mut Buffer, area: Rect, scene: &Scene<'_>) {
     let workloads: Vec<&str> = setting.workloads.iter().map(|reference| reference.name.as_str()).collect();
     let workloads = if workloads.is_empty() { "none".to_owned() } else { workloads.join(", ") };
     let namespace = setting.namespace.as_ref().map_or("none".to_owned(), ToString::to_string);
-    let mut facts = vec![("workloads", workloads), ("namespace", namespace), ("context", context), ("server", server)];
+    let mut facts = vec![("context", context), ("ns", namespace), ("workloads", workloads), ("server", server)];
     if let Some(identity) = identity {
         facts.push(("as", identity.user.to_string()));
     }
     let mut spans = vec![Span::raw(" ")];
     let mut left = usize::from(area.width).saturating_sub(1);
     for (name, value) in facts {
-        let value = fit::middle(&value, 44, scene.sign(Sign::Cut)).into_owned();
-        let needed = name.width() + value.width() + 3;
-        if needed > left {
+        let most = left.saturating_sub(name.width() + 3);
+        if most < 10.min(value.width()) {
             continue;
         }
+        let value = fit::middle(&value, most.min(44), scene.sign(Sign::Cut)).into_owned();
+        let needed = name.width() + value.width() + 3;
         left -= needed;
         spans.push(Span::styled(format!("{name} "), scene.style(Role::Muted)));
         spans.push(Span::styled(format!("{value}  "), scene.style(Role::Text)));

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use ratatui::text::{Line, Span};
 
 use crate::app::action::{Action, Pane};
-use crate::app::logs::{Logs, Stream};
+use crate::app::logs::{Logs, Stream, telling};
 use crate::domain::log::LogLine;
 use crate::domain::signature::{Severity, Signature};
 use crate::ui::fit;
@@ -35,7 +35,7 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
 }
 
 fn counts(logs: &Logs) -> String {
-    match logs.filter {
+    match logs.filter() {
         Some(_) => format!("{} of {} lines", logs.matching(), logs.len()),
         None => format!("{} lines", logs.len()),
     }
@@ -204,14 +204,15 @@ fn meaning<'a>(scene: &Scene<'a>, room: Room) -> Vec<Line<'a>> {
     if room.height < 6 {
         return Vec::new();
     }
-    let here = state.logs.held.and_then(|_| state.logs.selected()).and_then(|line| line.signature);
-    let last = state.logs.hits().next_back().map(|hit| (hit.signature, hit.at));
-    let (signature, ago) = match (here, last) {
-        (Some(index), _) => (state.signatures.get(index), String::new()),
-        (None, Some((index, at))) if state.logs.held.is_none() => {
-            (state.signatures.get(index), format!(", last {} ago", scene.span(at)))
+    let Some((index, at)) = telling(state) else { return Vec::new() };
+    let signature = state.signatures.get(index);
+    let ago = if state.logs.held.is_some() {
+        String::new()
+    } else {
+        match scene.age(at) {
+            now if now.as_str() == "now" => ", just now".to_owned(),
+            age => format!(", last {age} ago"),
         }
-        _ => return Vec::new(),
     };
     let (sign, role) = severity(signature);
     let to = state.library.for_signature(&signature.id).is_some().then(|| scene.key(Pane::Logs, Action::OpenSignature));
@@ -228,7 +229,8 @@ fn meaning<'a>(scene: &Scene<'a>, room: Room) -> Vec<Line<'a>> {
     let mut lines = vec![row.line()];
     if room.height >= 10 {
         let words = format!("{}; {}", signature.explain, signature.remedy);
-        lines.push(Row::plain(scene, room.width).cell("", 1, Role::Text).rest(&words, Role::Muted).line());
+        let most = if room.height >= 16 { 3 } else { 2 };
+        lines.extend(crate::ui::sheet::wrapped(scene, room.width, &words, "  ", Role::Muted).into_iter().take(most));
     }
     lines
 }
@@ -242,7 +244,7 @@ fn view<'a>(scene: &Scene<'a>, room: Room) -> Line<'a> {
         Some(_) => row.words("held", Role::Warn),
         None => row.words("following", Role::Good),
     };
-    if let Some(filter) = &logs.filter {
+    if let Some(filter) = logs.filter() {
         row = row.words(&format!("{dot} filter \"{filter}\""), Role::Warn);
     }
     if let Some(search) = &logs.search {

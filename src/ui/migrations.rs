@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use ratatui::text::Line;
 
 use crate::app::action::Pane;
+use crate::domain::live::Live;
 use crate::domain::migration::Row as Migration;
 use crate::domain::migration::{MigrationTable, RowState};
 use crate::ui::scene::Scene;
@@ -29,12 +30,20 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
         Standing::Nothing(words, role) => return Sheet { note, ..Sheet::says(scene, room, words.as_str(), role) },
     };
     let mut sheet = Sheet { count: counts(table), note, ..Sheet::default() };
+    if let Live::Lost { why, .. } = &scene.state.migrations {
+        sheet.loss(scene, room, why);
+    }
     if !table.exists {
         let words = say!("there is no table _prisma_migrations in schema {}", table.schema);
         sheet.wrap(scene, room, words.as_str(), "", Role::Warn);
         return sheet;
     }
     sheet.lines.push(lock(scene, room, table));
+    if let Some(first) = table.unreadable.first() {
+        let words =
+            format!("{} {} rows cannot be shown: {}", scene.sign(Sign::Warn), table.unreadable.len(), first.what);
+        sheet.lines.push(Row::plain(scene, room.width).rest(&words, Role::Warn).line());
+    }
     if table.rows.is_empty() {
         sheet.wrap(scene, room, "the table has no rows", "", Role::Muted);
         return sheet;

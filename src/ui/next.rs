@@ -4,6 +4,7 @@ use crate::app::action::{Action, Pane};
 use crate::app::evidence::evidence;
 use crate::app::preflight::Severity;
 use crate::app::runbook::{self, Progress};
+use crate::app::state::State;
 use crate::domain::checklist::Mark;
 use crate::domain::runbook::NodeKind;
 use crate::domain::step::{Fact, StepKind};
@@ -21,7 +22,7 @@ pub struct Next {
 /// What comes next at this place of the runbook.
 pub fn next(scene: &Scene<'_>) -> Next {
     let state = scene.state;
-    let on = |words: Clean| Next { key: key(scene, Action::GoOn), words };
+    let on = |words: Clean| Next { key: go_on(scene), words };
     if let Some((id, act)) = state.unknown().first() {
         return on(say!("settle act {}, whose outcome is unknown: {}", id.0, act.words));
     }
@@ -32,7 +33,7 @@ pub fn next(scene: &Scene<'_>) -> Next {
                 let label = choices.get(usize::from(choice).saturating_sub(1));
                 on(say!("answer {}: {}", choice, label.map(|choice| choice.say.clone()).unwrap_or_default()))
             }
-            None => Next { key: Some(numbers(choices.len())), words: Clean::ours("choose an answer") },
+            None => Next { key: numbers(scene, choices.len()), words: Clean::ours("choose an answer") },
         },
         NodeKind::Do { step, .. } => of_step(scene, *step),
         NodeKind::Manual { record, .. } if record.is_empty() => on(Clean::ours("it is done: go on")),
@@ -49,13 +50,43 @@ fn waits(words: Clean) -> Next {
     Next { key: None, words }
 }
 
-fn numbers(choices: usize) -> String {
-    if choices > 1 { format!("1-{choices}") } else { "1".to_owned() }
+/// The key that goes on. Where it means something else in the pane in focus, the way to the
+/// runbook comes first.
+fn go_on(scene: &Scene<'_>) -> Option<String> {
+    by_way_of_runbook(scene, key(scene, Action::GoOn)?, goes_on(scene.state))
+}
+
+/// Whether the key that goes on does so in the pane in focus.
+pub fn goes_on(state: &State) -> bool {
+    match (state.view.focus, state.step()) {
+        (Pane::Runbook, _) | (Pane::Preflight, Some(StepKind::Preflight)) => true,
+        (Pane::Revisions, Some(StepKind::ChooseTarget)) => true,
+        (Pane::Migrations, Some(StepKind::CleanMigrations)) => {
+            evidence(state, Fact::NoFailedMigration).holds == Some(true)
+        }
+        (Pane::Checklist, Some(StepKind::Verify)) => state.checks.list.complete(),
+        _ => false,
+    }
+}
+
+fn by_way_of_runbook(scene: &Scene<'_>, key: String, here: bool) -> Option<String> {
+    if here {
+        return Some(key);
+    }
+    let runbook = scene.key(scene.state.view.focus, Action::PaneRunbook)?;
+    Some(format!("{runbook} {key}"))
+}
+
+/// The keys of the answers.
+pub fn numbers(scene: &Scene<'_>, choices: usize) -> Option<String> {
+    let first = key(scene, Action::Choose1)?;
+    let keys = if choices > 1 { format!("{first}-{choices}") } else { first };
+    by_way_of_runbook(scene, keys, scene.state.view.focus == Pane::Runbook)
 }
 
 fn of_step(scene: &Scene<'_>, step: StepKind) -> Next {
     let state = scene.state;
-    let on = |words: Clean| Next { key: key(scene, Action::GoOn), words };
+    let on = |words: Clean| Next { key: go_on(scene), words };
     let leave = |words: Clean| Next { key: key(scene, Action::StepFailed), words };
     if !state.running.is_empty() && step != StepKind::Verify {
         return waits(Clean::ours("it runs"));
@@ -81,20 +112,18 @@ fn preflight(scene: &Scene<'_>) -> Next {
     let findings = scene.findings();
     let of = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     match (of(Severity::Unknown), of(Severity::Blocks)) {
-        (0, 0) => Next {
-            key: key(scene, Action::GoOn),
-            words: say!("nothing blocks, {} warnings: go on", of(Severity::Warns)),
-        },
-        (0, blocks) => {
-            Next { key: key(scene, Action::GoOn), words: say!("go on, with {} findings that block a step", blocks) }
+        (0, 0) => Next { key: go_on(scene), words: say!("nothing blocks, {} warnings: go on", of(Severity::Warns)) },
+        (0, blocks) => Next { key: go_on(scene), words: say!("go on, with {} findings that block a step", blocks) },
+        _ => {
+            let open = findings.iter().find(|finding| finding.severity == Severity::Unknown);
+            waits(open.map_or(Clean::default(), |finding| finding.what.clone()))
         }
-        (unknown, _) => waits(say!("{} findings are not known yet", unknown)),
     }
 }
 
 fn armed_first(scene: &Scene<'_>, words: Clean) -> Next {
     if scene.state.armed() {
-        Next { key: key(scene, Action::GoOn), words }
+        Next { key: go_on(scene), words }
     } else {
         Next { key: key(scene, Action::Arm), words: say!("arm first; then {}", words) }
     }
@@ -116,7 +145,7 @@ fn change(scene: &Scene<'_>, step: StepKind) -> Next {
             key: key(scene, Action::StepFailed),
             words: Clean::ours("no workload is configured: leave the step"),
         },
-        Progress::Done => Next { key: key(scene, Action::GoOn), words: Clean::ours("rolled out: go on") },
+        Progress::Done => Next { key: go_on(scene), words: Clean::ours("rolled out: go on") },
     }
 }
 
@@ -124,7 +153,7 @@ fn migrations(scene: &Scene<'_>) -> Next {
     let state = scene.state;
     let failed = evidence(state, Fact::NoFailedMigration);
     match failed.holds {
-        Some(true) => Next { key: key(scene, Action::GoOn), words: say!("{}: go on", failed.words) },
+        Some(true) => Next { key: go_on(scene), words: say!("{}: go on", failed.words) },
         None => waits(failed.words),
         Some(false) if !state.armed() => armed_first(scene, Clean::ours("delete or resolve the failed rows")),
         Some(false) if state.view.focus == Pane::Migrations => Next {
@@ -141,11 +170,11 @@ fn verify(scene: &Scene<'_>) -> Next {
     let state = scene.state;
     let checks = state.checks.list.checks();
     if state.checks.list.complete() {
-        return Next { key: key(scene, Action::GoOn), words: Clean::ours("everything is ticked: go on") };
+        return Next { key: go_on(scene), words: Clean::ours("everything is ticked: go on") };
     }
     let needs = checks.iter().any(|check| check.verdict.mark == Mark::NeedsConsent);
     if needs && !state.incident.consented {
-        return Next { key: key(scene, Action::GoOn), words: Clean::ours("allow checks that call real models") };
+        return Next { key: go_on(scene), words: Clean::ours("allow checks that call real models") };
     }
     match checks.iter().find(|check| check.verdict.mark == Mark::Failed) {
         Some(check) => Next {

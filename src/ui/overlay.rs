@@ -68,7 +68,14 @@ pub fn draw(buf: &mut Buffer, body: Rect, scene: &Scene<'_>) -> Option<Position>
     let top = scene.state.overlays.last()?;
     let width = body.width.saturating_sub(4).min(100);
     let inner = usize::from(width.saturating_sub(4));
-    let dialog = dialog(scene, top, inner);
+    let mut dialog = dialog(scene, top, inner);
+    // Where the fixed part leaves nothing to scroll in, all of it scrolls: nothing is hidden in silence.
+    let fixed = dialog.top.len() + dialog.bottom.len() + 3;
+    if fixed + dialog.middle.len().min(2) > usize::from(body.height) {
+        let middle = std::mem::take(&mut dialog.middle);
+        dialog.middle = std::mem::take(&mut dialog.top);
+        dialog.middle.extend(middle);
+    }
     put(buf, body, width, scene, &dialog, top)
 }
 
@@ -93,7 +100,7 @@ fn dialog<'a>(scene: &Scene<'a>, overlay: &'a Overlay, width: usize) -> Dialog<'
 }
 
 /// The keys of a dialog, for its last line and for the footer.
-pub fn keys(overlay: &Overlay) -> Vec<(String, String)> {
+pub fn keys(scene: &Scene<'_>, overlay: &Overlay) -> Vec<(String, String)> {
     let pairs: &[(&str, &str)] = match overlay {
         Overlay::Help { .. } | Overlay::Diff { .. } => &[("esc", "close"), ("up down pgup pgdn", "scroll")],
         Overlay::Palette { .. } => &[("enter", "do it"), ("up down", "select"), ("esc", "close")],
@@ -103,7 +110,12 @@ pub fn keys(overlay: &Overlay) -> Vec<(String, String)> {
         }
         Overlay::Text { .. } => &[("enter", "take it"), ("esc", "leave it")],
         Overlay::Asking { .. } => &[("esc", "change nothing")],
-        Overlay::Review(_) => &[("y", "SEND IT"), ("esc", "change nothing"), ("up down", "scroll the diff")],
+        Overlay::Review(_) if scene.state.armed() => {
+            &[("y", "SEND IT"), ("esc", "change nothing"), ("up down", "scroll the diff")]
+        }
+        Overlay::Review(_) => {
+            &[("A", "arm, then y sends it"), ("esc", "change nothing"), ("up down", "scroll the diff")]
+        }
         Overlay::Refused(refused) if refused.refusal.protect_helps => {
             &[("p", "preview it with DISABLE_SCHEMA_UPDATE=true"), ("esc", "change nothing")]
         }
@@ -122,7 +134,7 @@ pub fn keys(overlay: &Overlay) -> Vec<(String, String)> {
 
 fn key_line<'a>(scene: &Scene<'a>, overlay: &Overlay, width: usize) -> Line<'a> {
     let mut row = sheet::Row::plain(scene, width);
-    for (key, words) in keys(overlay) {
+    for (key, words) in keys(scene, overlay) {
         row = row.words(&key, Role::Key).words(&format!("{words} "), Role::Text);
     }
     row.line()

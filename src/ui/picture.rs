@@ -43,8 +43,12 @@ fn line(picture: &mut String, buffer: &Buffer, theme: &Theme, y: usize, across: 
     let mut from = 0;
     while from < across {
         let look = look(&cells[from], theme);
-        let same = |cell: &&Cell| self::look(cell, theme) == look;
-        let run = cells[from..].iter().take_while(same).count();
+        let mut run = 0;
+        // The cell after a wide letter belongs to it, whatever it looks like itself.
+        while from + run < across && self::look(&cells[from + run], theme) == look {
+            run += unicode_width::UnicodeWidthStr::width(cells[from + run].symbol()).max(1);
+        }
+        let run = run.min(across - from);
         let text: String = text(&cells[from..from + run]);
         put(picture, look, (from, y, run), text.trim_end());
         from += run;

@@ -1,10 +1,14 @@
 //! The pods: name, readiness, status, restarts, revision, image, age.
 
+use std::sync::Arc;
+
 use ratatui::text::{Line, Span};
 
 use crate::app::action::Pane;
+use crate::app::state::State;
 use crate::domain::cluster::{ContainerStatus, Phase, Pod};
 use crate::domain::live::Live;
+use crate::domain::trouble::Trouble;
 use crate::ui::scene::Scene;
 use crate::ui::sheet::{Room, Row, Sheet, first, lost};
 use crate::ui::theme::{Role, Sign};
@@ -12,17 +16,18 @@ use crate::ui::theme::{Role, Sign};
 /// The pane.
 pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
     let pods = scene.pods();
-    let (note, fresh) = note(scene);
+    let (note, gone) = note(scene);
+    let fresh = gone.is_none();
     if pods.is_empty() {
         let (words, role) = empty(scene);
         return Sheet { note, ..Sheet::says(scene, room, words.as_str(), role) };
     }
-    let ready = pods.iter().filter(|pod| pod.ready()).count();
-    let broken = pods.iter().filter(|pod| pod.broken()).count();
-    let broken = if broken > 0 { format!(", {broken} broken") } else { String::new() };
-    let mut sheet = Sheet { count: format!("{ready} of {} ready{broken}", pods.len()), note, ..Sheet::default() };
+    let mut sheet = Sheet { count: counts(pods), note, ..Sheet::default() };
+    if let Some(why) = gone {
+        sheet.loss(scene, room, why);
+    }
     sheet.lines.push(head(scene, room));
-    let rows = room.height.saturating_sub(1);
+    let rows = room.height.saturating_sub(sheet.lines.len());
     let cursor = scene.state.view.selected(Pane::Pods, pods.len());
     let from = first(cursor, pods.len(), rows);
     for (i, pod) in pods.iter().enumerate().skip(from).take(rows) {
@@ -31,13 +36,31 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
     sheet
 }
 
+/// How many pods are ready, of how many that are there to stay.
+pub fn tally(pods: &[&Arc<Pod>]) -> (usize, usize) {
+    let stay = pods.iter().filter(|pod| !pod.terminating);
+    (stay.clone().filter(|pod| pod.ready()).count(), stay.count())
+}
+
+fn counts(pods: &[&Arc<Pod>]) -> String {
+    let (ready, stay) = tally(pods);
+    let broken = pods.iter().filter(|pod| pod.broken()).count();
+    let some = |count: usize, word: &str| if count > 0 { format!(", {count} {word}") } else { String::new() };
+    format!("{ready} of {stay} ready{}{}", some(broken, "broken"), some(pods.len() - stay, "ending"))
+}
+
 /// The oldest news of all workloads, or the first loss.
-fn note(scene: &Scene<'_>) -> (Option<Span<'static>>, bool) {
-    let all = || scene.state.watched.values().map(|watched| &watched.pods);
-    if let Some(Live::Lost { since, why, .. }) = all().find(|pods| matches!(pods, Live::Lost { .. })) {
-        return (Some(lost(scene, *since, why)), false);
+fn note<'a>(scene: &Scene<'a>) -> (Option<Span<'static>>, Option<&'a Trouble>) {
+    let state: &'a State = scene.state;
+    let all = || state.watched.values().map(|watched| &watched.pods);
+    let gone = all().find_map(|pods| match pods {
+        Live::Lost { since, why, .. } => Some((*since, why)),
+        _ => None,
+    });
+    match gone {
+        Some((since, why)) => (Some(lost(scene, since)), Some(why)),
+        None => (all().filter_map(Live::at).max().and_then(|at| scene.old(at)), None),
     }
-    (all().filter_map(Live::at).max().and_then(|at| scene.old(at)), true)
 }
 
 fn empty(scene: &Scene<'_>) -> (crate::text::Clean, Role) {
@@ -59,6 +82,7 @@ struct Columns {
     name: usize,
     status: usize,
     tag: usize,
+    version: bool,
     digest: bool,
 }
 
@@ -67,9 +91,11 @@ fn columns(room: Room) -> Columns {
     let left = room.width.saturating_sub(23);
     let digest = left >= 96;
     let left = left.saturating_sub(if digest { 13 } else { 0 });
-    let status = if left >= 60 { 20 } else { 16.min(left / 3) };
-    let tag = (left.saturating_sub(status) / 2).min(32);
-    Columns { name: left.saturating_sub(status + tag + 2).min(60), status, tag, digest }
+    let status = if left >= 46 { 20 } else { left * 2 / 5 };
+    // Where a whole tag does not fit, the version does.
+    let version = left < 58;
+    let tag = if version { 8.min(left / 5) } else { (left.saturating_sub(status) / 2).min(32) };
+    Columns { name: left.saturating_sub(status + tag + 2).min(60), status, tag, version, digest }
 }
 
 fn head<'a>(scene: &Scene<'a>, room: Room) -> Line<'a> {
@@ -93,7 +119,9 @@ fn row<'a>(scene: &Scene<'a>, room: Room, pod: &Pod, chosen: bool, fresh: bool) 
     let role = if fresh { role } else { Role::Stale };
     let (ready, all) = pod.ready_count();
     let main = main(pod);
+    let version = main.and_then(|container| container.image.version()).filter(|_| columns.version);
     let tag = main.map_or("", |container| container.image.tag().unwrap_or(container.image.as_str()));
+    let tag = version.map_or_else(|| tag.to_owned(), |version| version.to_string());
     let restarts = pod.restarts();
     let revision = pod.revision.map_or("-".to_owned(), |number| number.to_string());
     let row = Row::new(scene, room, chosen)
@@ -102,7 +130,7 @@ fn row<'a>(scene: &Scene<'a>, room: Room, pod: &Pod, chosen: bool, fresh: bool) 
         .cell(&format!("{} {word}", scene.sign(sign)), columns.status, role)
         .right(&restarts.to_string(), 3, if restarts > 0 && fresh { Role::Warn } else { usual })
         .right(&revision, 4, usual)
-        .name(tag, columns.tag, usual);
+        .name(&tag, columns.tag, usual);
     let row = if columns.digest {
         let digest = main.and_then(|container| container.digest.as_ref());
         row.cell(digest.map_or("-", |digest| short(digest.as_str())), 12, Role::Muted)

@@ -1,9 +1,11 @@
 //! The preflight: what stands in the way, what it leads to, and what to do about it.
 
+use ratatui::text::Line;
+
 use crate::app::action::Pane;
 use crate::app::preflight::{Finding, Severity};
 use crate::ui::scene::Scene;
-use crate::ui::sheet::{Room, Row, Sheet, first, wrapped};
+use crate::ui::sheet::{Room, Row, Sheet, fact, first, wrapped};
 use crate::ui::theme::{Role, Sign};
 
 fn severity(severity: Severity) -> (Sign, &'static str, Role) {
@@ -53,16 +55,16 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
 }
 
 /// What there is to know of the selected finding, below the list.
-fn detail<'a>(scene: &Scene<'a>, room: Room, finding: &Finding) -> Vec<ratatui::text::Line<'a>> {
-    let mut lines = wrapped(scene, room.width, finding.what.as_str(), "  ", Role::Title);
+fn detail<'a>(scene: &Scene<'a>, room: Room, finding: &Finding) -> Vec<Line<'a>> {
+    let mut lines = wrapped(scene, room.width, finding.what.as_str(), "", Role::Title);
     if !finding.consequence.is_empty() {
-        lines.extend(crate::ui::sheet::fact(scene, room.width, "  leads to", finding.consequence.as_str(), Role::Text));
+        lines.extend(fact(scene, room.width, "leads to", finding.consequence.as_str(), Role::Text));
     }
     if !finding.remedy.is_empty() {
-        lines.extend(crate::ui::sheet::fact(scene, room.width, "  remedy", finding.remedy.as_str(), Role::Text));
+        lines.extend(fact(scene, room.width, "remedy", finding.remedy.as_str(), Role::Text));
     }
     if let Some(step) = finding.blocks {
-        lines.extend(crate::ui::sheet::fact(scene, room.width, "  step", step.title(), Role::Text));
+        lines.extend(fact(scene, room.width, "step", step.title(), Role::Text));
     }
     lines.truncate(room.height / 2);
     lines

@@ -4,19 +4,22 @@ use ratatui::text::{Line, Span};
 
 use crate::app::action::Pane;
 use crate::app::change;
+use crate::app::state::State;
 use crate::domain::candidate::{self, Candidate};
 use crate::domain::live::Live;
+use crate::domain::trouble::Trouble;
 use crate::domain::workload::{Owner, Revision, RevisionStatus, Workload};
 use crate::ui::pods;
 use crate::ui::scene::Scene;
-use crate::ui::sheet::{Room, Row, Sheet, first, lost, wrapped};
+use crate::ui::sheet::{Room, Row, Sheet, first, hanging, lost, wrapped};
 use crate::ui::theme::{Role, Sign};
 
 /// The pane.
 pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
     let state = scene.state;
     let revisions = state.revisions();
-    let (note, fresh) = note(scene);
+    let (note, gone) = note(scene);
+    let fresh = gone.is_none();
     if revisions.is_empty() {
         let (words, role) = empty(scene);
         return Sheet { note, ..Sheet::says(scene, room, words.as_str(), role) };
@@ -30,11 +33,20 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
         .map(|workload| (workload, candidate::rank(workload, &newest, state.now)))
         .collect();
     let mut sheet = Sheet { count: revisions.len().to_string(), note, ..Sheet::default() };
+    if let Some(why) = gone {
+        sheet.loss(scene, room, why);
+    }
     for (workload, _) in &ranked {
         sheet.lines.push(of_workload(scene, room, workload));
     }
     sheet.lines.push(head(scene, room));
-    let cursor = state.view.selected(Pane::Revisions, revisions.len());
+    let best = ranked.iter().find_map(|(_, all)| all.first());
+    let cursor = if room.focused || state.view.cursor.contains_key(&Pane::Revisions) {
+        state.view.selected(Pane::Revisions, revisions.len())
+    } else {
+        // Nobody has selected anything: the best candidate is what is worth telling about.
+        revisions.iter().position(|(_, revision)| best.is_some_and(|best| best.uid == revision.uid)).unwrap_or(0)
+    };
     let detail = revisions.get(cursor).map(|(workload, revision)| {
         let candidates =
             ranked.iter().find(|(of, _)| of.reference == workload.reference).map(|(_, all)| all.as_slice());
@@ -54,12 +66,17 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
     sheet
 }
 
-fn note(scene: &Scene<'_>) -> (Option<Span<'static>>, bool) {
-    let all = || scene.state.watched.values().map(|watched| &watched.workload);
-    if let Some(Live::Lost { since, why, .. }) = all().find(|workload| matches!(workload, Live::Lost { .. })) {
-        return (Some(lost(scene, *since, why)), false);
+fn note<'a>(scene: &Scene<'a>) -> (Option<Span<'static>>, Option<&'a Trouble>) {
+    let state: &'a State = scene.state;
+    let all = || state.watched.values().map(|watched| &watched.workload);
+    let gone = all().find_map(|workload| match workload {
+        Live::Lost { since, why, .. } => Some((*since, why)),
+        _ => None,
+    });
+    match gone {
+        Some((since, why)) => (Some(lost(scene, since)), Some(why)),
+        None => (all().filter_map(Live::at).max().and_then(|at| scene.old(at)), None),
     }
-    (all().filter_map(Live::at).max().and_then(|at| scene.old(at)), true)
 }
 
 fn empty(scene: &Scene<'_>) -> (crate::text::Clean, Role) {
@@ -192,8 +209,7 @@ fn reasons<'a>(scene: &Scene<'a>, room: Room, revision: &Revision, ranked: &[Can
                 .map(|words| (words, Sign::Yes, Role::Text))
                 .chain(candidate.warnings.iter().map(|words| (words, Sign::Warn, Role::Warn)))
             {
-                let words = format!("{} {words}", scene.sign(sign));
-                lines.extend(wrapped(scene, room.width, &words, "  ", role));
+                lines.extend(hanging(scene, room.width, sign, words.as_str(), role));
             }
         }
         None => {

@@ -12,7 +12,7 @@ use crate::domain::step::{Risk, StepKind};
 use crate::text::Clean;
 use crate::ui::next;
 use crate::ui::scene::Scene;
-use crate::ui::sheet::{Room, Row, Sheet, fact, wrapped};
+use crate::ui::sheet::{Room, Row, Sheet, fact, hanging, wrapped};
 use crate::ui::theme::{Role, Sign};
 
 /// The pane. What does not fit is cut above the next key, never the key itself.
@@ -26,14 +26,35 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
     let mut sheet = Sheet { count, ..Sheet::default() };
     let foot = foot(scene, room);
     let height = room.height.saturating_sub(foot.len());
-    let body = body(scene, room, node);
-    // The path takes what the question leaves, two lines at least.
-    let spare = height.saturating_sub(body.len()).max(2.min(height / 6));
-    sheet.lines.extend(path(scene, room, spare.min(6)));
-    sheet.lines.extend(body);
-    sheet.lines.truncate(height);
-    let blank = height.saturating_sub(sheet.lines.len());
-    sheet.lines.extend(std::iter::repeat_n(Line::default(), blank.min(1)));
+    let mut words = heading(scene, room, node);
+    let title = words.len();
+    words.extend(wrapped(scene, room.width, node.say.as_str(), "", Role::Muted));
+    let work = work(scene, room, node);
+    // The path takes what the rest leaves; then the words are cut, and what is to be done last.
+    let spare = height.saturating_sub(words.len() + work.len() + 1);
+    sheet.lines.extend(path(scene, room, spare.clamp(2, 6).min(height / 6)));
+    let left = height.saturating_sub(sheet.lines.len() + work.len() + 1);
+    let most = left.max(title + 1);
+    if words.len() > most {
+        words.truncate(most);
+        if let Some(last) = words.last_mut() {
+            last.push_span(Span::styled(scene.sign(Sign::Cut), scene.style(Role::Muted)));
+        }
+    }
+    sheet.lines.extend(words);
+    sheet.lines.push(Line::default());
+    sheet.lines.extend(work);
+    if sheet.lines.len() > height {
+        let more = sheet.lines.len() + 1 - height;
+        sheet.lines.truncate(height.saturating_sub(1));
+        let zoom = scene.key(Pane::Runbook, Action::Zoom).filter(|_| scene.overview);
+        let zoom = zoom.map_or(String::new(), |key| format!(": {key} shows them"));
+        let words = format!("{} {more} more lines{zoom}", scene.sign(Sign::Cut));
+        sheet.lines.push(Row::plain(scene, room.width).rest(&words, Role::Warn).line());
+        sheet.lines.truncate(height);
+    } else if sheet.lines.len() < height {
+        sheet.lines.push(Line::default());
+    }
     sheet.lines.extend(foot);
     sheet
 }
@@ -62,13 +83,17 @@ fn path<'a>(scene: &Scene<'a>, room: Room, most: usize) -> Vec<Line<'a>> {
     lines
 }
 
-fn body<'a>(scene: &Scene<'a>, room: Room, node: &'a Node) -> Vec<Line<'a>> {
+fn heading<'a>(scene: &Scene<'a>, room: Room, node: &Node) -> Vec<Line<'a>> {
     let mut lines = wrapped(scene, room.width, node.title.as_str(), "", Role::Title);
     if matches!(node.kind, NodeKind::Manual { .. }) {
         lines.extend(wrapped(scene, room.width, "BY HAND: the console does not do this step", "", Role::Warn));
     }
-    lines.extend(wrapped(scene, room.width, node.say.as_str(), "", Role::Muted));
-    lines.push(Line::default());
+    lines
+}
+
+/// What is to be done here.
+fn work<'a>(scene: &Scene<'a>, room: Room, node: &'a Node) -> Vec<Line<'a>> {
+    let mut lines = Vec::new();
     match &node.kind {
         NodeKind::Ask { choices } => ask(scene, room, choices, &mut lines),
         NodeKind::Do { step, .. } => step_in_hand(scene, room, node, *step, &mut lines),
@@ -118,19 +143,24 @@ fn ask<'a>(scene: &Scene<'a>, room: Room, choices: &'a [Choice], lines: &mut Vec
         "",
         if suggested.is_some() { Role::Suggested } else { Role::Muted },
     ));
-    let mut told: Vec<Clean> = Vec::new();
+    // Several facts may rest on the same words: the one that holds speaks for them.
+    let mut told: Vec<(u8, Clean)> = Vec::new();
     for (_, Evidence { holds, words }) in gathered {
-        let (sign, role) = match holds {
-            Some(true) => (Sign::Yes, Role::Text),
-            Some(false) => (Sign::No, Role::Muted),
-            None => (Sign::Unknown, Role::Unknown),
+        let rank = match holds {
+            Some(true) => 0,
+            None => 1,
+            Some(false) => 2,
         };
-        if told.contains(&words) {
-            continue;
+        match told.iter_mut().find(|(_, other)| *other == words) {
+            Some((known, _)) => *known = rank.min(*known),
+            None => told.push((rank, words)),
         }
-        let text = format!("{} {words}", scene.sign(sign));
-        lines.extend(wrapped(scene, room.width, &text, " ", role));
-        told.push(words);
+    }
+    told.sort_by_key(|(rank, _)| *rank);
+    for (rank, words) in told {
+        let (sign, role) =
+            [(Sign::Yes, Role::Text), (Sign::Unknown, Role::Unknown), (Sign::No, Role::Muted)][usize::from(rank)];
+        lines.extend(hanging(scene, room.width, sign, words.as_str(), role));
     }
 }
 
@@ -138,20 +168,19 @@ fn step_in_hand<'a>(scene: &Scene<'a>, room: Room, node: &'a Node, step: StepKin
     let width = room.width;
     lines.extend(running(scene, room));
     if let Some(words) = progress(scene, step) {
-        lines.extend(words.into_iter().flat_map(|(words, role)| wrapped(scene, width, &words, "", role)));
+        lines.extend(
+            words.into_iter().flat_map(|(sign, words, role)| hanging(scene, width, sign, words.as_str(), role)),
+        );
     }
     let Some(planned) = plan::here(scene.state, node, scene.findings()) else { return };
     for blocked in &planned.blocked_by {
-        let words = format!("{} blocked: {blocked}", scene.sign(Sign::No));
-        lines.extend(wrapped(scene, width, &words, "", Role::Danger));
+        lines.extend(hanging(scene, width, Sign::No, say!("blocked: {}", blocked).as_str(), Role::Danger));
     }
     if step != StepKind::Verify {
         for (i, does) in planned.does.iter().enumerate() {
-            lines.extend(fact(scene, width, if i == 0 { "does" } else { "" }, does.as_str(), Role::Text));
+            let role = if does.as_str().starts_with("forecast: MAY DROP") { Role::Danger } else { Role::Text };
+            lines.extend(fact(scene, width, if i == 0 { "does" } else { "" }, does.as_str(), role));
         }
-    }
-    for (i, command) in planned.commands.iter().enumerate() {
-        lines.extend(fact(scene, width, if i == 0 { "command" } else { "" }, command.as_str(), Role::Command));
     }
     let risk = match planned.risk {
         Risk::Reads => Role::Good,
@@ -160,10 +189,13 @@ fn step_in_hand<'a>(scene: &Scene<'a>, room: Room, node: &'a Node, step: StepKin
     };
     lines.extend(fact(scene, width, "risk", planned.risk.word(), risk));
     lines.extend(fact(scene, width, "undo", planned.undo, Role::Text));
-    lines.extend(fact(scene, width, "awaits", planned.waits_for, Role::Text));
+    lines.extend(fact(scene, width, "waits for", planned.waits_for, Role::Text));
+    for (i, command) in planned.commands.iter().enumerate() {
+        lines.extend(fact(scene, width, if i == 0 { "command" } else { "" }, command.as_str(), Role::Command));
+    }
     let then = then(scene, node);
     if !then.is_empty() {
-        lines.extend(fact(scene, width, "then", &then.join(", "), Role::Muted));
+        lines.extend(fact(scene, width, "then", &then.join(&format!(" {} ", scene.sign(Sign::Arrow))), Role::Muted));
     }
 }
 
@@ -240,7 +272,7 @@ fn size(bytes: u64) -> String {
     }
 }
 
-fn progress(scene: &Scene<'_>, step: StepKind) -> Option<Vec<(String, Role)>> {
+fn progress(scene: &Scene<'_>, step: StepKind) -> Option<Vec<(Sign, Clean, Role)>> {
     let state = scene.state;
     match step {
         StepKind::Revert | StepKind::Restart => {
@@ -255,21 +287,22 @@ fn progress(scene: &Scene<'_>, step: StepKind) -> Option<Vec<(String, Role)>> {
                 Progress::NoTarget(reference) => (Sign::Unknown, say!("{} has no target yet", reference), Role::Warn),
                 Progress::Done => (Sign::Yes, say!("every workload is rolled out"), Role::Good),
             };
-            Some(vec![(format!("{} {words}", scene.sign(sign)), role)])
+            Some(vec![(sign, words, role)])
         }
         StepKind::Backup => {
             let last = state.incident.acts.values().rev().find(|act| {
                 matches!(act.kind, crate::domain::record::ActKind::Backup { .. }) && !act.done() && act.end.is_some()
             });
             let (_, words, _) = last?.end.as_ref()?;
-            Some(vec![(format!("{} {words}", scene.sign(Sign::No)), Role::Danger)])
+            Some(vec![(Sign::No, words.clone(), Role::Danger)])
         }
-        StepKind::Verify => {
+        // Where the checklist is in sight, it tells this itself.
+        StepKind::Verify if !scene.overview => {
             let open = state.checks.list.checks().iter().filter(|check| !check.verdict.mark.settled());
             let told = open.map(|check| {
                 let (sign, role) = crate::ui::checklist::mark(check.verdict.mark);
-                let why = check.verdict.evidence.first().map_or("", |words| words.as_str());
-                (format!("{} {}: {why}", scene.sign(sign), check.id.title()), role)
+                let why = check.verdict.evidence.first().cloned().unwrap_or_default();
+                (sign, say!("{}: {}", check.id.title(), why), role)
             });
             Some(told.collect())
         }

@@ -21,14 +21,16 @@ pub struct Scene<'a> {
     pub state: &'a State,
     /// How it looks.
     pub theme: &'a Theme,
+    /// Everything is on the screen at once.
+    pub overview: bool,
     findings: OnceCell<Vec<Finding>>,
     pods: OnceCell<Vec<&'a Arc<Pod>>>,
 }
 
 impl<'a> Scene<'a> {
     /// A frame of this state.
-    pub fn new(state: &'a State, theme: &'a Theme) -> Self {
-        Self { state, theme, findings: OnceCell::new(), pods: OnceCell::new() }
+    pub fn new(state: &'a State, theme: &'a Theme, overview: bool) -> Self {
+        Self { state, theme, overview, findings: OnceCell::new(), pods: OnceCell::new() }
     }
 
     /// How a role looks.

@@ -46,14 +46,15 @@ impl<'a> Sheet<'a> {
         sheet
     }
 
+    /// Adds why a connection is lost and what to do, above the last value that is kept.
+    pub fn loss(&mut self, scene: &Scene<'a>, room: Room, why: &Trouble) {
+        let words = why.sentence();
+        self.lines.extend(wrapped(scene, room.width, words.as_str(), "", Role::Danger).into_iter().take(2));
+    }
+
     /// Adds words on as many lines as they take, each after `indent`.
     pub fn wrap(&mut self, scene: &Scene<'a>, room: Room, words: &str, indent: &str, role: Role) {
         self.lines.extend(wrapped(scene, room.width, words, indent, role));
-    }
-
-    /// Adds a name and what belongs to it, the latter wrapped beside the name.
-    pub fn fact(&mut self, scene: &Scene<'a>, room: Room, name: &'static str, words: &str, role: Role) {
-        self.lines.extend(fact(scene, room.width, name, words, role));
     }
 }
 
@@ -64,8 +65,19 @@ pub fn wrapped<'a>(scene: &Scene<'a>, width: usize, words: &str, indent: &str, r
     lines.into_iter().map(|line| Line::from(Span::styled(format!("{indent}{line}"), style))).collect()
 }
 
+/// A sign, and words that hang beside it.
+pub fn hanging<'a>(scene: &Scene<'a>, width: usize, sign: Sign, words: &str, role: Role) -> Vec<Line<'a>> {
+    let style = scene.style(role);
+    let lines = fit::wrapped(words, width.saturating_sub(3));
+    let hung = lines.into_iter().enumerate().map(|(i, line)| {
+        let head = if i == 0 { scene.sign(sign) } else { " " };
+        Line::from(Span::styled(format!(" {head} {line}"), style))
+    });
+    hung.collect()
+}
+
 /// Cells that the name of a fact takes.
-const NAME: usize = 9;
+const NAME: usize = 10;
 
 /// A name, and words that belong to it wrapped beside it.
 pub fn fact<'a>(scene: &Scene<'a>, width: usize, name: &'static str, words: &str, role: Role) -> Vec<Line<'a>> {
@@ -185,7 +197,7 @@ pub fn standing<'a, T>(
         Live::Waiting => (Standing::Nothing(say!("waiting for {}", whom), Role::Muted), None),
         Live::Seen { value, at } => (Standing::Shown(value, true), scene.old(*at)),
         Live::Lost { last, since, why } => {
-            let note = lost(scene, *since, why);
+            let note = lost(scene, *since);
             match last {
                 Some((value, _)) => (Standing::Shown(value, false), Some(note)),
                 None => (Standing::Nothing(why.sentence(), Role::Danger), Some(note)),
@@ -194,9 +206,9 @@ pub fn standing<'a, T>(
     }
 }
 
-/// The note of a lost connection: since when, and why.
-pub fn lost(scene: &Scene<'_>, since: Timestamp, why: &Trouble) -> Span<'static> {
-    let words = format!("{} lost {} ago: {}", scene.sign(Sign::No), scene.span(since), why.what.first_line());
+/// The note of a lost connection: since when.
+pub fn lost(scene: &Scene<'_>, since: Timestamp) -> Span<'static> {
+    let words = format!("{} lost {} ago", scene.sign(Sign::No), scene.span(since));
     Span::styled(words, scene.style(Role::Danger))
 }
 

@@ -7,38 +7,45 @@ use ratatui::text::{Line, Span};
 use crate::app::action::{Action, Pane};
 use crate::app::preflight::Severity;
 use crate::domain::cluster::Pod;
+use crate::ui::pods;
 use crate::ui::scene::Scene;
 use crate::ui::theme::{Role, Sign};
 
 /// The panes that share the place above the logs.
 pub const UPPER: [Pane; 5] = [Pane::Pods, Pane::Revisions, Pane::Migrations, Pane::Preflight, Pane::Timeline];
 
-/// Draws the names; the one that is seen stands in brackets.
+/// How many words there is room for.
+#[derive(Clone, Copy, PartialEq)]
+enum Words {
+    All,
+    FewCounts,
+    Few,
+}
+
+/// Draws the names, in as many words as fit; the one that is seen stands in brackets.
 pub fn draw(buf: &mut Buffer, area: Rect, scene: &Scene<'_>, panes: &[Pane], seen: Pane) {
-    let full = line(scene, panes, seen, false);
-    let fits = full.width() <= usize::from(area.width);
-    let line = if fits { full } else { line(scene, panes, seen, true) };
+    let width = usize::from(area.width);
+    let fitting = [Words::All, Words::FewCounts].into_iter().map(|words| line(scene, panes, seen, words));
+    let line = fitting.into_iter().find(|line| line.width() <= width);
+    let line = line.unwrap_or_else(|| self::line(scene, panes, seen, Words::Few));
     buf.set_line(area.x, area.y, &line, area.width);
 }
 
-fn line(scene: &Scene<'_>, panes: &[Pane], seen: Pane, short: bool) -> Line<'static> {
+fn line(scene: &Scene<'_>, panes: &[Pane], seen: Pane, words: Words) -> Line<'static> {
     let mut spans = Vec::new();
     for pane in panes {
-        let (open, close) = if *pane == seen {
-            ("[", "]")
-        } else if short {
-            ("", " ")
-        } else {
-            (" ", " ")
+        let (open, close) = match (*pane == seen, words) {
+            (true, _) => ("[", "] "),
+            (false, Words::All) => (" ", "  "),
+            (false, _) => ("", " "),
         };
         let role = if *pane == seen { Role::Focus } else { Role::Text };
         spans.push(Span::styled(open, scene.style(role)));
         if let Some(key) = scene.key(*pane, to(*pane)) {
-            spans.push(Span::styled(key, scene.style(Role::Key)));
-            spans.push(Span::raw(" "));
+            spans.push(Span::styled(format!("{key} "), scene.style(Role::Key)));
         }
-        spans.push(Span::styled(name(*pane, short), scene.style(role)));
-        if let Some((count, role)) = count(scene, *pane, short) {
+        spans.push(Span::styled(name(*pane, words == Words::Few), scene.style(role)));
+        if let Some((count, role)) = count(scene, *pane, words != Words::All) {
             spans.push(Span::styled(format!(" {count}"), scene.style(role)));
         }
         spans.push(Span::styled(close, scene.style(role)));
@@ -83,9 +90,9 @@ fn count(scene: &Scene<'_>, pane: Pane, short: bool) -> Option<(String, Role)> {
         }
         Pane::Pods => {
             let pods = scene.pods();
-            let ready = pods.iter().filter(|pod| pod.ready()).count();
+            let (ready, wanted) = pods::tally(pods);
             let role = if pods.iter().any(|pod| Pod::broken(pod)) { Role::Danger } else { Role::Muted };
-            (!pods.is_empty()).then(|| (format!("{ready}/{}", pods.len()), role))
+            (!pods.is_empty()).then(|| (format!("{ready}/{wanted}"), role))
         }
         Pane::Logs => state.logs.hits().next_back().map(|_| (scene.sign(Sign::Warn).to_owned(), Role::Danger)),
         Pane::Revisions => {

@@ -6,21 +6,28 @@ use jiff::{SignedDuration, Timestamp};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
+use tui_input::Input;
 
 use crate::app::action::Pane;
-use crate::app::effect::Feed;
+use crate::app::effect::{Feed, LookId};
 use crate::app::keymap::{self, Keymap};
 use crate::app::msg::{Item, Msg};
-use crate::app::state::{Missing, Setting, State};
+use crate::app::overlay::{Overlay, Purpose, Refused, Review};
+use crate::app::state::{Asking, Missing, Running, Setting, State};
 use crate::app::update::update;
+use crate::domain::change::{Change, ChangeKind, Preview, clear};
 use crate::domain::checklist::{CheckId, Mark, Verdict};
 use crate::domain::cluster::{ContainerStatus, Field, Fingerprint, Identity, Phase, Pod, PodsItem, WorkloadRef};
+use crate::domain::confirm::Confirm;
 use crate::domain::environment::Kind;
+use crate::domain::forecast::Newest;
+use crate::domain::incident::Moment;
 use crate::domain::log::{LogItem, LogLine, LogSource};
-use crate::domain::migration::{LockHolder, MigrationTable, Row, RowState};
-use crate::domain::record::Entry;
+use crate::domain::migration::{Deletion, Kept, LockHolder, MigrationTable, Resolution, Row, RowState};
+use crate::domain::record::{ActId, ActKind, Changed, Entry};
 use crate::domain::runbook::{NodeRef, bundled_runbooks};
 use crate::domain::signature::Signatures;
+use crate::domain::step::StepKind;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::domain::workload::{
     Container, EnvValue, EnvVar, Owner, Revision, RevisionStatus, RolloutNumbers, Template, Workload,
@@ -30,12 +37,12 @@ use crate::ui::draw;
 use crate::ui::theme::Theme;
 
 /// The time in every test.
-pub fn now() -> Timestamp {
+pub fn night() -> Timestamp {
     "2026-03-14T03:07:00Z".parse().unwrap()
 }
 
 fn ago(seconds: i64) -> Timestamp {
-    now() - SignedDuration::from_secs(seconds)
+    night() - SignedDuration::from_secs(seconds)
 }
 
 pub fn words(text: &str) -> Clean {
@@ -56,6 +63,7 @@ pub fn empty(kind: Kind) -> State {
         namespace: Some("llm".parse().unwrap()),
         workloads: vec![workload_ref()],
         missing: Missing::default(),
+        test_model: None,
         billing: false,
         database: Some(words("db.internal:5432/litellm, schema public")),
         gateway: Some(words("http://litellm.llm:4000")),
@@ -78,7 +86,7 @@ pub fn empty(kind: Kind) -> State {
         start,
     };
     state.incident.apply(ago(187), &opened, &Gate::default());
-    state.now = now();
+    state.now = night();
     state
 }
 
@@ -93,7 +101,7 @@ pub fn normal() -> State {
             version: words("v1.34.1"),
             user: words("arn:oncall/jane"),
         },
-        now(),
+        night(),
     );
     feed(&mut state, Feed::Workload(workload_ref()), Item::Workload(Ok(Box::new(workload()))));
     let pods = (0..6).map(|i| Arc::new(pod(i))).collect();
@@ -103,20 +111,15 @@ pub fn normal() -> State {
         feed(&mut state, Feed::Logs(source(i)), Item::Logs(LogItem::Following));
     }
     log(&mut state);
-    let list = &mut state.checks.list;
-    list.judge(
-        CheckId::Health,
-        Verdict::new(Mark::Failed, words("readiness answers 503: database not connected")),
-        ago(4),
-    );
-    list.judge(
-        CheckId::Logs,
-        Verdict::new(Mark::Failed, words("3 lines since the start: migrate found failed migrations (P3009)")),
-        ago(32),
-    );
-    list.judge(CheckId::Spend, Verdict::new(Mark::NeedsConsent, words("a test completion costs money")), ago(32));
-    list.judge(CheckId::Billing, Verdict::new(Mark::NotConfigured, words("Lago is not configured here")), ago(32));
-    list.judge(CheckId::Cache, Verdict::new(Mark::Ticked, words("Redis 7.2.4 answers in 2 ms")), ago(32));
+    let mut judge = |id, mark, evidence: &str, age| {
+        state.checks.list.judge(id, Verdict::new(mark, words(evidence)), ago(age), ago(age));
+    };
+    judge(CheckId::Health, Mark::Failed, "readiness answers 503: database not connected", 4);
+    judge(CheckId::Logs, Mark::Failed, "3 lines since the start: migrate found failed migrations (P3009)", 32);
+    judge(CheckId::Spend, Mark::NeedsConsent, "a test completion costs money", 32);
+    judge(CheckId::Billing, Mark::NotConfigured, "Lago is not configured here", 32);
+    judge(CheckId::Cache, Mark::Ticked, "Redis 7.2.4 answers in 2 ms", 32);
+    told(&mut state);
     state
 }
 
@@ -136,7 +139,8 @@ pub fn stale() -> State {
         feed(&mut state, Feed::Logs(source(i)), Item::Logs(LogItem::Lost(why())));
     }
     state.identity.lose(why(), state.now);
-    state.now = now();
+    state.now = night();
+    told(&mut state);
     state
 }
 
@@ -155,8 +159,19 @@ pub fn error() -> State {
         .remedy(words("check `database` in lastgood.toml"));
     feed(&mut state, Feed::Migrations, Item::Migrations(Err(database)));
     state.identity.lose(why, state.now);
-    state.now = now();
+    state.now = night();
+    told(&mut state);
     state
+}
+
+/// The same timeline whatever the judges wrote into it while the state was built.
+fn told(state: &mut State) {
+    let moments = [
+        (187, "incident opened on prod-eu (production)"),
+        (180, "check health is failed: readiness answers 503: database not connected"),
+        (100, "chose \"Yes: users are affected right now\" at llm-rollback-strategy:emergency"),
+    ];
+    state.incident.timeline = moments.map(|(age, said)| Moment { at: ago(age), words: words(said) }).to_vec();
 }
 
 pub fn feed(state: &mut State, feed: Feed, item: Item) {
@@ -178,6 +193,19 @@ pub fn go(state: &mut State, node: &str) {
         to,
     };
     state.incident.apply(ago(100), &entry, &Gate::default());
+}
+
+/// Chooses revision 13 as the target.
+pub fn target(state: &mut State) {
+    let chosen = revision(13, OLD, 0, RevisionStatus::Superseded);
+    let entry = Entry::Targeted {
+        workload: workload_ref(),
+        uid: chosen.uid,
+        revision: 13,
+        image: OLD.to_owned(),
+        reasons: vec![],
+    };
+    state.incident.apply(ago(50), &entry, &Gate::default());
 }
 
 pub fn source(i: usize) -> LogSource {
@@ -220,7 +248,7 @@ const OLD: &str = "ghcr.io/berriai/litellm:main-v1.77.2-stable";
 const NEW: &str = "ghcr.io/berriai/litellm:main-v1.81.0-stable";
 
 pub fn pod(i: usize) -> Pod {
-    let broken = i >= 3 && i < 5;
+    let broken = (3..5).contains(&i);
     let (hash, image, revision) = if i < 3 { ("7f9c6d5b8", OLD, 13) } else { ("5d8f7c9b4f", NEW, 14) };
     let suffixes = ["x7k2p", "b4n9q", "zz8tw", "c2v6m", "k9d3h", "p5r7s"];
     Pod {
@@ -332,7 +360,7 @@ pub fn migrations() -> MigrationTable {
         migration("3", "20260214093000_add_team_metadata_and_a_long_name", RowState::Applied, 400_000),
         migration("4", "20260101120000_baseline", RowState::Applied, 4_000_000),
     ];
-    MigrationTable { rows, locks: vec![], schema: words("public"), exists: true }.sorted()
+    MigrationTable { rows, locks: vec![], unreadable: vec![], schema: words("public"), exists: true }.sorted()
 }
 
 pub fn lock() -> LockHolder {
@@ -343,6 +371,93 @@ pub fn lock() -> LockHolder {
         since: Some(ago(70)),
         granted: true,
     }
+}
+
+fn revert(protect: bool) -> Change {
+    Change::on(&workload(), ChangeKind::Revert { to: "rs-13".parse().unwrap(), revision: 13 }, protect)
+}
+
+fn asking() -> Asking {
+    Asking { look: LookId(7), step: StepKind::Revert, node: None }
+}
+
+/// A change that the guard let through.
+pub fn review() -> Overlay {
+    let mut after = template(OLD);
+    after.containers[0].env[0].value = EnvValue::Literal(Field::Shown(words("true")));
+    let env = "spec.containers[litellm].env[DISABLE_SCHEMA_UPDATE]";
+    after.fields.insert(words(env), Field::Shown(words("true")));
+    let diff = template(NEW).diff(&after);
+    let warnings = vec![words("spec.template.spec.containers[0].env[3]: hides previous definition")];
+    let preview = Preview { change: revert(true), template: after, diff, warnings, jobs: Some(vec![]) };
+    let cleared = clear(&preview, &Newest::Known(NEW.parse().unwrap())).unwrap();
+    Overlay::Review(Box::new(Review { preview, cleared, asking: asking(), at: night(), scroll: 0 }))
+}
+
+/// The same change without the variable, which the guard refuses.
+pub fn refused() -> Overlay {
+    let template = template(OLD);
+    let preview = Preview { change: revert(false), template, diff: vec![], warnings: vec![], jobs: Some(vec![]) };
+    let refusal = clear(&preview, &Newest::Known(NEW.parse().unwrap())).unwrap_err();
+    Overlay::Refused(Box::new(Refused { change: preview.change, refusal, asking: asking() }))
+}
+
+/// Starts an act, and loses its answer when it is not to go on running.
+pub fn start(state: &mut State, kind: ActKind, said: &str, runs: bool) -> ActId {
+    let act = state.incident.next_act();
+    let command = "kubectl rollout undo deployment/litellm-proxy --to-revision=13".to_owned();
+    let words = said.to_owned();
+    let entry = Entry::Started { act, node: None, kind, words, command, notes: vec![] };
+    state.incident.apply(ago(75), &entry, &Gate::default());
+    if runs {
+        state.running.insert(act, Running { since: ago(75), progress: None, cancelling: false });
+    }
+    act
+}
+
+/// A change whose answer never came.
+pub fn unknown(state: &mut State) -> Overlay {
+    let kind = ActKind::Change {
+        workload: workload_ref(),
+        generation: 13,
+        change: Changed::Revert { to: "rs-13".parse().unwrap() },
+    };
+    Overlay::Unknown(start(state, kind, "revert deployment/litellm-proxy to revision 13", false))
+}
+
+/// Every dialog, opened on this state.
+pub fn overlays(state: &mut State) -> Vec<Overlay> {
+    let row = migrations().rows[0].clone();
+    let applied = migrations().rows[2].clone();
+    let purposes = [
+        Purpose::Arm,
+        Purpose::Filter,
+        Purpose::Record { node: state.incident.at().unwrap().clone(), what: words("the snapshot's identifier") },
+        Purpose::Image { workload: workload_ref(), container: "litellm".parse().unwrap() },
+    ];
+    let Overlay::Review(shown) = review() else { unreachable!() };
+    let mut all: Vec<Overlay> = purposes.into_iter().map(Overlay::text).collect();
+    all.extend([
+        Overlay::Help { scroll: 3 },
+        Overlay::Palette { input: Input::new("re".to_owned()), selected: 1 },
+        Overlay::Asking { change: Box::new(revert(true)), asking: asking() },
+        review(),
+        refused(),
+        Overlay::Delete {
+            confirm: Box::new(Confirm::new(Deletion { row: row.clone() })),
+            input: Input::new("2026".to_owned()),
+        },
+        Overlay::Delete { confirm: Box::new(Confirm::new(Deletion { row: applied })), input: Input::default() },
+        Overlay::Resolve { confirm: Box::new(Confirm::new(Resolution { row: row.clone() })), input: Input::default() },
+        Overlay::Restore(Kept { id: row.id, name: row.name, file: "row-1.json".to_owned() }),
+        unknown(state),
+        Overlay::Backup { without_spend_logs: true },
+        Overlay::Consent,
+        Overlay::Diff { title: words("litellm-proxy: live and revision 13"), lines: shown.preview.diff, scroll: 0 },
+        Overlay::words(words("The end"), words(&"A line of words to read.\n".repeat(60))),
+        Overlay::Leave,
+    ]);
+    all
 }
 
 /// The screen of a state.

@@ -6,10 +6,11 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use lastgood::domain::backup::{BackupItem, BackupOrder, BackupProof};
-use lastgood::domain::change::{Change, ChangeKind, Newest, Refusal, clear};
+use lastgood::domain::change::{Change, ChangeKind, Refusal, clear};
 use lastgood::domain::checks::{LagoLine, lago_line, waits_for};
 use lastgood::domain::cluster::{Pod, PodsItem, WorkloadRef};
 use lastgood::domain::confirm::Confirm;
+use lastgood::domain::forecast::{Newest, gateway_containers};
 use lastgood::domain::log::{LogItem, LogSource};
 use lastgood::domain::migration::{Deletion, Kept, MigrationTable, Row};
 use lastgood::domain::scenario::{Scenario, bundled_scenarios};
@@ -36,6 +37,12 @@ pub fn scenario(id: &str) -> Scenario {
 
 pub fn morning() -> Timestamp {
     "2026-11-20T03:12:00Z".parse().unwrap()
+}
+
+/// The newest image on record in a workload's revisions.
+pub fn newest(workload: &Workload) -> Newest {
+    let templates = workload.revisions.iter().map(|revision| &revision.template);
+    Newest::of(templates.flat_map(gateway_containers).map(|container| &container.image))
 }
 
 impl Drill {
@@ -108,7 +115,7 @@ impl Drill {
         let workload = self.workload().await;
         let change = Change::on(&workload, kind, protect);
         let preview = self.world.workloads.as_ref().unwrap().preview(change.clone()).await.unwrap();
-        let cleared = clear(&preview, &Newest::on_record(&workload, []))?;
+        let cleared = clear(&preview, &newest(&workload))?;
         self.world.workloads.as_ref().unwrap().apply(cleared).await.unwrap();
         Ok(change)
     }
@@ -197,7 +204,7 @@ impl Drill {
         if let Some(line) = lines.iter().find(wrong) {
             found.push(format!("in the log: {line}"));
         }
-        if self.world.billing && !lines.iter().any(|line| lago_line(line) == Some(LagoLine::Delivered)) {
+        if self.scenario.gateway.billing && !lines.iter().any(|line| lago_line(line) == Some(LagoLine::Delivered)) {
             found.push("no usage event was delivered".to_owned());
         }
         found

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use color_eyre::eyre;
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio::runtime::Builder;
 
@@ -19,15 +20,14 @@ use crate::domain::name::Slug;
 use crate::domain::record::Line;
 use crate::domain::scenario::{Scenario, bundled_scenarios};
 use crate::domain::trouble::{Trouble, TroubleKind};
-use crate::runtime::folder::{Shelf, StateFolder, private_folder};
+use crate::runtime::folder::StateFolder;
 use crate::runtime::headless;
 use crate::runtime::journal::Journal;
 use crate::text::{Clean, Gate};
+use crate::world::clock::Clock;
 
 /// How long an automatic drill waits, by its own clock, before it gives up.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// The world's memory in the incident's folder.
-const MEMORY: &str = "world.jsonl";
 
 /// The names of the drills.
 pub(super) fn list(format: Format) -> eyre::Result<Outcome> {
@@ -76,11 +76,8 @@ pub(super) fn drill(drill: &Drill, look: Look, gate: &Gate) -> eyre::Result<Outc
     };
     match drill.walk {
         Walk::Console => Ok(walker(false)?.block_on(async {
-            let id = session::new_id(&scenario.place.environment);
-            let folder = StateFolder::find()?.incident(Shelf::Drills, &id);
-            private_folder(&folder, gate)?;
-            let scene = Scene::drill(&scenario, Some(folder.join(MEMORY)), gate)?;
-            on_screen(scene.begin(id, None, &[])?, look).await
+            let runtime = Scene::begin_drill(&scenario, StateFolder::find()?, from_now(), gate)?;
+            on_screen(runtime, look).await
         })),
         Walk::Auto(format) => walker(true)?.block_on(auto(&scenario, format, gate)),
     }
@@ -100,14 +97,20 @@ pub(super) fn resume(
         Err(trouble) => return Ok(Err(trouble)),
     };
     Ok(walker(false)?.block_on(async {
-        let scene = Scene::drill(&scenario, Some(kept.folder.join(MEMORY)), gate)?;
-        on_screen(scene.resume(&kept.id, journal, lines), look).await
+        let kept_as = (journal, lines);
+        let runtime = Scene::resume_drill(&scenario, StateFolder::find()?, from_now(), &kept.id, kept_as, gate)?;
+        on_screen(runtime, look).await
     }))
 }
 
 /// One thread; with a clock that jumps to the next event when nothing is left to do.
 fn walker(jumps: bool) -> eyre::Result<tokio::runtime::Runtime> {
     Ok(Builder::new_current_thread().enable_all().start_paused(jumps).build()?)
+}
+
+/// A clock that starts at the time of day and goes on with tokio's.
+fn from_now() -> Clock {
+    Clock::starting_at(Timestamp::now())
 }
 
 /// What an operator who follows every suggestion would order.
@@ -125,7 +128,8 @@ pub fn suggestions(scenario: &Scenario) -> Orders {
 }
 
 async fn auto(scenario: &Scenario, format: Format, gate: &Gate) -> eyre::Result<Outcome> {
-    let scene = match Scene::drill(scenario, None, gate) {
+    let opened = StateFolder::find().and_then(|folder| Scene::drill(scenario, folder, from_now(), None, gate));
+    let scene = match opened {
         Ok(scene) => scene,
         Err(trouble) => return Ok(Err(trouble)),
     };

@@ -75,9 +75,50 @@ pub(super) fn unknown(command: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The command with its placeholders filled in. What is not known stays visible as `<word>`.
+/// Where in a shell command a place is.
+#[derive(Clone, Copy)]
+enum Quoting {
+    Bare,
+    Single,
+    Double,
+}
+
+impl Quoting {
+    /// Where these further words lead.
+    fn after(self, words: &str) -> Self {
+        let mut quoting = self;
+        let mut escaped = false;
+        for c in words.chars() {
+            quoting = match (quoting, c) {
+                _ if std::mem::take(&mut escaped) => quoting,
+                (Self::Bare | Self::Double, '\\') => {
+                    escaped = true;
+                    quoting
+                }
+                (Self::Bare, '\'') => Self::Single,
+                (Self::Bare, '"') => Self::Double,
+                (Self::Single, '\'') | (Self::Double, '"') => Self::Bare,
+                _ => quoting,
+            };
+        }
+        quoting
+    }
+
+    /// A value so that it stays within its word, whatever is in it.
+    fn quoted(self, value: &Clean) -> Clean {
+        match self {
+            Self::Bare => value.shell_word(),
+            Self::Single => value.in_single_quotes(),
+            Self::Double => value.in_double_quotes(),
+        }
+    }
+}
+
+/// The command with its placeholders filled in. What is not known stays visible as `<word>`. A
+/// value cannot break out of the word, or the quotes, that its placeholder stands in.
 pub fn fill(command: &Clean, value: impl Fn(Placeholder) -> Option<Clean>) -> Clean {
     let mut filled = Clean::default();
+    let mut quoting = Quoting::Bare;
     let mut at = 0;
     let mut copy = |filled: &Clean, length: usize| {
         let words = command.slice(at..at + length).unwrap_or_default();
@@ -86,12 +127,15 @@ pub fn fill(command: &Clean, value: impl Fn(Placeholder) -> Option<Clean>) -> Cl
     };
     for piece in pieces(command.as_str()) {
         filled = match piece {
-            Piece::Words(words) => copy(&filled, words.len()),
+            Piece::Words(words) => {
+                quoting = quoting.after(words);
+                copy(&filled, words.len())
+            }
             Piece::Braced(word) => {
                 let written = copy(&Clean::default(), word.len() + 2);
                 let name = written.slice(1..word.len() + 1).unwrap_or_default();
                 match known(word).and_then(&value) {
-                    Some(value) => say!("{}{}", filled, value),
+                    Some(value) => say!("{}{}", filled, quoting.quoted(&value)),
                     None => say!("{}<{}>", filled, name),
                 }
             }
@@ -103,6 +147,15 @@ pub fn fill(command: &Clean, value: impl Fn(Placeholder) -> Option<Clean>) -> Cl
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_stays_within_its_word() {
+        let command = Clean::ours(r#"kubectl --context '{context}' -n {context} resolve "{context}" # it's"#);
+        let hostile = r#"a'; rm -rf "$HOME"; echo '"#;
+        let filled = fill(&command, |_| Some(Clean::ours(r#"a'; rm -rf "$HOME"; echo '"#)));
+        let words = shell_words::split(filled.as_str().split(" # ").next().unwrap()).unwrap();
+        assert_eq!(words, ["kubectl", "--context", hostile, "-n", hostile, "resolve", hostile]);
+    }
 
     #[test]
     fn placeholders_are_filled_and_other_braces_stay() {

@@ -1,3 +1,5 @@
+//! Sound runbooks are read and walked; every fault of an unsound one is told with its place.
+
 use super::*;
 
 /// A sound runbook, in parts that a test replaces.

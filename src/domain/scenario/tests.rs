@@ -1,3 +1,5 @@
+//! Scenarios are read, and every fault of one is told with its place.
+
 use super::*;
 
 fn faults_of(text: &str) -> Vec<String> {

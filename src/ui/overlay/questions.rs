@@ -115,24 +115,33 @@ pub fn review<'a>(scene: &Scene<'a>, width: usize, review: &Review) -> Dialog<'a
     let mut dialog = Dialog { scroll: review.scroll, ..Dialog::dangerous(review_title(review)) };
     dialog.say(scene, width, change.sentence().as_str(), Role::Title);
     dialog.fact(scene, width, "where", &place(scene), Role::Text);
-    dialog.fact(scene, width, "amounts", change.command(state.setting.context.as_ref()).as_str(), Role::Command);
-    dialog.fact(scene, width, "guard", review.cleared.why().as_str(), Role::Good);
-    for warning in &review.preview.warnings {
-        let words = format!("{} {warning}", scene.sign(Sign::Warn));
-        dialog.fact(scene, width, "warning", &words, Role::Warn);
+    dialog.fact(scene, width, "command", change.command(state.setting.context.as_ref()).as_str(), Role::Command);
+    if scene.old(review.at).is_some() {
+        dialog.fact(scene, width, "dry run", &format!("{} ago", scene.span(review.at)), Role::Warn);
     }
+    dialog.fact(scene, width, "guard", review.cleared.why().as_str(), Role::Good);
     let live = state.workload(&change.workload).and_then(|workload| workload.current());
-    let live = live.map_or(String::new(), |revision| {
-        let image = revision.image().map_or(String::new(), |image| format!(", {image}"));
-        format!("; live is revision {}{image}", revision.number)
-    });
-    let undo = match &change.kind {
-        ChangeKind::Restart { .. } => "nothing to undo: the template stays as it is".to_owned(),
-        _ => format!("revert again, to the revision that is live now{live}"),
+    let undo = match (&change.kind, live) {
+        (ChangeKind::Restart { .. }, _) => "nothing to undo: the template stays as it is".to_owned(),
+        (_, Some(revision)) => format!("revert again, to revision {}, which is live now", revision.number),
+        (_, None) => "revert again, to the revision that is live now".to_owned(),
     };
     dialog.fact(scene, width, "undo", &undo, Role::Text);
-    dialog.say(scene, width, &format!("{} fields change:", review.preview.diff.len()), Role::Muted);
-    dialog.middle = lists::changes(scene, width, &review.preview.diff);
+    let warnings = &review.preview.warnings;
+    let warned = if warnings.is_empty() {
+        String::new()
+    } else {
+        format!("; warnings of the server, below: {}", warnings.len())
+    };
+    dialog.say(scene, width, &format!("{} fields change{warned}:", review.preview.diff.len()), Role::Muted);
+    // The image is what most changes are about.
+    let mut diff = review.preview.diff.clone();
+    diff.sort_by_key(|change| !change.path.as_str().ends_with(".image"));
+    dialog.middle = lists::changes(scene, width, &diff);
+    for warning in warnings {
+        let words = format!("{} {warning}", scene.sign(Sign::Warn));
+        dialog.middle.extend(fact(scene, width, "warning", &words, Role::Warn));
+    }
     dialog
 }
 

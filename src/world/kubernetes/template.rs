@@ -9,7 +9,7 @@ use crate::domain::cluster::{Field, Fingerprint, is_shown_variable};
 use crate::domain::image::Image;
 use crate::domain::name::{Name, VarName};
 use crate::domain::workload::{Container, EnvValue, EnvVar, Template};
-use crate::text::{Clean, Gate};
+use crate::text::{Clean, Gate, announces_secret};
 
 /// The label that the Deployment controller adds to each ReplicaSet's template.
 const HASH_LABEL: &str = "pod-template-hash";
@@ -52,12 +52,8 @@ impl Reader {
 
     fn container(&self, item: &Value, init: bool) -> Option<Container> {
         let name: Name = item["name"].as_str()?.parse().ok()?;
-        let words = ["command", "args"]
-            .iter()
-            .flat_map(|list| item[*list].as_array().into_iter().flatten())
-            .filter_map(Value::as_str)
-            .map(|word| self.gate.clean(word))
-            .collect();
+        let words = ["command", "args"].iter().flat_map(|list| item[*list].as_array().into_iter().flatten());
+        let words = self.gate.clean_words(words.filter_map(Value::as_str));
         let env = item["env"].as_array().into_iter().flatten().filter_map(|var| self.variable(var)).collect();
         let env_from = item["envFrom"].as_array().into_iter().flatten().map(|source| self.whole(source)).collect();
         Some(Container { name, image: image(item["image"].as_str().unwrap_or_default()), init, words, env, env_from })
@@ -132,6 +128,7 @@ impl Reader {
                         Ok(name) => self.literal(&name, &raw),
                         Err(_) => Field::Hidden(self.fingerprint(&raw)),
                     },
+                    Place::AfterFlag => Field::Hidden(self.fingerprint(&raw)),
                     _ => self.shown(&raw),
                 };
                 fields.insert(self.gate.clean(path), field);
@@ -149,7 +146,12 @@ impl Reader {
                 label = format!("{label}#{index}");
                 taken.insert(label.clone());
             }
-            let place = if matches!(place, Place::EnvList) { Place::EnvItem } else { Place::Ordinary };
+            let flag = index.checked_sub(1).and_then(|before| items[before].as_str());
+            let place = match place {
+                Place::EnvList => Place::EnvItem,
+                _ if flag.is_some_and(announces_secret) => Place::AfterFlag,
+                _ => Place::Ordinary,
+            };
             self.flatten(item, &format!("{path}[{label}]"), place, fields);
         }
     }
@@ -162,6 +164,8 @@ enum Place<'a> {
     EnvList,
     EnvItem,
     EnvLiteral(&'a str),
+    /// Behind a word such as `--master_key`.
+    AfterFlag,
 }
 
 /// An image reference; one that no registry could have is replaced by a word that tells no
@@ -242,6 +246,15 @@ mod tests {
         let masked =
             |token: &str| reader().template(&json!({"metadata": {"annotations": {"note": format!("Bearer {token}")}}}));
         assert_eq!(masked("abcdef123").diff(&masked("abcdef456")).len(), 1, "a masked value must not hide a change");
+    }
+
+    #[test]
+    fn what_follows_a_telling_flag_is_hidden() {
+        let words = ["--master_key", "hunter2hunter2", "--port", "4000"];
+        let read = reader().template(&json!({"spec": {"containers": [{"name": "x", "args": words}]}}));
+        let shown: Vec<&str> = read.containers[0].words.iter().map(Clean::as_str).collect();
+        assert_eq!(shown, ["--master_key", "[masked]", "--port", "4000"]);
+        assert!(!format!("{read:?}{}", serde_json::to_string(&read).unwrap()).contains("hunter2"));
     }
 
     #[test]

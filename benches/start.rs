@@ -1,0 +1,120 @@
+//! How soon the drill is on the screen, and how much is written to the terminal then and while
+//! nobody touches it: `cargo bench --bench start`.
+//!
+//! The program runs in a pseudo-terminal of its own, with an empty home folder. A frame is what
+//! stands between the marks of a synchronized update; the program writes each with one call.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that cannot be made ends here")]
+
+use std::io::Read as _;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use portable_pty::{Child, CommandBuilder, PtySize, native_pty_system};
+
+/// Marks of a synchronized update (DEC private mode 2026).
+const BEGIN: &[u8] = b"\x1b[?2026h";
+const END: &[u8] = b"\x1b[?2026l";
+/// Starts that are measured.
+const STARTS: usize = 20;
+/// How long an untouched screen is watched.
+const IDLE: Duration = Duration::from_secs(10);
+/// How long a first frame may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The program in a terminal of its own.
+struct Session {
+    child: Box<dyn Child + Send + Sync>,
+    output: mpsc::Receiver<(Instant, Vec<u8>)>,
+    spawned: Instant,
+    _master: Box<dyn portable_pty::MasterPty + Send>,
+    _home: tempfile::TempDir,
+}
+
+impl Session {
+    fn start((cols, rows): (u16, u16)) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let pair = native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_lastgood"));
+        command.arg("drill");
+        command.env_clear();
+        command.env("HOME", home.path());
+        command.env("TERM", "xterm-256color");
+        let mut reader = pair.master.try_clone_reader().unwrap();
+        let (sender, output) = mpsc::channel();
+        let spawned = Instant::now();
+        let child = pair.slave.spawn_command(command).unwrap();
+        drop(pair.slave);
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 1 << 16];
+            while let Ok(read @ 1..) = reader.read(&mut buffer) {
+                if sender.send((Instant::now(), buffer[..read].to_vec())).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { child, output, spawned, _master: pair.master, _home: home }
+    }
+
+    /// Reads until the first frame is complete: how long after the start, and its bytes.
+    fn first_frame(&self) -> (Duration, usize) {
+        let mut seen = Vec::new();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let (at, bytes) = self.output.recv_timeout(left).expect("a first frame within ten seconds");
+            seen.extend(bytes);
+            if let Some(end) = position(&seen, END) {
+                let begin = position(&seen, BEGIN).unwrap();
+                return (at - self.spawned, end + END.len() - begin);
+            }
+        }
+    }
+
+    /// Reads for a while: bytes and frames.
+    fn watch(&self, time: Duration) -> (usize, usize) {
+        let mut seen = Vec::new();
+        let deadline = Instant::now() + time;
+        while let Ok((_, bytes)) = self.output.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            seen.extend(bytes);
+        }
+        (seen.len(), seen.windows(BEGIN.len()).filter(|window| *window == BEGIN).count())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn position(all: &[u8], part: &[u8]) -> Option<usize> {
+    all.windows(part.len()).position(|window| window == part)
+}
+
+fn main() {
+    println!("lastgood drill, {STARTS} starts and {} s untouched for each size", IDLE.as_secs());
+    println!(
+        "{:>8}  {:>10} {:>10} {:>10}  {:>12}  {:>16} {:>12}",
+        "size", "best", "median", "worst", "first frame", "untouched, bytes", "frames"
+    );
+    for size in [(80, 24), (120, 36), (200, 50)] {
+        let mut starts: Vec<_> = (0..STARTS).map(|_| Session::start(size).first_frame()).collect();
+        starts.sort();
+        let milliseconds = |at: usize| format!("{:.1} ms", starts[at].0.as_secs_f64() * 1e3);
+        let session = Session::start(size);
+        let (_, bytes) = session.first_frame();
+        let (idle, frames) = session.watch(IDLE);
+        println!(
+            "{:>8}  {:>10} {:>10} {:>10}  {:>10} B  {:>16} {:>12}",
+            format!("{}x{}", size.0, size.1),
+            milliseconds(0),
+            milliseconds(STARTS / 2),
+            milliseconds(STARTS - 1),
+            bytes,
+            idle,
+            frames
+        );
+    }
+}

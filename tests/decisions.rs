@@ -1,0 +1,328 @@
+//! Decisions of the core: given this state and this message, these effects.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "support/state.rs"]
+mod state;
+
+use lastgood::app::effect::{Act, Effect, Look};
+use lastgood::app::msg::{Done, JournalNews, Msg, Sight};
+use lastgood::app::overlay::Overlay;
+use lastgood::app::runbook::{Progress, progress};
+use lastgood::app::state::Arming;
+use lastgood::domain::change::{Applied, Preview};
+use lastgood::domain::migration::{Kept, RowState};
+use lastgood::domain::record::{ActId, End, Entry};
+use lastgood::domain::step::StepKind;
+use lastgood::domain::trouble::{Trouble, TroubleKind};
+use lastgood::domain::workload::Owner;
+use lastgood::text::Clean;
+use state::{Desk, NEW, OLD, job, pod, reference, reverted, row, template, workload};
+
+/// The change in a look for a dry run, answered as the server would.
+fn previewed(desk: &mut Desk, image: &str) -> Vec<Effect> {
+    let id = desk.look(|look| matches!(look, Look::Preview(_)));
+    let Some(Look::Preview(change)) = desk.state.looks.get(&id).cloned() else { unreachable!() };
+    let protect = change.protect;
+    let preview = Preview {
+        change: *change,
+        template: template(image, protect),
+        diff: vec![],
+        warnings: vec![],
+        jobs: Some(vec![]),
+    };
+    desk.answer(id, Sight::Preview(Ok(Box::new(preview))))
+}
+
+fn acts(effects: &[Effect]) -> Vec<&'static str> {
+    let acts = effects.iter().filter_map(|effect| match effect {
+        Effect::Act(announced) => Some(match announced.clone().into_parts().2 {
+            Act::Apply(_) => "apply",
+            Act::Delete(_) => "delete",
+            Act::Resolve(_) => "resolve",
+            Act::Restore(_) => "restore",
+            Act::Backup(_) => "backup",
+            Act::Complete(_) => "complete",
+        }),
+        _ => None,
+    });
+    acts.collect()
+}
+
+fn refused(effects: &[Effect]) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::Record(_, Entry::Refused { .. })))
+}
+
+/// A console at the revert, with revision 1 as its target.
+fn at_revert() -> Desk {
+    let mut desk = Desk::seeing("litellm-rollback:revert");
+    desk.send(Msg::Target(reference(), "rs-1".parse().unwrap()));
+    desk
+}
+
+/// The protected revert in review.
+fn in_review() -> Desk {
+    let mut desk = at_revert();
+    desk.arm();
+    desk.press("R <enter>");
+    previewed(&mut desk, OLD);
+    desk.press("p");
+    previewed(&mut desk, OLD);
+    assert!(matches!(desk.state.overlays.last(), Some(Overlay::Review(_))), "{:?}", desk.state.overlays);
+    desk
+}
+
+#[test]
+fn an_older_image_is_refused_until_it_is_protected() {
+    let mut desk = at_revert();
+    desk.arm();
+    desk.press("R <enter>");
+    assert!(refused(&previewed(&mut desk, OLD)));
+    assert!(matches!(desk.state.overlays.last(), Some(Overlay::Refused(_))));
+    assert!(acts(&desk.effects).is_empty());
+    desk.press("p");
+    previewed(&mut desk, OLD);
+    assert_eq!(acts(&desk.press("y")), ["apply"]);
+}
+
+#[test]
+fn an_act_is_announced_in_the_journal_by_the_same_effect() {
+    let mut desk = in_review();
+    let effects = desk.press("y");
+    let Some(Effect::Act(announced)) = effects.first() else { panic!("{effects:?}") };
+    let (id, record, _) = announced.clone().into_parts();
+    assert!(matches!(record, Effect::Record(_, Entry::Started { act, .. }) if act == id));
+    assert!(desk.state.running.contains_key(&id));
+}
+
+#[test]
+fn nothing_is_changed_while_read_only() {
+    let mut desk = at_revert();
+    desk.press("R <enter>");
+    previewed(&mut desk, OLD);
+    desk.press("p");
+    previewed(&mut desk, OLD);
+    assert!(acts(&desk.press("y")).is_empty());
+    assert!(desk.said().contains("read-only"), "{}", desk.said());
+    assert!(matches!(desk.state.overlays.last(), Some(Overlay::Review(_))), "the review stays");
+}
+
+#[test]
+fn what_was_judged_is_judged_again_before_it_is_sent() {
+    let mut desk = in_review();
+    desk.see(lastgood::domain::workload::Workload { jobs: Some(vec![job(true)]), ..workload(7) });
+    let effects = desk.press("y");
+    assert!(acts(&effects).is_empty() && refused(&effects), "a migration Job started meanwhile");
+
+    let mut desk = in_review();
+    let owner = Owner::ArgoCd { application: Clean::ours("llm") };
+    desk.see(lastgood::domain::workload::Workload { owner, ..workload(7) });
+    let effects = desk.press("y");
+    assert!(acts(&effects).is_empty() && refused(&effects), "Argo CD adopted it meanwhile");
+
+    let mut desk = in_review();
+    desk.tick(600);
+    let effects = desk.press("y");
+    assert!(acts(&effects).is_empty());
+    assert!(
+        effects.iter().any(|effect| matches!(effect, Effect::Look(_, Look::Preview(_)))),
+        "an old dry run is asked again"
+    );
+}
+
+#[test]
+fn the_newest_image_is_unknown_while_something_that_shares_the_database_is_not_seen() {
+    let mut desk = at_revert();
+    desk.arm();
+    let lost = Trouble::new(TroubleKind::Unreachable, Clean::ours("gone"));
+    let feed = lastgood::app::effect::Feed::Pods(reference());
+    desk.send(Msg::Feed(feed, lastgood::app::msg::Item::Pods(Err(lost))));
+    desk.press("P r");
+    previewed(&mut desk, NEW);
+    assert!(matches!(desk.state.overlays.last(), Some(Overlay::Refused(_))), "a restart of the newest image");
+    desk.press("<esc>");
+    desk.pods(vec![pod("a", NEW, true)]);
+    desk.press("P r");
+    previewed(&mut desk, NEW);
+    assert!(matches!(desk.state.overlays.last(), Some(Overlay::Review(_))));
+}
+
+#[test]
+fn the_newest_image_is_remembered_after_its_revision_is_pruned() {
+    let mut desk = Desk::seeing("litellm-rollback:revert");
+    let mut pruned = reverted(8);
+    pruned.revisions.retain(|revision| revision.number != 2);
+    desk.see(pruned);
+    desk.pods(vec![pod("b", OLD, true)]);
+    assert_eq!(
+        lastgood::app::change::newest(&desk.state),
+        lastgood::domain::forecast::Newest::Known(NEW.parse().unwrap())
+    );
+}
+
+#[test]
+fn a_workload_of_helm_is_not_patched() {
+    let mut desk = at_revert();
+    desk.arm();
+    let owner = Owner::Helm { release: Clean::ours("llm") };
+    desk.see(lastgood::domain::workload::Workload { owner, ..workload(7) });
+    let effects = desk.press("R <enter>");
+    assert!(refused(&effects) && desk.state.looks.values().all(|look| !matches!(look, Look::Preview(_))));
+    assert!(desk.said().contains("helm rollback"), "{}", desk.said());
+}
+
+#[test]
+fn a_dry_run_that_comes_back_opens_no_dialog_under_the_fingers() {
+    let mut desk = at_revert();
+    desk.press("R <enter>");
+    assert!(matches!(desk.state.overlays.last(), Some(Overlay::Asking { .. })));
+    desk.press("<esc>");
+    assert!(desk.state.looks.values().all(|look| !matches!(look, Look::Preview(_))), "nobody waits for it any more");
+    desk.press("n");
+    desk.press("tr");
+    assert_eq!(desk.state.overlays.len(), 1);
+}
+
+#[test]
+fn a_revert_is_done_only_while_its_template_is_live() {
+    let mut desk = in_review();
+    desk.press("y");
+    assert_eq!(progress(&desk.state, StepKind::Revert), Progress::Acting);
+    desk.send(Msg::Acted(ActId(1), Ok(Done::Applied(Applied { generation: 8, words: Clean::ours("patched") }))));
+    assert!(matches!(progress(&desk.state, StepKind::Revert), Progress::Rolling(..)), "the change is not seen yet");
+    // Somebody rolls forward again before the rollout was seen as complete.
+    desk.see(workload(9));
+    assert_eq!(progress(&desk.state, StepKind::Revert), Progress::Next(reference()));
+    desk.see(reverted(10));
+    assert_eq!(desk.state.incident.at().unwrap().node.as_str(), "migrations", "and moves on by itself");
+}
+
+#[test]
+fn an_answer_can_be_taken_back_past_a_finished_step() {
+    let mut desk = in_review();
+    desk.press("y");
+    desk.send(Msg::Acted(ActId(1), Ok(Done::Applied(Applied { generation: 8, words: Clean::ours("patched") }))));
+    desk.see(reverted(8));
+    assert_eq!(desk.state.incident.at().unwrap().node.as_str(), "migrations");
+    desk.press("b");
+    desk.tick(5);
+    assert_eq!(desk.state.incident.at().unwrap().node.as_str(), "revert", "it stays where it was taken back to");
+}
+
+#[test]
+fn an_unknown_outcome_stops_every_change_until_it_is_settled() {
+    let mut desk = in_review();
+    desk.press("y");
+    let lost = Trouble::new(TroubleKind::Unknown, Clean::ours("no answer came"));
+    let effects = desk.send(Msg::Acted(ActId(1), Err(lost)));
+    assert!(
+        effects.iter().any(|effect| matches!(effect, Effect::Record(_, Entry::Finished { end: End::Unknown, .. })))
+    );
+    assert!(desk.state.overlays.is_empty(), "no dialog comes up by itself");
+    assert!(desk.state.may_change().is_err());
+    desk.press("R <enter>");
+    assert!(matches!(desk.state.overlays.last(), Some(Overlay::Unknown(ActId(1)))));
+    desk.press("n");
+    assert!(matches!(desk.state.overlays.last(), Some(Overlay::Unknown(_))), "n is no answer here");
+    let effects = desk.press("d");
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Record(_, Entry::Settled { happened: false, .. }))));
+    assert!(desk.state.may_change().is_ok());
+    assert!(lastgood::app::acts::settle(&mut desk.state, ActId(1), true).is_empty(), "settled once");
+}
+
+#[test]
+fn the_operator_lock_is_given_back() {
+    let mut desk = Desk::seeing("litellm-rollback:revert");
+    desk.press("A wrong <enter>");
+    assert_eq!(desk.state.arming, Arming::ReadOnly);
+    assert_eq!(desk.press("A prod <enter>"), [Effect::Lock("prod".parse().unwrap())]);
+    let busy = Trouble::new(TroubleKind::Busy, Clean::ours("held by somebody"));
+    desk.send(Msg::Locked(Err(busy)));
+    assert!(!desk.state.armed() && desk.said().contains("held by somebody"));
+    desk.arm();
+    assert!(desk.press("D").contains(&Effect::Unlock));
+    assert!(desk.send(Msg::Locked(Ok(()))).contains(&Effect::Unlock), "a late lock is given back");
+    assert!(!desk.state.armed());
+}
+
+#[test]
+fn nothing_may_change_once_the_journal_is_broken() {
+    let mut desk = in_review();
+    desk.send(Msg::Journal(JournalNews::Broken(Trouble::new(TroubleKind::Disk, Clean::ours("no space left")))));
+    assert!(acts(&desk.press("y")).is_empty());
+    assert!(desk.said().contains("journal"), "{}", desk.said());
+    assert!(lastgood::app::backup::may_start(&desk.state).is_err());
+}
+
+#[test]
+fn an_applied_row_needs_both_phrases_and_a_failed_one_its_name() {
+    let mut desk = Desk::seeing("litellm-rollback:clean-migrations");
+    desk.arm();
+    desk.press("M d");
+    assert!(acts(&desk.press("20260101000000_a <enter>")).is_empty());
+    desk.send(Msg::Paste(lastgood::text::Secret::new(lastgood::domain::migration::APPLIED_PHRASE)));
+    assert_eq!(acts(&desk.press("<enter>")), ["delete"]);
+
+    let mut desk = Desk::seeing("litellm-rollback:clean-migrations");
+    desk.arm();
+    desk.rows(vec![row("r2", "20260202000000_b", RowState::Failed)]);
+    desk.press("M d");
+    assert!(acts(&desk.press("20260202000000 <enter>")).is_empty(), "letter by letter");
+    assert_eq!(acts(&desk.press("20260202000000_b <enter>")), ["delete"]);
+}
+
+#[test]
+fn a_deleted_row_can_be_put_back_once() {
+    let mut desk = Desk::seeing("litellm-rollback:clean-migrations");
+    desk.arm();
+    desk.rows(vec![row("r2", "20260202000000_b", RowState::Failed)]);
+    desk.press("M d 20260202000000_b <enter>");
+    let kept =
+        Kept { id: "r2".parse().unwrap(), name: "20260202000000_b".parse().unwrap(), file: "row.json".to_owned() };
+    desk.send(Msg::Acted(ActId(1), Ok(Done::Kept(kept))));
+    assert!(desk.state.migrations.last().unwrap().rows.is_empty(), "what we deleted is not shown as there");
+    desk.press("M u");
+    assert_eq!(acts(&desk.press("y")), ["restore"]);
+    desk.send(Msg::Acted(ActId(2), Ok(Done::Restored(Clean::ours("put back")))));
+    assert!(lastgood::app::migrations::may_undo(&desk.state).is_err());
+}
+
+#[test]
+fn a_selection_stays_with_its_object() {
+    let mut desk = Desk::seeing("litellm-rollback:clean-migrations");
+    desk.rows(vec![row("r1", "20260101000000_a", RowState::Applied), row("r2", "20260202000000_b", RowState::Applied)]);
+    desk.press("M <home>");
+    let before = lastgood::app::migrations::selected(&desk.state).unwrap().id.clone();
+    desk.rows(vec![
+        row("r1", "20260101000000_a", RowState::Applied),
+        row("r2", "20260202000000_b", RowState::Applied),
+        row("r3", "20260303000000_c", RowState::Failed),
+    ]);
+    assert_eq!(lastgood::app::migrations::selected(&desk.state).unwrap().id, before);
+}
+
+#[test]
+fn a_late_answer_is_ignored() {
+    let mut desk = Desk::seeing("litellm-rollback:verify");
+    desk.tick(60);
+    let id = desk.look(|look| *look == Look::Vitals);
+    let mut changed = workload(8);
+    changed.template = template(OLD, true);
+    desk.see(changed);
+    let why = Trouble::new(TroubleKind::Unreachable, Clean::ours("the old pods did not answer"));
+    desk.answer(id, Sight::Vitals(Err(why)));
+    let health = desk.state.checks.list.get(lastgood::domain::checklist::CheckId::Health);
+    assert_eq!(health.verdict.mark, lastgood::domain::checklist::Mark::Waiting, "it was about pods that are gone");
+}
+
+#[test]
+fn a_stray_digit_does_not_end_the_incident() {
+    let mut desk = Desk::seeing("litellm-rollback:still-wrong");
+    desk.press("P 7");
+    assert_eq!(desk.state.incident.at().unwrap().node.as_str(), "still-wrong", "digits answer in the runbook only");
+    desk.press("R 7");
+    assert_eq!(desk.state.incident.at().unwrap().node.as_str(), "handover");
+    assert!(desk.state.incident.closed.is_none(), "an end is closed by enter");
+    desk.press("b");
+    assert_eq!(desk.state.incident.at().unwrap().node.as_str(), "still-wrong");
+}
