@@ -304,7 +304,8 @@ pub fn looked(state: &mut State, look: &Look, sight: Sight) {
                 checks.row = Some((answer, now));
             }
         }
-        Sight::Identity(_) | Sight::Permissions(_) | Sight::Preview(_) | Sight::Migrations(_) => {}
+        Sight::Identity(_) | Sight::Permissions(_) | Sight::Workloads(_) | Sight::Preview(_) | Sight::Migrations(_) => {
+        }
     }
 }
 

@@ -21,6 +21,8 @@ pub enum Look {
     Identity,
     /// What we may do there.
     Permissions,
+    /// The Deployments that look like LiteLLM, where none is configured.
+    Workloads,
     /// A server-side dry run of a change.
     Preview(Box<Change>),
     /// The migration table, now.

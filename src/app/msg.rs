@@ -15,7 +15,7 @@ use crate::domain::migration::{Kept, MigrationTable};
 use crate::domain::name::Uid;
 use crate::domain::record::ActId;
 use crate::domain::trouble::Trouble;
-use crate::domain::workload::Workload;
+use crate::domain::workload::{Discovered, Workload};
 use crate::text::{Clean, Secret};
 
 /// What came of a look.
@@ -24,6 +24,8 @@ use crate::text::{Clean, Secret};
 pub enum Sight {
     Identity(Result<Identity, Trouble>),
     Permissions(Result<Vec<Permission>, Trouble>),
+    /// See [`crate::app::effect::Look::Workloads`].
+    Workloads(Result<Vec<Discovered>, Trouble>),
     Preview(Result<Box<Preview>, Trouble>),
     Migrations(Result<MigrationTable, Trouble>),
     Vitals(Result<Vitals, Trouble>),

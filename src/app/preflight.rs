@@ -128,14 +128,19 @@ fn owners(state: &State, found: &mut Vec<Finding>) {
             found.push(Finding::blocks("paused", StepKind::Revert, say!("{} is paused", reference), remedy));
         }
     }
-    if state.setting.workloads.is_empty() && state.setting.missing.cluster.is_none() {
-        let remedy = Clean::ours("name them in lastgood.toml: workloads = [\"…\"]");
-        found.push(Finding::blocks(
-            "workload",
-            StepKind::Revert,
-            Clean::ours("no workload is configured, and none was found"),
-            remedy,
-        ));
+    if state.setting.workloads.is_empty() {
+        found.push(match &state.found {
+            Live::Waiting => Finding::unknown("workload", state.no_workload()),
+            Live::Lost { why, .. } => Finding::trouble("workload", StepKind::Revert, why),
+            // Without a cluster the identity says so already.
+            Live::Absent(_) => return,
+            Live::Seen { .. } => Finding::blocks(
+                "workload",
+                StepKind::Revert,
+                Clean::ours("no workload is configured, and none was found"),
+                Clean::ours("name them in lastgood.toml: workloads = [\"…\"]"),
+            ),
+        });
     }
 }
 

@@ -380,7 +380,8 @@ fn change_on(state: &mut State, step: StepKind) -> Vec<Effect> {
             Vec::new()
         }
         Progress::Nothing => {
-            state.tell(Tone::Warn, Clean::ours("no workload is configured here; name them in lastgood.toml"));
+            let why = state.no_workload();
+            state.tell(Tone::Warn, why);
             Vec::new()
         }
         Progress::Done => leave(state, true, Clean::ours("every replica is updated and available")),

@@ -243,8 +243,10 @@ pub struct State {
     pub looks: BTreeMap<LookId, Look>,
     /// The number of the next look.
     pub next_look: u64,
-    /// When the cluster was asked last who we are, and what we may do.
-    pub asked: (Option<Timestamp>, Option<Timestamp>),
+    /// How many Deployments were found, where none is configured.
+    pub found: Live<usize>,
+    /// When the cluster was asked last who we are, what we may do, and which workloads there are.
+    pub asked: [Option<Timestamp>; 3],
     /// Panes, selections, size.
     pub view: View,
     /// Dialogs, the top one last.
@@ -258,6 +260,28 @@ pub struct State {
 }
 
 impl State {
+    /// Takes the Deployments over that were found, where none is configured.
+    pub fn discovered(&mut self, found: Vec<WorkloadRef>) {
+        self.found.see(found.len(), self.now);
+        if !self.setting.workloads.is_empty() {
+            return;
+        }
+        let waiting = || Watched { workload: Live::Waiting, pods: Live::Waiting };
+        self.watched = found.iter().map(|reference| (reference.clone(), waiting())).collect();
+        Arc::make_mut(&mut self.setting).workloads = found;
+    }
+
+    /// Why there is no workload here.
+    pub fn no_workload(&self) -> Clean {
+        match &self.found {
+            Live::Waiting => Clean::ours("looking for Deployments of LiteLLM in this namespace"),
+            Live::Lost { why, .. } | Live::Absent(why) => why.sentence(),
+            Live::Seen { .. } => {
+                Clean::ours("no workload is configured, and none was found; name them in lastgood.toml")
+            }
+        }
+    }
+
     /// A state that knows nothing yet.
     pub fn new(
         setting: Setting,
@@ -280,6 +304,7 @@ impl State {
             watched: watched.collect(),
             identity: live(missing.cluster.as_ref()),
             permissions: live(missing.cluster.as_ref()),
+            found: live(missing.cluster.as_ref()),
             migrations: live(missing.database.as_ref()),
             setting: Arc::new(setting),
             library,
@@ -294,7 +319,7 @@ impl State {
             running: BTreeMap::new(),
             looks: BTreeMap::new(),
             next_look: 1,
-            asked: (None, None),
+            asked: [None; 3],
             view: View {
                 focus: Pane::Runbook,
                 zoom: false,

@@ -115,22 +115,20 @@ fn questions_due(state: &mut State) -> Vec<Effect> {
         [at, asked].into_iter().flatten().max().is_none_or(|last| state.now.duration_since(last).abs() >= every)
     };
     let mut wanted = Vec::new();
-    if due(state.identity.fresh().is_some(), state.identity.at(), state.asked.0) && !state.looking(&Look::Identity) {
-        wanted.push(Look::Identity);
+    let questions = [
+        (Look::Identity, state.identity.fresh().is_some(), state.identity.at(), true),
+        (Look::Permissions, state.permissions.fresh().is_some(), state.permissions.at(), true),
+        (Look::Workloads, false, state.found.at(), state.setting.workloads.is_empty()),
+    ];
+    for (place, (look, fresh, at, open)) in questions.into_iter().enumerate() {
+        if open && due(fresh, at, state.asked[place]) && !state.looking(&look) {
+            wanted.push((place, look));
+        }
     }
-    if due(state.permissions.fresh().is_some(), state.permissions.at(), state.asked.1)
-        && !state.looking(&Look::Permissions)
-    {
-        wanted.push(Look::Permissions);
-    }
-    let now = Some(state.now);
     wanted
         .into_iter()
-        .map(|look| {
-            match look {
-                Look::Identity => state.asked.0 = now,
-                _ => state.asked.1 = now,
-            }
+        .map(|(place, look)| {
+            state.asked[place] = Some(state.now);
             state.look(look)
         })
         .collect()
@@ -450,6 +448,8 @@ fn looked(state: &mut State, id: LookId, look: &Look, sight: Sight) -> Vec<Effec
             state.permissions.see(permissions, now);
         }
         Sight::Permissions(Err(why)) => state.permissions.lose(why, now),
+        Sight::Workloads(Ok(found)) => state.discovered(found.into_iter().map(|found| found.reference).collect()),
+        Sight::Workloads(Err(why)) => state.found.lose(why, now),
         Sight::Preview(result) => return change::previewed(state, id, result),
         Sight::Migrations(result) => migrations::seen(state, result),
         sight => checks::looked(state, look, sight),

@@ -88,7 +88,9 @@ impl Scene {
             folder: Clean::default(),
             newcomer: false,
         };
-        let backups = environment.backup_folder.as_ref().map(|path| resolve_path(chosen.folder(), path));
+        // Shown in full: the dump outlives the folder that the console was started in.
+        let whole = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        let backups = environment.backup_folder.as_ref().map(|path| whole(resolve_path(chosen.folder(), path)));
         let clock = Clock::wall();
         Ok(Self {
             world,

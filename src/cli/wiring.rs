@@ -28,7 +28,7 @@ use crate::world::postgres::Postgres;
 use crate::world::redis::Redis;
 use crate::world::{Cluster, Part, Reply, World, missing};
 
-/// How long the discovery of workloads may take before the screen is entered without it.
+/// How long the discovery of workloads may take.
 const DISCOVERY: Duration = Duration::from_secs(10);
 
 /// A live world and what is known of it before anything was asked.
@@ -74,7 +74,7 @@ pub async fn open(chosen: &Chosen, interactive: bool, gate: &Gate) -> Live {
     let environment = &chosen.environment;
     let cluster = connect(environment, chosen, interactive, gate).await;
     let secrets = Secrets { folder: chosen.folder().to_owned(), gate: gate.clone(), cluster: cluster.clone() };
-    let workloads = workloads(environment, &cluster).await;
+    let workloads = workloads(environment, &cluster, interactive).await;
     let kubernetes = |cluster: &Result<Kubernetes, Trouble>| cluster.clone().map(Arc::new);
     let world = World {
         cluster: kubernetes(&cluster).map(|port| port as _),
@@ -119,12 +119,21 @@ async fn connect(
     }
 }
 
-async fn workloads(environment: &Environment, cluster: &Result<Kubernetes, Trouble>) -> Vec<WorkloadRef> {
+/// The configured Deployments, else those that are found. The console looks for them itself, because
+/// its screen waits for nobody.
+async fn workloads(
+    environment: &Environment,
+    cluster: &Result<Kubernetes, Trouble>,
+    interactive: bool,
+) -> Vec<WorkloadRef> {
     if let Some(place) = environment.cluster.as_ref().filter(|_| !environment.workloads.is_empty()) {
         let reference = |name: &Name| WorkloadRef { namespace: place.namespace.clone(), name: name.clone() };
         return environment.workloads.iter().map(reference).collect();
     }
     let Ok(cluster) = cluster else { return Vec::new() };
+    if interactive {
+        return Vec::new();
+    }
     discovered(cluster).await.into_iter().map(|found| found.reference).collect()
 }
 

@@ -39,6 +39,7 @@ pub(in crate::runtime) fn look(world: &World, look: Look) -> BoxFuture<'static, 
             Look::Permissions => {
                 Sight::Permissions(ask(world.cluster, |port| port.permissions(Ask::ALL.to_vec())).await)
             }
+            Look::Workloads => Sight::Workloads(ask(world.cluster, |port| port.discover()).await),
             Look::Preview(change) => {
                 Sight::Preview(ask(world.workloads, |port| port.preview(*change)).await.map(Box::new))
             }

@@ -71,9 +71,7 @@ fn empty(scene: &Scene<'_>) -> (crate::text::Clean, Role) {
     let mut all = state.watched.values().map(|watched| &watched.pods);
     match all.clone().find_map(|pods| if let Live::Lost { why, .. } = pods { Some(why) } else { None }) {
         Some(why) => (why.sentence(), Role::Danger),
-        None if state.setting.workloads.is_empty() => {
-            (say!("no workload is configured here; name them in lastgood.toml"), Role::Warn)
-        }
+        None if state.setting.workloads.is_empty() => (scene.state.no_workload(), Role::Warn),
         None if all.any(|pods| matches!(pods, Live::Waiting)) => (say!("waiting for the cluster"), Role::Muted),
         None => (say!("no pods: nothing runs, and nobody is served"), Role::Danger),
     }

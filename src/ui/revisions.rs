@@ -90,9 +90,7 @@ fn empty(scene: &Scene<'_>) -> (crate::text::Clean, Role) {
     });
     match lost.next() {
         Some(why) => (why.sentence(), Role::Danger),
-        None if state.setting.workloads.is_empty() => {
-            (say!("no workload is configured here; name them in lastgood.toml"), Role::Warn)
-        }
+        None if state.setting.workloads.is_empty() => (scene.state.no_workload(), Role::Warn),
         None => (say!("waiting for the cluster"), Role::Muted),
     }
 }
