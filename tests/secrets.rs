@@ -86,8 +86,8 @@ fn state(scenario: &Scenario, gate: &Gate, now: Timestamp) -> State {
 }
 
 fn opened(scenario: &Scenario, state: &State) -> Entry {
-    let start = state.library.start().clone();
-    let runbook = state.library.runbook(&start.runbook).unwrap();
+    let start = state.runbooks.start().clone();
+    let runbook = state.runbooks.runbook(&start.runbook).unwrap();
     Entry::Opened {
         incident: "planted-1".parse().unwrap(),
         environment: scenario.place.environment.clone(),

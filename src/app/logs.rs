@@ -428,7 +428,7 @@ pub fn selected_remedy(state: &State) -> Result<(Slug, NodeRef), Clean> {
     let (index, _) = telling(state).ok_or(Clean::ours("no line matched a known error"))?;
     let signature = state.signatures.get(index);
     let to = state
-        .library
+        .runbooks
         .for_signature(&signature.id)
         .ok_or_else(|| say!("{} has no entry in the runbook: {}", signature.title, signature.remedy))?;
     Ok((signature.id.clone(), to.clone()))

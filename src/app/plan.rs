@@ -47,7 +47,7 @@ pub fn ahead(state: &State, from: &NodeRef, protect: bool) -> Vec<Planned> {
     let findings = preflight::findings(state);
     let mut steps: Vec<Planned> = Vec::new();
     let mut at = from.clone();
-    while let Some(node) = state.library.node(&at) {
+    while let Some(node) = state.runbooks.node(&at) {
         if steps.iter().any(|step| step.node == at) {
             break;
         }

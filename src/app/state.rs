@@ -212,7 +212,7 @@ pub struct State {
     /// What the console was opened on.
     pub setting: Arc<Setting>,
     /// The runbooks.
-    pub library: Arc<Library>,
+    pub runbooks: Arc<Library>,
     /// The error signatures.
     pub signatures: Arc<Signatures>,
     /// The keys.
@@ -307,7 +307,7 @@ impl State {
             found: live(missing.cluster.as_ref()),
             migrations: live(missing.database.as_ref()),
             setting: Arc::new(setting),
-            library,
+            runbooks: library,
             signatures,
             keymap,
             gate,
@@ -336,7 +336,7 @@ impl State {
 
     /// The node that the incident is at.
     pub fn node(&self) -> Option<&Node> {
-        self.incident.at().and_then(|at| self.library.node(at))
+        self.incident.at().and_then(|at| self.runbooks.node(at))
     }
 
     /// The step of that node, when it is one.

@@ -123,7 +123,7 @@ pub fn ending(state: &State) -> Clean {
         text.push(say!("{}: {}", if *reached { "Goal reached" } else { "Goal not reached" }, words));
         text.push(Clean::default());
     }
-    let stage = |at: &crate::domain::runbook::NodeRef| state.library.node(at).map(|node| node.stage);
+    let stage = |at: &crate::domain::runbook::NodeRef| state.runbooks.node(at).map(|node| node.stage);
     for (stage, time) in incident.stage_times(state.now, stage) {
         text.push(say!("  {:<10} {}", stage.word(), span::clock(time)));
     }

@@ -39,7 +39,7 @@ pub struct Scene {
     /// Its clock.
     pub clock: Clock,
     /// The runbooks.
-    pub library: Library,
+    pub runbooks: Library,
     /// Its gate.
     pub gate: Gate,
     /// The folder of its dumps; the incident's folder where none is configured.
@@ -96,7 +96,7 @@ impl Scene {
             world,
             setting,
             clock,
-            library,
+            runbooks: library,
             gate: gate.clone(),
             backups,
             rows: None,
@@ -147,7 +147,7 @@ impl Scene {
             world,
             setting,
             clock,
-            library,
+            runbooks: library,
             gate: gate.clone(),
             backups: None,
             rows: None,
@@ -223,8 +223,8 @@ impl Scene {
     }
 
     fn opening(&self, id: IncidentId, start: Option<NodeRef>, notes: &[Clean]) -> Vec<Entry> {
-        let start = start.unwrap_or_else(|| self.library.start().clone());
-        let runbook = self.library.runbook(&start.runbook);
+        let start = start.unwrap_or_else(|| self.runbooks.start().clone());
+        let runbook = self.runbooks.runbook(&start.runbook);
         let mut place = Vec::new();
         place.extend(self.setting.context.as_ref().map(|context| format!("context {context}")));
         place.extend(self.setting.namespace.as_ref().map(|namespace| format!("namespace {namespace}")));
@@ -255,7 +255,7 @@ impl Scene {
         let keymap = Keymap::parse(keymap::DEFAULT).unwrap_or_else(|why| unreachable!("proved by a test: {why}"));
         let mut state = State::new(
             self.setting,
-            Arc::new(self.library),
+            Arc::new(self.runbooks),
             Arc::new(Signatures::bundled()),
             Arc::new(keymap),
             self.gate.clone(),

@@ -21,7 +21,7 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
     let Some(node) = state.node() else {
         return Sheet::says(scene, room, "the incident is not open yet", Role::Muted);
     };
-    let book = state.library.runbook(&node.at.runbook);
+    let book = state.runbooks.runbook(&node.at.runbook);
     let count = book.map_or(String::new(), |book| book.title.to_string());
     let mut sheet = Sheet { count, ..Sheet::default() };
     let foot = foot(scene, room);
@@ -74,7 +74,7 @@ fn path<'a>(scene: &Scene<'a>, room: Room, most: usize) -> Vec<Line<'a>> {
         lines.push(Row::plain(scene, room.width).rest(&words, Role::Muted).line());
     }
     for visit in left.iter().skip(left.len() - shown) {
-        let title = scene.state.library.node(&visit.node).map(|node| node.title.clone()).unwrap_or_default();
+        let title = scene.state.runbooks.node(&visit.node).map(|node| node.title.clone()).unwrap_or_default();
         let answer = visit.answer.clone().unwrap_or_default();
         let words = format!("{title} {} {answer}", scene.sign(Sign::Arrow));
         lines.push(Row::plain(scene, room.width).rest(&words, Role::Muted).line());
@@ -204,7 +204,7 @@ fn then(scene: &Scene<'_>, node: &Node) -> Vec<String> {
     let mut titles = Vec::new();
     let mut at = node;
     while let NodeKind::Do { done, .. } | NodeKind::Manual { done, .. } = &at.kind {
-        let Some(next) = scene.state.library.node(done) else { break };
+        let Some(next) = scene.state.runbooks.node(done) else { break };
         if titles.len() == 4 {
             break;
         }

@@ -182,7 +182,7 @@ pub fn feed(state: &mut State, feed: Feed, item: Item) {
 pub fn go(state: &mut State, node: &str) {
     let (runbook, node) = node.split_once(':').unwrap();
     let to = NodeRef { runbook: runbook.parse().unwrap(), node: node.parse().unwrap() };
-    assert!(state.library.node(&to).is_some(), "{to}");
+    assert!(state.runbooks.node(&to).is_some(), "{to}");
     let from = state.incident.at().unwrap().clone();
     let entry = Entry::Chose {
         node: from,

@@ -191,7 +191,7 @@ struct StageTime {
 fn result<'a>(scenario: &'a Scenario, state: &'a State, exit: Exit, words: &'a Clean) -> Walked<'a> {
     let incident = &state.incident;
     let lasted = incident.lasted(state.now);
-    let stage = |at: &crate::domain::runbook::NodeRef| state.library.node(at).map(|node| node.stage);
+    let stage = |at: &crate::domain::runbook::NodeRef| state.runbooks.node(at).map(|node| node.stage);
     let stages = incident.stage_times(state.now, stage).into_iter();
     Walked {
         scenario: &scenario.id,
