@@ -9,6 +9,7 @@ pub mod init;
 pub mod output;
 pub mod secret;
 pub mod session;
+pub mod taste;
 pub mod wiring;
 
 use std::ffi::OsString;

@@ -26,6 +26,11 @@ pub struct Keymap {
 }
 
 impl Keymap {
+    /// The keys that are built in.
+    pub fn bundled() -> Self {
+        Self::parse(DEFAULT).unwrap_or_else(|why| unreachable!("proved by a test: {why}"))
+    }
+
     /// Reads a key file. Refuses unknown keys and actions, a key given twice, and a map in which
     /// help, quit or going on cannot be reached.
     pub fn parse(text: &str) -> Result<Self, String> {

@@ -8,6 +8,8 @@ mod rows;
 
 pub use drills::suggestions;
 
+use std::sync::Arc;
+
 use color_eyre::eyre;
 use tokio::runtime::{Builder, Runtime as Tokio};
 
@@ -16,13 +18,12 @@ use crate::cli::command::{Command, Look, Place};
 use crate::cli::config_file::{self, Chosen};
 use crate::cli::exit::Exit;
 use crate::cli::session::{self, Scene};
-use crate::cli::{Start, complain, init, wiring};
+use crate::cli::{Start, complain, init, taste, wiring};
 use crate::domain::name::IncidentId;
 use crate::domain::trouble::Trouble;
 use crate::runtime::screen::{self, Manners};
 use crate::runtime::{Runtime, journal};
 use crate::text::Gate;
-use crate::ui::theme::{Charset, Palette, Theme};
 
 /// What ends a command early: said on standard error, with its exit code.
 type Outcome = Result<Exit, Trouble>;
@@ -98,9 +99,9 @@ async fn console(chosen: &Chosen, look: Look, gate: &Gate) -> Outcome {
 
 /// Shows a runtime on the screen until it is left.
 async fn on_screen(mut runtime: Runtime, look: Look) -> Outcome {
-    let palette = if look.color { Palette::Dark } else { Palette::Mono };
-    let charset = if look.ascii { Charset::Ascii } else { Charset::Unicode };
-    let exit = screen::run(&mut runtime, &Theme::bundled(palette, charset), Manners::here(look.mouse)).await?;
+    let (keymap, theme) = taste::load(look, &runtime.state.gate)?;
+    runtime.state.keymap = Arc::new(keymap);
+    let exit = screen::run(&mut runtime, &theme, Manners::here(look.mouse)).await?;
     if let (Some(id), None) = (&runtime.state.incident.id, &runtime.state.incident.closed) {
         complain(&say!(
             "incident {} is kept: `lastgood resume {}` goes on, `lastgood export {} --md` writes it down",

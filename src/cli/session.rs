@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::app::keymap::{self, Keymap};
+use crate::app::keymap::Keymap;
 use crate::app::state::{Briefing, Missing, Setting, State};
 use crate::cli::config_file::Chosen;
 use crate::cli::secret::resolve_path;
@@ -252,12 +252,11 @@ impl Scene {
             locks: self.folder.locks(),
         };
         self.setting.folder = self.gate.clean(&places.backups.display().to_string());
-        let keymap = Keymap::parse(keymap::DEFAULT).unwrap_or_else(|why| unreachable!("proved by a test: {why}"));
         let mut state = State::new(
             self.setting,
             Arc::new(self.runbooks),
             Arc::new(Signatures::bundled()),
-            Arc::new(keymap),
+            Arc::new(Keymap::bundled()),
             self.gate.clone(),
             self.clock.now(),
         );
