@@ -166,7 +166,12 @@ impl Logs {
         &self.streams
     }
 
-    /// How many streams are open.
+    /// How many streams there are whose container has not ended.
+    pub fn open(&self) -> usize {
+        self.streams.values().filter(|stream| **stream != Stream::Ended).count()
+    }
+
+    /// How many streams are followed right now.
     pub fn following(&self) -> usize {
         self.streams.values().filter(|stream| matches!(stream, Stream::Following(_))).count()
     }
