@@ -75,7 +75,7 @@ fn note<'a>(scene: &Scene<'a>) -> (Option<Span<'static>>, Option<&'a Trouble>) {
     });
     match gone {
         Some((since, why)) => (Some(lost(scene, since)), Some(why)),
-        None => (all().filter_map(Live::at).max().and_then(|at| scene.old(at)), None),
+        None => (all().filter_map(Live::at).max().and_then(|at| scene.changed(at)), None),
     }
 }
 

@@ -77,6 +77,13 @@ impl<'a> Scene<'a> {
         old.then(|| Span::styled(format!("{} ago", self.span(at)), self.style(Role::Muted)))
     }
 
+    /// The note of a watched value: a watch that is open tells every change, so what has not
+    /// changed is as true as it was; a watch that is not open is lost, and says so.
+    pub fn changed(&self, at: Timestamp) -> Option<Span<'static>> {
+        let old = self.state.now.duration_since(at) >= SignedDuration::from_secs(10);
+        old.then(|| Span::styled(format!("watched, changed {} ago", self.span(at)), self.style(Role::Muted)))
+    }
+
     /// The key of an action in a pane, as it is written.
     pub fn key(&self, pane: Pane, action: Action) -> Option<String> {
         self.state.keymap.key(Some(pane), action).map(|key| key.to_string())
