@@ -167,7 +167,7 @@ impl Logs {
     }
 
     /// How many streams there are whose container has not ended.
-    pub fn open(&self) -> usize {
+    pub fn going_on(&self) -> usize {
         self.streams.values().filter(|stream| **stream != Stream::Ended).count()
     }
 

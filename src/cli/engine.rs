@@ -8,22 +8,25 @@ mod rows;
 
 pub use drills::suggestions;
 
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 
 use color_eyre::eyre;
 use tokio::runtime::{Builder, Runtime as Tokio};
 
 use crate::app::effect;
+use crate::app::keymap::Keymap;
 use crate::cli::command::{Command, Look, Place};
 use crate::cli::config_file::{self, Chosen};
 use crate::cli::exit::Exit;
 use crate::cli::session::{self, Scene};
 use crate::cli::{Start, complain, init, taste, wiring};
 use crate::domain::name::IncidentId;
-use crate::domain::trouble::Trouble;
+use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::runtime::screen::{self, Manners};
 use crate::runtime::{Runtime, journal};
-use crate::text::Gate;
+use crate::text::{Clean, Gate};
+use crate::ui::theme::Theme;
 
 /// What ends a command early: said on standard error, with its exit code.
 type Outcome = Result<Exit, Trouble>;
@@ -90,18 +93,35 @@ fn code(exit: effect::Exit) -> Exit {
     }
 }
 
+/// What the screen needs before an incident is opened for it.
+struct Stage {
+    keymap: Keymap,
+    theme: Theme,
+    manners: Manners,
+}
+
+/// The terminal, the keys and the colours: looked at first, so that nothing is opened in vain.
+fn stage(look: Look, gate: &Gate) -> Result<Stage, Trouble> {
+    if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
+        return Err(Trouble::new(TroubleKind::Invalid, Clean::ours("the console needs a terminal"))
+            .remedy(Clean::ours("run it in one, or use a command without a screen: see `lastgood --help`")));
+    }
+    let (keymap, theme) = taste::load(look, gate)?;
+    Ok(Stage { keymap, theme, manners: Manners::here(look.mouse) })
+}
+
 async fn console(chosen: &Chosen, look: Look, gate: &Gate) -> Outcome {
+    let stage = stage(look, gate)?;
     let scene = session::live(chosen, true, gate).await?;
     let id = session::new_id(&scene.setting.environment);
     let runtime = scene.begin(id, None, &[])?;
-    on_screen(runtime, look).await
+    on_screen(runtime, stage).await
 }
 
 /// Shows a runtime on the screen until it is left.
-async fn on_screen(mut runtime: Runtime, look: Look) -> Outcome {
-    let (keymap, theme) = taste::load(look, &runtime.state.gate)?;
-    runtime.state.keymap = Arc::new(keymap);
-    let exit = screen::run(&mut runtime, &theme, Manners::here(look.mouse)).await?;
+async fn on_screen(mut runtime: Runtime, stage: Stage) -> Outcome {
+    runtime.state.keymap = Arc::new(stage.keymap);
+    let exit = screen::run(&mut runtime, &stage.theme, stage.manners).await?;
     if let (Some(id), None) = (&runtime.state.incident.id, &runtime.state.incident.closed) {
         complain(&say!(
             "incident {} is kept: `lastgood resume {}` goes on, `lastgood export {} --md` writes it down",
@@ -115,6 +135,10 @@ async fn on_screen(mut runtime: Runtime, look: Look) -> Outcome {
 }
 
 fn resume(place: &Place, incident: Option<&IncidentId>, look: Look, gate: &Gate) -> eyre::Result<Outcome> {
+    let stage = match stage(look, gate) {
+        Ok(stage) => stage,
+        Err(trouble) => return Ok(Err(trouble)),
+    };
     let kept = match journals::resumable(incident, gate) {
         Ok(kept) => kept,
         Err(trouble) => return Ok(Err(trouble)),
@@ -124,7 +148,7 @@ fn resume(place: &Place, incident: Option<&IncidentId>, look: Look, gate: &Gate)
         Err(trouble) => return Ok(Err(trouble)),
     };
     if let Some(scenario) = &kept.scenario {
-        return drills::resume(scenario, &kept, journal, lines, look, gate);
+        return drills::resume(scenario, &kept, journal, lines, stage, gate);
     }
     let place = Place { environment: Some(kept.environment.clone()), ..place.clone() };
     let chosen = match config_file::open(&place, None, gate) {
@@ -137,8 +161,27 @@ fn resume(place: &Place, incident: Option<&IncidentId>, look: Look, gate: &Gate)
     };
     Ok(tokio()?.block_on(async {
         let scene = session::live(&chosen, true, gate).await?;
-        on_screen(scene.resume(&kept.id, journal, lines), look).await
+        same_place(&kept, &scene)?;
+        on_screen(scene.resume(&kept.id, journal, lines), stage).await
     }))
+}
+
+/// The configuration still leads to where the incident was opened: acts of one cluster must not
+/// be gone on with in another.
+fn same_place(kept: &journals::KeptIncident, scene: &Scene) -> Result<(), Trouble> {
+    let now = scene.place();
+    for word in ["context ", "namespace "] {
+        let of = |place: &[Clean]| place.iter().find(|line| line.as_str().starts_with(word)).cloned();
+        let (then, now) = (of(kept.place()), of(&now));
+        if then != now {
+            let or_none = |line: Option<Clean>| line.unwrap_or_else(|| say!("no {}", word.trim_end()));
+            let what =
+                say!("{} was opened on {}, and the configuration now says {}", kept.id, or_none(then), or_none(now));
+            return Err(Trouble::new(TroubleKind::Refused, what)
+                .remedy(Clean::ours("open a new incident, or put the configuration back")));
+        }
+    }
+    Ok(())
 }
 
 /// `init`: what the cluster shows goes into the file; without a cluster it is written all the same.

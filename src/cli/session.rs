@@ -222,20 +222,24 @@ impl Scene {
         self.runtime(journal, folder, lines, entries)
     }
 
+    /// Where this is: context, namespace, workloads, database.
+    pub fn place(&self) -> Vec<Clean> {
+        let setting = &self.setting;
+        let context = setting.context.iter().map(|context| say!("context {}", context));
+        let namespace = setting.namespace.iter().map(|namespace| say!("namespace {}", namespace));
+        let workloads = setting.workloads.iter().map(|workload| say!("{}", workload));
+        context.chain(namespace).chain(workloads).chain(setting.database.clone()).collect()
+    }
+
     fn opening(&self, id: IncidentId, start: Option<NodeRef>, notes: &[Clean]) -> Vec<Entry> {
         let start = start.unwrap_or_else(|| self.runbooks.start().clone());
         let runbook = self.runbooks.runbook(&start.runbook);
-        let mut place = Vec::new();
-        place.extend(self.setting.context.as_ref().map(|context| format!("context {context}")));
-        place.extend(self.setting.namespace.as_ref().map(|namespace| format!("namespace {namespace}")));
-        place.extend(self.setting.workloads.iter().map(ToString::to_string));
-        place.extend(self.setting.database.as_ref().map(ToString::to_string));
         let opened = Entry::Opened {
             incident: id,
             environment: self.setting.environment.clone(),
             kind: self.setting.kind.word().to_owned(),
             scenario: self.setting.briefing.as_ref().map(|briefing| briefing.scenario.clone()),
-            place,
+            place: self.place().iter().map(Clean::to_string).collect(),
             runbook: start.runbook.clone(),
             version: runbook.map_or(0, |runbook| runbook.version),
             hash: runbook.map(|runbook| runbook.hash.to_string()).unwrap_or_default(),

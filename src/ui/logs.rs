@@ -65,7 +65,7 @@ fn streams(scene: &Scene<'_>) -> Span<'static> {
         None if logs.held.is_some() => {
             Span::styled(format!("held, {following} streams go on"), scene.style(Role::Warn))
         }
-        None => Span::styled(format!("following {following} of {}", logs.open()), scene.style(Role::Muted)),
+        None => Span::styled(format!("following {following} of {}", logs.going_on()), scene.style(Role::Muted)),
     }
 }
 

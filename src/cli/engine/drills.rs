@@ -12,7 +12,7 @@ use crate::app::state::State;
 use crate::app::status;
 use crate::cli::command::{Drill, Format, Look, Walk};
 use crate::cli::engine::journals::KeptIncident;
-use crate::cli::engine::{Outcome, on_screen, reports};
+use crate::cli::engine::{Outcome, Stage, on_screen, reports, stage};
 use crate::cli::exit::Exit;
 use crate::cli::output::{self, json};
 use crate::cli::session::{self, Scene};
@@ -76,8 +76,9 @@ pub(super) fn drill(drill: &Drill, look: Look, gate: &Gate) -> eyre::Result<Outc
     };
     match drill.walk {
         Walk::Console => Ok(walker(false)?.block_on(async {
+            let stage = stage(look, gate)?;
             let runtime = Scene::begin_drill(&scenario, StateFolder::find()?, from_now(), gate)?;
-            on_screen(runtime, look).await
+            on_screen(runtime, stage).await
         })),
         Walk::Auto(format) => walker(true)?.block_on(auto(&scenario, format, gate)),
     }
@@ -89,7 +90,7 @@ pub(super) fn resume(
     kept: &KeptIncident,
     journal: Journal,
     lines: Vec<Line>,
-    look: Look,
+    stage: Stage,
     gate: &Gate,
 ) -> eyre::Result<Outcome> {
     let scenario = match find(Some(scenario)) {
@@ -99,7 +100,7 @@ pub(super) fn resume(
     Ok(walker(false)?.block_on(async {
         let kept_as = (journal, lines);
         let runtime = Scene::resume_drill(&scenario, StateFolder::find()?, from_now(), &kept.id, kept_as, gate)?;
-        on_screen(runtime, look).await
+        on_screen(runtime, stage).await
     }))
 }
 

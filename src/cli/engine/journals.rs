@@ -32,6 +32,13 @@ pub(super) struct KeptIncident {
     lines: Vec<Line>,
 }
 
+impl KeptIncident {
+    /// Where it was opened.
+    pub fn place(&self) -> &[Clean] {
+        &self.incident.place
+    }
+}
+
 fn folded(id: IncidentId, folder: PathBuf, gate: &Gate) -> Result<KeptIncident, Trouble> {
     let lines = journal::read(&folder, gate)?;
     let mut incident = Incident::default();
