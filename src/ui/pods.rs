@@ -2,21 +2,19 @@
 
 use std::sync::Arc;
 
-use ratatui::text::{Line, Span};
+use ratatui::text::Line;
 
 use crate::app::action::Pane;
-use crate::app::state::State;
 use crate::domain::cluster::{ContainerStatus, Phase, Pod};
 use crate::domain::live::Live;
-use crate::domain::trouble::Trouble;
 use crate::ui::scene::Scene;
-use crate::ui::sheet::{Room, Row, Sheet, first, lost};
+use crate::ui::sheet::{Room, Row, Sheet, first, watched};
 use crate::ui::theme::{Role, Sign};
 
 /// The pane.
 pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
     let pods = scene.pods();
-    let (note, gone) = note(scene);
+    let (note, gone) = watched(scene, scene.state.watched.values().map(|watched| &watched.pods));
     let fresh = gone.is_none();
     if pods.is_empty() {
         let (words, role) = empty(scene);
@@ -47,20 +45,6 @@ fn counts(pods: &[&Arc<Pod>]) -> String {
     let broken = pods.iter().filter(|pod| pod.broken()).count();
     let some = |count: usize, word: &str| if count > 0 { format!(", {count} {word}") } else { String::new() };
     format!("{ready} of {stay} ready{}{}", some(broken, "broken"), some(pods.len() - stay, "ending"))
-}
-
-/// The oldest news of all workloads, or the first loss.
-fn note<'a>(scene: &Scene<'a>) -> (Option<Span<'static>>, Option<&'a Trouble>) {
-    let state: &'a State = scene.state;
-    let all = || state.watched.values().map(|watched| &watched.pods);
-    let gone = all().find_map(|pods| match pods {
-        Live::Lost { since, why, .. } => Some((*since, why)),
-        _ => None,
-    });
-    match gone {
-        Some((since, why)) => (Some(lost(scene, since)), Some(why)),
-        None => (all().filter_map(Live::at).max().and_then(|at| scene.changed(at)), None),
-    }
 }
 
 fn empty(scene: &Scene<'_>) -> (crate::text::Clean, Role) {

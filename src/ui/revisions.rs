@@ -1,24 +1,22 @@
 //! The revisions of every workload: which is live, which was the last good one and why.
 
-use ratatui::text::{Line, Span};
+use ratatui::text::Line;
 
 use crate::app::action::Pane;
 use crate::app::change;
-use crate::app::state::State;
 use crate::domain::candidate::{self, Candidate};
 use crate::domain::live::Live;
-use crate::domain::trouble::Trouble;
 use crate::domain::workload::{Owner, Revision, RevisionStatus, Workload};
 use crate::ui::pods;
 use crate::ui::scene::Scene;
-use crate::ui::sheet::{Room, Row, Sheet, first, hanging, lost, wrapped};
+use crate::ui::sheet::{Room, Row, Sheet, first, hanging, watched, wrapped};
 use crate::ui::theme::{Role, Sign};
 
 /// The pane.
 pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
     let state = scene.state;
     let revisions = state.revisions();
-    let (note, gone) = note(scene);
+    let (note, gone) = watched(scene, scene.state.watched.values().map(|watched| &watched.workload));
     let fresh = gone.is_none();
     if revisions.is_empty() {
         let (words, role) = empty(scene);
@@ -64,19 +62,6 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
     }
     sheet.lines.extend(detail);
     sheet
-}
-
-fn note<'a>(scene: &Scene<'a>) -> (Option<Span<'static>>, Option<&'a Trouble>) {
-    let state: &'a State = scene.state;
-    let all = || state.watched.values().map(|watched| &watched.workload);
-    let gone = all().find_map(|workload| match workload {
-        Live::Lost { since, why, .. } => Some((*since, why)),
-        _ => None,
-    });
-    match gone {
-        Some((since, why)) => (Some(lost(scene, since)), Some(why)),
-        None => (all().filter_map(Live::at).max().and_then(|at| scene.changed(at)), None),
-    }
 }
 
 fn empty(scene: &Scene<'_>) -> (crate::text::Clean, Role) {

@@ -206,6 +206,22 @@ pub fn standing<'a, T>(
     }
 }
 
+/// The note of several watched values in one pane, and why the first of them is lost: the newest
+/// change of all, or the first loss.
+pub fn watched<'a, T: 'a>(
+    scene: &Scene<'_>,
+    all: impl Iterator<Item = &'a Live<T>> + Clone,
+) -> (Option<Span<'static>>, Option<&'a Trouble>) {
+    let gone = all.clone().find_map(|live| match live {
+        Live::Lost { since, why, .. } => Some((*since, why)),
+        _ => None,
+    });
+    match gone {
+        Some((since, why)) => (Some(lost(scene, since)), Some(why)),
+        None => (all.filter_map(Live::at).max().and_then(|at| scene.changed(at)), None),
+    }
+}
+
 /// The note of a lost connection: since when.
 pub fn lost(scene: &Scene<'_>, since: Timestamp) -> Span<'static> {
     let words = format!("{} lost {} ago", scene.sign(Sign::No), scene.span(since));
