@@ -326,3 +326,25 @@ fn a_stray_digit_does_not_end_the_incident() {
     desk.press("b");
     assert_eq!(desk.state.incident.at().unwrap().node.as_str(), "still-wrong");
 }
+
+#[test]
+fn a_stream_that_falls_out_of_the_limit_is_not_said_to_be_followed() {
+    use lastgood::app::effect::Feed;
+    use lastgood::app::feeds::{feeds, followed};
+    use lastgood::app::msg::Item;
+    use lastgood::domain::log::LogItem;
+
+    let mut desk = Desk::seeing("litellm-rollback:verify");
+    let ready: Vec<_> = (0..50).map(|i| pod(&format!("old-{i}"), NEW, true)).collect();
+    desk.pods(ready.clone());
+    for source in followed(&desk.state) {
+        desk.send(Msg::Feed(Feed::Logs(source), Item::Logs(LogItem::Following)));
+    }
+    assert_eq!(desk.state.logs.following(), 50);
+    // A broken pod is followed first, so one of the ready ones is not followed any more.
+    desk.pods(ready.into_iter().chain([pod("broken", NEW, false)]).collect());
+    desk.tick(1);
+    let wanted = feeds(&desk.state);
+    assert!(desk.state.logs.streams().keys().all(|source| wanted.contains(&Feed::Logs(source.clone()))));
+    assert_eq!(desk.state.logs.following(), 49);
+}

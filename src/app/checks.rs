@@ -448,7 +448,7 @@ fn logs(state: &State) -> Verdict {
             Clean::ours("the pods are not seen right now, so nobody knows whether each of them is followed"),
         );
     }
-    let sources = feeds::log_sources(state);
+    let sources = feeds::followed(state);
     let current: Vec<_> = state.pods().into_iter().filter(|pod| !pod.terminating).collect();
     let pods = current.into_iter().map(|pod| PodLog {
         pod: pod.name.clone(),
@@ -460,7 +460,7 @@ fn logs(state: &State) -> Verdict {
 
 /// The worst of a pod's streams: one that is lost or not open leaves the pod in the dark.
 fn stream_of(state: &State, pod: &crate::domain::cluster::Pod, sources: &[crate::domain::log::LogSource]) -> Stream {
-    let mut streams = sources.iter().take(feeds::MOST_LOGS).filter(|source| source.uid == pod.uid && !source.previous);
+    let mut streams = sources.iter().filter(|source| source.uid == pod.uid && !source.previous);
     let finished = matches!(pod.phase, Phase::Succeeded | Phase::Failed);
     let mut worst: Option<Stream> = None;
     let rank = |stream: &Stream| match stream {

@@ -8,7 +8,7 @@ use crate::domain::log::LogSource;
 
 /// How many log streams are followed at once. Pods beyond it are said to be not followed, and
 /// a check over every pod's log is unknown then.
-pub const MOST_LOGS: usize = 50;
+const MOST_LOGS: usize = 50;
 
 /// The streams wanted now: what the incident and its checks need, whatever has the focus.
 pub fn feeds(state: &State) -> BTreeSet<Feed> {
@@ -18,7 +18,7 @@ pub fn feeds(state: &State) -> BTreeSet<Feed> {
             wanted.insert(Feed::Workload(workload.clone()));
             wanted.insert(Feed::Pods(workload.clone()));
         }
-        wanted.extend(log_sources(state).into_iter().take(MOST_LOGS).map(Feed::Logs));
+        wanted.extend(followed(state).into_iter().map(Feed::Logs));
     }
     if state.setting.missing.database.is_none() {
         wanted.insert(Feed::Migrations);
@@ -26,9 +26,16 @@ pub fn feeds(state: &State) -> BTreeSet<Feed> {
     wanted
 }
 
+/// The containers whose log is followed: the first of those whose log can be read.
+pub fn followed(state: &State) -> Vec<LogSource> {
+    let mut sources = log_sources(state);
+    sources.truncate(MOST_LOGS);
+    sources
+}
+
 /// Every container whose log can be read now, ready pods last so that broken ones are followed
-/// first, and the previous run's log of the selected pod where that is asked for.
-pub fn log_sources(state: &State) -> Vec<LogSource> {
+/// first, and the log of its previous run where that is asked for.
+fn log_sources(state: &State) -> Vec<LogSource> {
     let mut pods = state.pods();
     pods.sort_by_key(|pod| (pod.ready(), std::cmp::Reverse(pod.created)));
     let mut sources = Vec::new();
@@ -54,6 +61,6 @@ pub fn log_sources(state: &State) -> Vec<LogSource> {
 
 /// Forgets what was known of streams that are not wanted any more.
 pub fn prune(state: &mut State) {
-    let wanted = log_sources(state);
+    let wanted = followed(state);
     state.logs.keep_streams(|source| wanted.contains(source));
 }
