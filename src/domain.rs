@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod candidate;
+pub mod catalog;
 pub mod change;
 pub mod checklist;
 pub mod checks;
@@ -9,6 +10,7 @@ pub mod cluster;
 pub mod confirm;
 pub mod database_url;
 pub(crate) mod document;
+pub mod effects;
 pub mod environment;
 pub mod forecast;
 pub mod gateway;
@@ -21,6 +23,7 @@ pub mod name;
 pub mod record;
 pub mod runbook;
 pub mod scenario;
+pub mod schema;
 pub mod signature;
 pub mod span;
 pub mod step;

@@ -141,6 +141,11 @@ identifier!(
     without_shapes
 );
 identifier!(
+    /// The name of a table, a column, an index or another object of PostgreSQL, without quotes.
+    SqlName, "a PostgreSQL name", "printable characters, at most 63 bytes", |raw| printable(raw, 63),
+    without_shapes
+);
+identifier!(
     /// The id of a runbook, a node, a scenario or a check: kebab case.
     Slug, "an id", "lower case letters, digits and '-', at most 64 characters",
     |raw| (1..=64).contains(&raw.len())
