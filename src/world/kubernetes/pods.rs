@@ -4,7 +4,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use futures::stream::{BoxStream, SelectAll, StreamExt as _};
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1 as core;
 use kube::api::{Api, DynamicObject};
 
@@ -59,21 +58,11 @@ pub(super) fn feed(link: &Link, workload: &WorkloadRef) -> Feed<Result<PodsItem,
 
 fn deployment_watch(link: &Link, workload: &WorkloadRef) -> BoxStream<'static, Event> {
     let reader = link.reader.clone();
-    Watch {
-        requests: link.raw::<Deployment>(&link.requests, &workload.namespace),
-        streams: link.raw::<Deployment>(&link.streams, &workload.namespace),
-        labels: None,
-        fields: Some(format!("metadata.name={}", workload.name)),
-        attempt: say!("watch {}", workload),
-        gate: link.gate().clone(),
-        keep: Box::new(move |object: DynamicObject| {
-            let deployed = objects::deployment(&reader, &object).ok()?;
-            Some(Selected { uid: deployed.uid, selector: deployed.selector })
-        }),
-    }
-    .stream()
-    .map(Event::Deployment)
-    .boxed()
+    let keep = move |object: DynamicObject| {
+        let deployed = objects::deployment(&reader, &object).ok()?;
+        Some(Selected { uid: deployed.uid, selector: deployed.selector })
+    };
+    link.watch_deployment(workload, keep).map(Event::Deployment).boxed()
 }
 
 struct Pods {
@@ -167,21 +156,11 @@ impl Pods {
 
     fn replica_set_watch(&self, selector: &str) -> BoxStream<'static, Event> {
         let reader = self.link.reader.clone();
-        Watch {
-            requests: self.link.raw::<ReplicaSet>(&self.link.requests, &self.workload.namespace),
-            streams: self.link.raw::<ReplicaSet>(&self.link.streams, &self.workload.namespace),
-            labels: Some(selector.to_owned()),
-            fields: None,
-            attempt: say!("watch the ReplicaSets of {}", self.workload),
-            gate: self.link.gate().clone(),
-            keep: Box::new(move |object: DynamicObject| {
-                let set = objects::replica_set(&reader, &object)?;
-                Some(Owned { uid: set.uid, deployment: set.owner, number: set.number })
-            }),
-        }
-        .stream()
-        .map(Event::ReplicaSet)
-        .boxed()
+        let keep = move |object: DynamicObject| {
+            let set = objects::replica_set(&reader, &object)?;
+            Some(Owned { uid: set.uid, deployment: set.owner, number: set.number })
+        };
+        self.link.watch_replica_sets(&self.workload, selector, keep).map(Event::ReplicaSet).boxed()
     }
 
     fn pod_watch(&self, selector: &str) -> BoxStream<'static, Event> {

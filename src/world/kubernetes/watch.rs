@@ -9,12 +9,14 @@ use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
 use futures::stream::{BoxStream, StreamExt as _};
-use kube::api::{Api, ListParams, WatchEvent, WatchParams};
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use kube::api::{Api, DynamicObject, ListParams, WatchEvent, WatchParams};
 use serde::de::DeserializeOwned;
 
 use super::backoff::Backoff;
 use super::connect::READ_TIMEOUT;
-use super::errors;
+use super::{Link, errors};
+use crate::domain::cluster::WorkloadRef;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Gate};
 
@@ -57,6 +59,45 @@ pub(super) struct Watch<K, T> {
     /// Keeps what is needed; `None` drops the object. Called at once, so that ten thousand
     /// objects are never held whole.
     pub(super) keep: Box<dyn Fn(K) -> Option<T> + Send + Sync>,
+}
+
+impl Link {
+    /// The Deployment alone.
+    pub(super) fn watch_deployment<T: Send + 'static>(
+        &self,
+        workload: &WorkloadRef,
+        keep: impl Fn(DynamicObject) -> Option<T> + Send + Sync + 'static,
+    ) -> BoxStream<'static, Result<Seen<T>, Trouble>> {
+        Watch {
+            requests: self.raw::<Deployment>(&self.requests, &workload.namespace),
+            streams: self.raw::<Deployment>(&self.streams, &workload.namespace),
+            labels: None,
+            fields: Some(format!("metadata.name={}", workload.name)),
+            attempt: say!("watch {}", workload),
+            gate: self.gate().clone(),
+            keep: Box::new(keep),
+        }
+        .stream()
+    }
+
+    /// The ReplicaSets that a Deployment's selector matches, its own or not.
+    pub(super) fn watch_replica_sets<T: Send + 'static>(
+        &self,
+        workload: &WorkloadRef,
+        selector: &str,
+        keep: impl Fn(DynamicObject) -> Option<T> + Send + Sync + 'static,
+    ) -> BoxStream<'static, Result<Seen<T>, Trouble>> {
+        Watch {
+            requests: self.raw::<ReplicaSet>(&self.requests, &workload.namespace),
+            streams: self.raw::<ReplicaSet>(&self.streams, &workload.namespace),
+            labels: Some(selector.to_owned()),
+            fields: None,
+            attempt: say!("watch the ReplicaSets of {}", workload),
+            gate: self.gate().clone(),
+            keep: Box::new(keep),
+        }
+        .stream()
+    }
 }
 
 enum State<K> {

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, SelectAll, StreamExt as _};
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1 as core;
 use kube::ResourceExt as _;
@@ -57,18 +56,8 @@ pub(super) fn feed(link: &Link, workload: &WorkloadRef) -> Feed<Result<Box<Workl
 
 fn deployment_watch(link: &Link, workload: &WorkloadRef) -> BoxStream<'static, Event> {
     let reader = link.reader.clone();
-    Watch {
-        requests: link.raw::<Deployment>(&link.requests, &workload.namespace),
-        streams: link.raw::<Deployment>(&link.streams, &workload.namespace),
-        labels: None,
-        fields: Some(format!("metadata.name={}", workload.name)),
-        attempt: say!("watch {}", workload),
-        gate: link.gate().clone(),
-        keep: Box::new(move |object: DynamicObject| Some(objects::deployment(&reader, &object))),
-    }
-    .stream()
-    .map(Event::Deployment)
-    .boxed()
+    let keep = move |object: DynamicObject| Some(objects::deployment(&reader, &object));
+    link.watch_deployment(workload, keep).map(Event::Deployment).boxed()
 }
 
 /// The migration Jobs, as far as they are known.
@@ -191,22 +180,11 @@ impl Watcher {
     }
 
     fn replica_set_watch(&self, deployed: &Deployed) -> BoxStream<'static, Event> {
-        let reader = self.link.reader.clone();
-        let owner = deployed.uid.clone();
-        Watch {
-            requests: self.link.raw::<ReplicaSet>(&self.link.requests, &self.reference.namespace),
-            streams: self.link.raw::<ReplicaSet>(&self.link.streams, &self.reference.namespace),
-            labels: Some(deployed.selector.clone()),
-            fields: None,
-            attempt: say!("watch the ReplicaSets of {}", self.reference),
-            gate: self.link.gate().clone(),
-            keep: Box::new(move |object: DynamicObject| {
-                objects::replica_set(&reader, &object).filter(|set| set.owner.as_deref() == Some(owner.as_str()))
-            }),
-        }
-        .stream()
-        .map(Event::ReplicaSet)
-        .boxed()
+        let (reader, owner) = (self.link.reader.clone(), deployed.uid.clone());
+        let keep = move |object: DynamicObject| {
+            objects::replica_set(&reader, &object).filter(|set| set.owner.as_deref() == Some(owner.as_str()))
+        };
+        self.link.watch_replica_sets(&self.reference, &deployed.selector, keep).map(Event::ReplicaSet).boxed()
     }
 
     fn job_watch(&self, deployed: &Deployed) -> BoxStream<'static, Event> {
