@@ -208,7 +208,7 @@ async fn looped(runtime: &mut Runtime, theme: &Theme, screen: &mut Screen) -> Ex
         runtime.dispatch(if lost { Msg::Hangup } else { msg });
         runtime.drain(BATCH);
         if PANICKED.load(Ordering::SeqCst) {
-            return Exit::Left;
+            return Exit::NotReached;
         }
         for request in runtime.take_requests() {
             requested(runtime, screen, request).await;
