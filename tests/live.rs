@@ -283,6 +283,25 @@ async fn rows_are_deleted_and_restored_behind_their_gates() {
 }
 
 #[tokio::test]
+async fn preflight_judges_only_what_an_environment_has() {
+    let database = TestDatabase::with_table().await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("db.url"), database.url()).unwrap();
+    let text = "[env.lab]\nkind = \"staging\"\ndatabase = { file = \"db.url\" }\n";
+    std::fs::write(folder.path().join("lastgood.toml"), text).unwrap();
+    let told = call(folder.path(), &["preflight", "--json"]).await;
+    assert_eq!(told.code, 0, "{}{}", told.out, told.err);
+    let report = told.json();
+    let severity = |id: &str| {
+        let found = report.as_array().unwrap().iter().find(|finding| finding["id"] == id);
+        found.unwrap_or_else(|| panic!("{id}: {}", told.out))["severity"].clone()
+    };
+    assert_eq!([severity("identity"), severity("gateway"), severity("database")], ["absent", "absent", "fine"]);
+    let plan = call(folder.path(), &["plan", "--to", "1"]).await;
+    assert_ne!(plan.code, 0, "there is nothing to revert: {}", plan.out);
+}
+
+#[tokio::test]
 async fn a_check_that_fails_is_not_reached() {
     let broken = Says::Json(503, json!({"status": "unhealthy", "db": "disconnected"}));
     let place = Place::start(vec![("/health/readiness", broken)]).await;

@@ -321,7 +321,7 @@ fn step_on(state: &State, orders: &Orders, step: StepKind) -> Move {
     match step {
         StepKind::Preflight => {
             let open =
-                preflight::findings(state).into_iter().find(|finding| finding.severity == preflight::Severity::Unknown);
+                preflight::findings(state).into_iter().find(|finding| finding.severity == preflight::Severity::Waiting);
             open.map_or_else(go_on, |finding| Move::Wait(finding.what))
         }
         StepKind::Backup if orders.backup == BackupOrders::Skip || state.setting.missing.backup.is_some() => {

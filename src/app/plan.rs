@@ -99,7 +99,8 @@ fn manual(state: &State, node: &Node, commands: &[Clean]) -> Planned {
 }
 
 fn planned(state: &State, node: &Node, step: StepKind, findings: &[Finding]) -> Planned {
-    let blocking = findings.iter().filter(|f| f.severity == Severity::Blocks && f.blocks == Some(step));
+    let blocking =
+        findings.iter().filter(|f| matches!(f.severity, Severity::Blocks | Severity::Absent) && f.blocks == Some(step));
     let (does, commands) = details(state, step, findings);
     Planned {
         number: 1,

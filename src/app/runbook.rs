@@ -259,7 +259,7 @@ fn step_on(state: &mut State, step: StepKind) -> Vec<Effect> {
 
 fn preflight_on(state: &mut State) -> Vec<Effect> {
     let findings = preflight::findings(state);
-    match findings.iter().find(|finding| finding.severity == Severity::Unknown) {
+    match findings.iter().find(|finding| finding.severity == Severity::Waiting) {
         Some(open) => {
             let words = say!("not known yet: {}", open.what);
             state.tell(Tone::Plain, words);

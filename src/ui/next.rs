@@ -111,11 +111,11 @@ fn of_step(scene: &Scene<'_>, step: StepKind) -> Next {
 fn preflight(scene: &Scene<'_>) -> Next {
     let findings = scene.findings();
     let of = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
-    match (of(Severity::Unknown), of(Severity::Blocks)) {
+    match (of(Severity::Waiting), of(Severity::Blocks)) {
         (0, 0) => Next { key: go_on(scene), words: say!("nothing blocks, {} warnings: go on", of(Severity::Warns)) },
         (0, blocks) => Next { key: go_on(scene), words: say!("go on, with {} findings that block a step", blocks) },
         _ => {
-            let open = findings.iter().find(|finding| finding.severity == Severity::Unknown);
+            let open = findings.iter().find(|finding| finding.severity == Severity::Waiting);
             waits(open.map_or(Clean::default(), |finding| finding.what.clone()))
         }
     }

@@ -8,12 +8,13 @@ use crate::ui::scene::Scene;
 use crate::ui::sheet::{Room, Row, Sheet, fact, first, wrapped};
 use crate::ui::theme::{Role, Sign};
 
-fn severity(severity: Severity) -> (Sign, &'static str, Role) {
+fn drawn(severity: Severity) -> (Sign, Role) {
     match severity {
-        Severity::Blocks => (Sign::No, "blocks", Role::Danger),
-        Severity::Warns => (Sign::Warn, "warns", Role::Warn),
-        Severity::Unknown => (Sign::Unknown, "unknown", Role::Unknown),
-        Severity::Fine => (Sign::Yes, "fine", Role::Good),
+        Severity::Blocks => (Sign::No, Role::Danger),
+        Severity::Warns => (Sign::Warn, Role::Warn),
+        Severity::Unknown | Severity::Waiting => (Sign::Unknown, Role::Unknown),
+        Severity::Absent => (Sign::Unknown, Role::Muted),
+        Severity::Fine => (Sign::Yes, Role::Good),
     }
 }
 
@@ -21,14 +22,12 @@ fn severity(severity: Severity) -> (Sign, &'static str, Role) {
 pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
     let findings = scene.findings();
     let of = |wanted| findings.iter().filter(|finding| finding.severity == wanted).count();
-    let counts = [
-        (of(Severity::Blocks), "block"),
-        (of(Severity::Warns), "warn"),
-        (of(Severity::Unknown), "unknown"),
-        (of(Severity::Fine), "fine"),
-    ];
-    let counts: Vec<String> =
-        counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let counts: Vec<String> = Severity::ALL
+        .into_iter()
+        .map(|severity| (of(severity), severity.word()))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {}", word.trim_end_matches('s')))
+        .collect();
     let mut sheet = Sheet { count: counts.join(", "), ..Sheet::default() };
     if findings.is_empty() {
         sheet.wrap(scene, room, "nothing was looked at yet", "", Role::Muted);
@@ -40,9 +39,12 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
     let rows = room.height.saturating_sub(detail.len());
     let from = first(cursor, findings.len(), rows);
     for (i, finding) in findings.iter().enumerate().skip(from).take(rows) {
-        let (sign, word, role) = severity(finding.severity);
-        let row =
-            Row::new(scene, room, i == cursor && room.focused).cell(scene.sign(sign), 1, role).cell(word, 7, role);
+        let (sign, role) = drawn(finding.severity);
+        let row = Row::new(scene, room, i == cursor && room.focused).cell(scene.sign(sign), 1, role).cell(
+            finding.severity.word(),
+            7,
+            role,
+        );
         let text = if finding.remedy.is_empty() || room.focused {
             finding.what.clone()
         } else {
@@ -57,6 +59,9 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
 /// What there is to know of the selected finding, below the list.
 fn detail<'a>(scene: &Scene<'a>, room: Room, finding: &Finding) -> Vec<Line<'a>> {
     let mut lines = wrapped(scene, room.width, finding.what.as_str(), "", Role::Title);
+    if !finding.evidence.is_empty() {
+        lines.extend(fact(scene, room.width, "evidence", finding.evidence.as_str(), Role::Text));
+    }
     if !finding.consequence.is_empty() {
         lines.extend(fact(scene, room.width, "leads to", finding.consequence.as_str(), Role::Text));
     }

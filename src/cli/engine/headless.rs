@@ -52,7 +52,7 @@ fn looked(state: &State, findings: &[Finding]) -> Exit {
     };
     if lost(cluster) || lost(database) {
         Exit::Unreachable
-    } else if findings.iter().any(|finding| matches!(finding.severity, Severity::Blocks | Severity::Unknown)) {
+    } else if findings.iter().any(|finding| matches!(finding.severity, Severity::Blocks | Severity::Waiting)) {
         Exit::NotReached
     } else {
         Exit::Reached
@@ -62,7 +62,7 @@ fn looked(state: &State, findings: &[Finding]) -> Exit {
 /// Everything that can be known is known.
 fn settled(state: &State) -> Move {
     let cut_off = cut_off(state);
-    let open = |finding: &Finding| finding.severity == Severity::Unknown && !(cut_off && finding.id != "database");
+    let open = |finding: &Finding| finding.severity == Severity::Waiting && !(cut_off && finding.id != "database");
     let unknown = preflight::findings(state).into_iter().find(open);
     let table = state.setting.missing.database.is_none() && matches!(state.migrations, Live::Waiting);
     match unknown {

@@ -54,11 +54,12 @@ pub(super) fn findings(findings: &[Finding]) -> String {
         let sign = match finding.severity {
             Severity::Blocks => "BLOCKS ",
             Severity::Warns => "warning",
-            Severity::Unknown => "unknown",
+            Severity::Unknown | Severity::Waiting => "unknown",
+            Severity::Absent => "absent ",
             Severity::Fine => "ok     ",
         };
         text.push_str(&format!("{sign}  {:<18} {}\n", finding.id, finding.what));
-        for (word, words) in [("so", &finding.consequence), ("do", &finding.remedy)] {
+        for (word, words) in [("by", &finding.evidence), ("so", &finding.consequence), ("do", &finding.remedy)] {
             if !words.is_empty() {
                 text.push_str(&format!("{:<9}{:<18} {word}: {words}\n", "", ""));
             }
