@@ -35,6 +35,7 @@ use crate::domain::live::Live;
 use crate::domain::log::{LogItem, LogSource};
 use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution};
 use crate::domain::name::{ModelName, RequestId};
+use crate::domain::schema::LiveSchema;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::domain::workload::{Discovered, Workload};
 use crate::text::Clean;
@@ -76,6 +77,8 @@ pub trait Workloads: Send + Sync {
 pub trait Database: Send + Sync {
     /// The migration table and the holders of its lock.
     fn migrations(&self) -> Reply<MigrationTable>;
+    /// What the database holds beside that table: tables, columns, indexes and the rest, by name.
+    fn schema(&self) -> Reply<LiveSchema>;
     /// Deletes one row, in one transaction: locked, compared with what was shown, written to a
     /// restore file in `folder`, deleted by id, counted, committed.
     fn delete(&self, proof: Confirmed<Deletion>, folder: PathBuf) -> Reply<Kept>;

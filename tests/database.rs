@@ -590,3 +590,54 @@ async fn a_certificate_is_checked_against_the_servers_name_through_a_port_forwar
     assert_eq!(wrong, TroubleKind::Unreachable);
     assert!(words.contains("no TLS connection"), "{words}");
 }
+
+#[tokio::test]
+async fn what_a_schema_holds_is_read_by_name_and_by_kind() {
+    let database = TestDatabase::with_table().await;
+    database
+        .run(
+            "CREATE TYPE mood AS ENUM ('sad', 'ok');
+             CREATE TABLE \"LiteLLM_A\" (id text PRIMARY KEY, \"Odd name\" mood, gone int, n int CHECK (n > 0));
+             ALTER TABLE \"LiteLLM_A\" DROP COLUMN gone;
+             CREATE TABLE \"LiteLLM_B\" (a_id text CONSTRAINT b_fk REFERENCES \"LiteLLM_A\"(id), twice int) PARTITION BY RANGE (twice);
+             CREATE INDEX b_idx ON \"LiteLLM_B\" (twice);
+             CREATE VIEW a_view AS SELECT id FROM \"LiteLLM_A\";
+             CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+             CREATE TRIGGER a_touch BEFORE UPDATE ON \"LiteLLM_A\" FOR EACH ROW EXECUTE FUNCTION touch();
+             CREATE TABLE \"bad\u{202e}name\" (id int);
+             CREATE SCHEMA other; CREATE TABLE other.elsewhere (id int)",
+        )
+        .await;
+    database.run("INSERT INTO \"LiteLLM_A\" (id, n) VALUES ('1', 5), ('2', 5)").await;
+    let mut failing = database.connect().await;
+    assert!(failing.execute("CREATE UNIQUE INDEX CONCURRENTLY a_twice ON \"LiteLLM_A\" (n)").await.is_err());
+    // A session that holds the tables exclusively does not keep the catalogue from being read.
+    let mut holder = database.connect().await;
+    holder.execute("BEGIN; LOCK TABLE \"LiteLLM_A\", _prisma_migrations IN ACCESS EXCLUSIVE MODE").await.unwrap();
+
+    let live = port(&database.url()).schema().await.unwrap_or_else(|why| panic!("{}", why.sentence()));
+    let shown: Vec<_> = live.objects.objects().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            "LiteLLM_A",
+            "LiteLLM_B",
+            "LiteLLM_A.Odd name",
+            "LiteLLM_A.id",
+            "LiteLLM_A.n",
+            "LiteLLM_B.a_id",
+            "LiteLLM_B.twice",
+            "index LiteLLM_A_pkey",
+            "index a_twice",
+            "index b_idx",
+            "constraint LiteLLM_A_n_check of LiteLLM_A",
+            "constraint LiteLLM_A_pkey of LiteLLM_A",
+            "constraint b_fk of LiteLLM_B",
+            "type mood",
+            "function touch",
+            "trigger a_touch of LiteLLM_A",
+        ]
+    );
+    let invalid: Vec<_> = live.invalid.iter().map(|name| name.as_str()).collect();
+    assert_eq!((invalid, live.unreadable, live.schema.as_str()), (vec!["a_twice"], 2, "public"));
+}

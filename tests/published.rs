@@ -14,6 +14,7 @@ use futures::StreamExt as _;
 use lastgood::domain::backup::{BackupItem, BackupOrder};
 use lastgood::domain::confirm::{Confirm, Confirmed, Subject};
 use lastgood::domain::migration::{Deletion, Resolution, RowState};
+use lastgood::domain::schema::Object;
 use lastgood::text::{Clean, Gate};
 use lastgood::world::pg_dump::PgDump;
 use lastgood::world::postgres::Postgres;
@@ -43,6 +44,15 @@ async fn the_ledger_of_the_published_migrations_is_read_repaired_and_dumped() {
     let shown: BTreeSet<_> = table.rows.iter().map(|row| (row.name.as_str(), row.checksum.as_str())).collect();
     let known: BTreeSet<_> = published.iter().map(|file| (file.name.as_str(), file.sha256.as_str())).collect();
     assert_eq!(shown, known);
+
+    let began = std::time::Instant::now();
+    let live = port.schema().await.unwrap();
+    assert!(began.elapsed() < std::time::Duration::from_secs(1), "the catalogue took {:?}", began.elapsed());
+    let of = |wanted: fn(&Object) -> bool| live.objects.objects().filter(|object| wanted(object)).count();
+    let tables = of(|object| matches!(object, Object::Table(_)));
+    let columns = of(|object| matches!(object, Object::Column(..)));
+    // The table of the migrations themselves is not among them.
+    assert_eq!((tables, columns, live.invalid.len(), live.unreadable), (101, 1_265, 0, 0));
 
     // A file that is not safe to run twice fails half way, as in a re-upgrade after rows were deleted.
     let file = published.iter().find(|file| file.name.contains("add_agent_object_permissions_table")).unwrap();

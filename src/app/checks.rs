@@ -304,8 +304,12 @@ pub fn looked(state: &mut State, look: &Look, sight: Sight) {
                 checks.row = Some((answer, now));
             }
         }
-        Sight::Identity(_) | Sight::Permissions(_) | Sight::Workloads(_) | Sight::Preview(_) | Sight::Migrations(_) => {
-        }
+        Sight::Identity(_)
+        | Sight::Permissions(_)
+        | Sight::Workloads(_)
+        | Sight::Preview(_)
+        | Sight::Migrations(_)
+        | Sight::Schema(_) => {}
     }
 }
 

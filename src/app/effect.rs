@@ -27,6 +27,8 @@ pub enum Look {
     Preview(Box<Change>),
     /// The migration table, now.
     Migrations,
+    /// What the database holds, now.
+    Schema,
     /// The gateway's answers that cost nothing.
     Vitals,
     /// The gateway's settings.
@@ -151,6 +153,8 @@ pub enum Feed {
     Logs(LogSource),
     /// The migration table, read every few seconds.
     Migrations,
+    /// What the database holds, read less often.
+    Schema,
 }
 
 impl fmt::Display for Feed {
@@ -160,6 +164,7 @@ impl fmt::Display for Feed {
             Feed::Pods(workload) => write!(f, "pods of {workload}"),
             Feed::Logs(source) => write!(f, "log of {}/{}", source.pod, source.container),
             Feed::Migrations => f.write_str("migrations"),
+            Feed::Schema => f.write_str("schema"),
         }
     }
 }

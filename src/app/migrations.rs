@@ -11,6 +11,7 @@ use crate::domain::confirm::{Answer, Confirm, Confirmed};
 use crate::domain::migration::{self, Deletion, Kept, MigrationTable, Resolution, Row, RowState};
 use crate::domain::name::MigrationId;
 use crate::domain::record::ActKind;
+use crate::domain::schema::LiveSchema;
 use crate::domain::step::Fact;
 use crate::domain::trouble::Trouble;
 use crate::text::Clean;
@@ -27,6 +28,15 @@ pub fn seen(state: &mut State, result: Result<MigrationTable, Trouble>) {
     match result {
         Ok(table) => state.migrations.see(table, now),
         Err(why) => state.migrations.lose(why, now),
+    }
+}
+
+/// What the database holds was read, or could not be.
+pub fn seen_schema(state: &mut State, result: Result<LiveSchema, Trouble>) {
+    let now = state.now;
+    match result {
+        Ok(schema) => state.schema.see(schema, now),
+        Err(why) => state.schema.lose(why, now),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::domain::log::LogItem;
 use crate::domain::migration::{Kept, MigrationTable};
 use crate::domain::name::Uid;
 use crate::domain::record::ActId;
+use crate::domain::schema::LiveSchema;
 use crate::domain::trouble::Trouble;
 use crate::domain::workload::{Discovered, Workload};
 use crate::text::{Clean, Secret};
@@ -28,6 +29,7 @@ pub enum Sight {
     Workloads(Result<Vec<Discovered>, Trouble>),
     Preview(Result<Box<Preview>, Trouble>),
     Migrations(Result<MigrationTable, Trouble>),
+    Schema(Result<LiveSchema, Trouble>),
     Vitals(Result<Vitals, Trouble>),
     Settings(Result<Settings, Trouble>),
     ModelHealth(Result<ModelHealth, Trouble>),
@@ -59,6 +61,7 @@ pub enum Item {
     Pods(Result<PodsItem, Trouble>),
     Logs(LogItem),
     Migrations(Result<MigrationTable, Trouble>),
+    Schema(Result<LiveSchema, Trouble>),
 }
 
 /// What the journal says.

@@ -21,6 +21,7 @@ use crate::domain::migration::MigrationTable;
 use crate::domain::name::{ContextName, EnvName, MigrationId, ModelName, Name, Slug, Uid};
 use crate::domain::record::{ActId, ActKind, Changed, Entry};
 use crate::domain::runbook::{Library, Node, NodeRef};
+use crate::domain::schema::LiveSchema;
 use crate::domain::signature::Signatures;
 use crate::domain::step::StepKind;
 use crate::domain::trouble::Trouble;
@@ -235,6 +236,8 @@ pub struct State {
     pub logs: Logs,
     /// The migration table.
     pub migrations: Live<MigrationTable>,
+    /// What the database holds.
+    pub schema: Live<LiveSchema>,
     /// The checklist and what it rests on.
     pub checks: Checks,
     /// Acts that run.
@@ -306,6 +309,7 @@ impl State {
             permissions: live(missing.cluster.as_ref()),
             found: live(missing.cluster.as_ref()),
             migrations: live(missing.database.as_ref()),
+            schema: live(missing.database.as_ref()),
             setting: Arc::new(setting),
             runbooks: library,
             signatures,

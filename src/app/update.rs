@@ -401,6 +401,7 @@ fn fed(state: &mut State, feed: &Feed, item: Item) -> Vec<Effect> {
             migrations::seen(state, result);
             follow_anchor(state, Pane::Migrations);
         }
+        (Feed::Schema, Item::Schema(result)) => migrations::seen_schema(state, result),
         // A feed that brings another one's item does not exist.
         _ => {}
     }
@@ -452,6 +453,7 @@ fn looked(state: &mut State, id: LookId, look: &Look, sight: Sight) -> Vec<Effec
         Sight::Workloads(Err(why)) => state.found.lose(why, now),
         Sight::Preview(result) => return change::previewed(state, id, result),
         Sight::Migrations(result) => migrations::seen(state, result),
+        Sight::Schema(result) => migrations::seen_schema(state, result),
         sight => checks::looked(state, look, sight),
     }
     Vec::new()

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::name::SqlName;
-use crate::text::Safe;
+use crate::text::{Clean, Safe};
 
 /// One object of the schema that LiteLLM's tables live in. The order is the order of lists: what
 /// holds data comes first.
@@ -104,6 +104,22 @@ impl FromIterator<Object> for Schema {
     fn from_iter<I: IntoIterator<Item = Object>>(objects: I) -> Self {
         Self { objects: objects.into_iter().collect() }
     }
+}
+
+/// What a live database holds, as its catalogue told it at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LiveSchema {
+    /// The PostgreSQL schema that was looked into.
+    pub schema: Clean,
+    /// Everything that is there, invalid indexes too. Views and what belongs to an extension are
+    /// left out: no migration of LiteLLM makes any. An index of a primary key or a unique
+    /// constraint is there as both.
+    pub objects: Schema,
+    /// Indexes that are there and serve nobody: a `CREATE INDEX CONCURRENTLY` that failed leaves
+    /// one behind (PostgreSQL, CREATE INDEX).
+    pub invalid: BTreeSet<SqlName>,
+    /// How many objects could not be read, because their name has characters that no screen shows.
+    pub unreadable: usize,
 }
 
 #[cfg(test)]

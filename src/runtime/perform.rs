@@ -23,6 +23,10 @@ use crate::world::{Part, World};
 /// How often the migration table is read.
 const MIGRATIONS_EVERY: Duration = Duration::from_secs(3);
 
+/// How often the catalogue of the database is read: some 2,000 names, which change only with a
+/// migration.
+const SCHEMA_EVERY: Duration = Duration::from_secs(15);
+
 async fn ask<P: ?Sized, T>(part: Part<P>, question: impl FnOnce(&P) -> crate::world::Reply<T>) -> Result<T, Trouble> {
     match part {
         Ok(port) => question(&port).await,
@@ -44,6 +48,7 @@ pub(in crate::runtime) fn look(world: &World, look: Look) -> BoxFuture<'static, 
                 Sight::Preview(ask(world.workloads, |port| port.preview(*change)).await.map(Box::new))
             }
             Look::Migrations => Sight::Migrations(ask(world.database, |port| port.migrations()).await),
+            Look::Schema => Sight::Schema(ask(world.database, |port| port.schema()).await),
             Look::Vitals => Sight::Vitals(ask(world.gateway, |port| port.vitals()).await),
             Look::Settings => Sight::Settings(ask(world.gateway, |port| port.settings()).await),
             Look::ModelHealth => Sight::ModelHealth(ask(world.gateway, |port| port.model_health()).await),
@@ -117,19 +122,29 @@ fn items(world: World, feed: &Feed, signatures: Arc<Signatures>) -> Option<BoxSt
             lines.map(move |item| Item::Logs(matched(item, &signatures))).boxed()
         }
         Feed::Migrations => {
-            let database = world.database.ok()?;
-            let read = move |first: bool| {
-                let database = Arc::clone(&database);
-                async move {
-                    if !first {
-                        tokio::time::sleep(MIGRATIONS_EVERY).await;
-                    }
-                    Some((Item::Migrations(database.migrations().await), false))
-                }
-            };
-            futures::stream::unfold(true, read).boxed()
+            repeated(world.database.ok()?, MIGRATIONS_EVERY, |port| port.migrations(), Item::Migrations)
         }
+        Feed::Schema => repeated(world.database.ok()?, SCHEMA_EVERY, |port| port.schema(), Item::Schema),
     })
+}
+
+/// A question asked again and again: at once, then at this distance.
+fn repeated<P: ?Sized + Send + Sync + 'static, T: Send + 'static>(
+    port: Arc<P>,
+    every: Duration,
+    question: fn(&P) -> crate::world::Reply<T>,
+    item: fn(Result<T, Trouble>) -> Item,
+) -> BoxStream<'static, Item> {
+    let ask = move |first: bool| {
+        let port = Arc::clone(&port);
+        async move {
+            if !first {
+                tokio::time::sleep(every).await;
+            }
+            Some((item(question(&port).await), false))
+        }
+    };
+    futures::stream::unfold(true, ask).boxed()
 }
 
 /// Marks the lines that match a signature. The segment has just been made, so nobody shares it.

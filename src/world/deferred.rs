@@ -13,6 +13,7 @@ use crate::domain::confirm::Confirmed;
 use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settings, SpendRow, Vitals};
 use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution};
 use crate::domain::name::{ModelName, RequestId};
+use crate::domain::schema::LiveSchema;
 use crate::domain::trouble::Trouble;
 use crate::text::Clean;
 use crate::world::{Backup, Cache, Database, Feed, Gateway, Reply};
@@ -52,6 +53,10 @@ impl<P: Send + Sync + 'static> Deferred<P> {
 impl<P: Database + 'static> Database for Deferred<P> {
     fn migrations(&self) -> Reply<MigrationTable> {
         self.ask(P::migrations)
+    }
+
+    fn schema(&self) -> Reply<LiveSchema> {
+        self.ask(P::schema)
     }
 
     fn delete(&self, proof: Confirmed<Deletion>, folder: PathBuf) -> Reply<Kept> {

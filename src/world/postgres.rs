@@ -9,6 +9,7 @@ mod change;
 pub(crate) mod connect;
 pub(crate) mod holder;
 pub(crate) mod migrations;
+mod schema;
 mod spend;
 pub(crate) mod trouble;
 mod undo;
@@ -27,6 +28,7 @@ use crate::domain::database_url::DatabaseUrl;
 use crate::domain::gateway::SpendRow;
 use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution};
 use crate::domain::name::RequestId;
+use crate::domain::schema::LiveSchema;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Gate};
 use crate::world::{Database, Reply};
@@ -112,6 +114,15 @@ impl Database for Postgres {
             let doing = say!("could not read the migration table of {}", inner.connector.url().display());
             let connector = inner.connector.clone();
             inner.read(doing, move |connection| Box::pin(migrations::read(connection, connector))).await
+        })
+    }
+
+    fn schema(&self) -> Reply<LiveSchema> {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move {
+            let doing = say!("could not read what {} holds", inner.connector.url().display());
+            let connector = inner.connector.clone();
+            inner.read(doing, move |connection| Box::pin(schema::read(connection, connector))).await
         })
     }
 

@@ -23,6 +23,7 @@ use crate::domain::confirm::Confirmed;
 use crate::domain::gateway::SpendRow;
 use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution, Row, RowState, may_resolve};
 use crate::domain::name::RequestId;
+use crate::domain::schema::LiveSchema;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::Clean;
 use crate::world::{Backup, Database, Feed, Reply};
@@ -148,6 +149,11 @@ impl Database for Sandbox {
             exists: true,
         });
         async { Ok(table.sorted()) }.boxed()
+    }
+
+    fn schema(&self) -> Reply<LiveSchema> {
+        let what = say!("the drill {} does not say what its database holds", self.scenario.id);
+        async { Err(Trouble::new(TroubleKind::Missing, what).remedy(Clean::ours("go by the migration table"))) }.boxed()
     }
 
     fn delete(&self, proof: Confirmed<Deletion>, folder: PathBuf) -> Reply<Kept> {
