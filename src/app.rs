@@ -5,6 +5,7 @@ pub mod action;
 pub mod acts;
 pub mod arming;
 pub mod backup;
+pub mod cache;
 pub mod change;
 pub mod checks;
 pub mod effect;

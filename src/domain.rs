@@ -1,6 +1,7 @@
 //! The field's nouns: no input, no output, no clock, no terminal.
 
 pub mod backup;
+pub mod cache;
 pub mod candidate;
 pub mod catalog;
 pub mod change;
@@ -14,6 +15,7 @@ pub mod effects;
 pub mod environment;
 pub mod forecast;
 pub mod gateway;
+pub mod headway;
 pub mod image;
 pub mod incident;
 pub mod live;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Interval;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::effect::{Act, Effect, Exit, Feed, LookId};
 use crate::app::feeds::feeds;
@@ -84,7 +85,8 @@ pub struct Runtime {
     fed: (mpsc::Sender<Msg>, mpsc::Receiver<Msg>),
     feeds: BTreeMap<Feed, AbortOnDrop>,
     looks: BTreeMap<LookId, AbortOnDrop>,
-    acts: BTreeMap<ActId, AbortHandle>,
+    /// What cancels each act that runs, where it can be cancelled.
+    acts: BTreeMap<ActId, CancellationToken>,
     screen_requests: Vec<ScreenRequest>,
     exit: Option<Exit>,
 }
@@ -197,9 +199,8 @@ impl Runtime {
     pub async fn finish(&mut self) {
         self.feeds.clear();
         self.looks.clear();
-        if let Some((id, _)) = self.state.running_backup() {
-            self.cancel(id);
-        }
+        let long: Vec<_> = self.state.long_acts().map(|(id, ..)| id).collect();
+        long.into_iter().for_each(|id| self.cancel(id));
         let end = tokio::time::Instant::now() + LAST_CALL;
         while !self.acts.is_empty() || self.writing.is_some() || !self.queue.is_empty() {
             match tokio::time::timeout_at(end, self.urgent.1.recv()).await {
@@ -293,16 +294,15 @@ impl Runtime {
     fn start(&mut self, id: ActId, act: Act) {
         let sender = self.urgent.0.clone();
         let progress = sender.clone();
-        let task = perform::act(&self.world, &self.places, act, move |at| {
+        let stop = CancellationToken::new();
+        self.acts.insert(id, stop.clone());
+        let task = tokio::spawn(perform::act(&self.world, &self.places, act, stop, move |at| {
             let _ = progress.send(Msg::Progress(id, at));
-        });
-        let task = tokio::spawn(task);
-        self.acts.insert(id, task.abort_handle());
+        }));
         // A second task, so that a bug in the first one is an outcome and not a silence.
         tokio::spawn(async move {
             let result = match task.await {
                 Ok(result) => result,
-                Err(end) if end.is_cancelled() => Err(Trouble::new(TroubleKind::Cancelled, Clean::ours("cancelled"))),
                 Err(_) => Err(Trouble::new(
                     TroubleKind::Unknown,
                     Clean::ours("the console failed while it waited for the outcome"),
@@ -314,7 +314,7 @@ impl Runtime {
 
     fn cancel(&mut self, id: ActId) {
         if let Some(act) = self.acts.get(&id) {
-            act.abort();
+            act.cancel();
         }
     }
 

@@ -35,6 +35,7 @@ mod checklist;
 mod fit;
 mod footer;
 mod header;
+mod headway;
 mod logs;
 mod migrations;
 mod next;

@@ -25,8 +25,10 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::backup::{BackupItem, BackupOrder};
+use crate::domain::cache::{CacheSurvey, ClearItem, Clearance};
 use crate::domain::change::{Applied, Change, Cleared, Preview};
 use crate::domain::cluster::{Ask, Identity, Permission, PodsItem, WorkloadRef};
 use crate::domain::confirm::Confirmed;
@@ -115,6 +117,11 @@ pub trait Gateway: Send + Sync {
 pub trait Cache: Send + Sync {
     /// Whether it answers, and its version.
     fn info(&self) -> Reply<CacheInfo>;
+    /// Counts every key by what it is. Reads names only, in small steps (`SCAN`).
+    fn survey(&self) -> Reply<CacheSurvey>;
+    /// Deletes exactly the answers that were confirmed, in batches, and counts what is left. Doing
+    /// it again goes on where it stopped. `stop` ends it between two batches.
+    fn clear(&self, proof: Confirmed<Clearance>, stop: CancellationToken) -> Feed<ClearItem>;
 }
 
 /// A part of the world, or why this environment does not have it.

@@ -42,6 +42,7 @@ fn acts(effects: &[Effect]) -> Vec<&'static str> {
             Act::Resolve(_) => "resolve",
             Act::Restore(_) => "restore",
             Act::Backup(_) => "backup",
+            Act::ClearCache(_) => "clear-cache",
             Act::Complete(_) => "complete",
         }),
         _ => None,

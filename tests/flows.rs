@@ -11,6 +11,7 @@ use lastgood::app::msg::{JournalNews, Msg};
 use lastgood::app::overlay::Overlay;
 use lastgood::app::state::State;
 use lastgood::domain::checklist::Mark;
+use lastgood::domain::confirm::Confirm;
 use lastgood::domain::record::{ActKind, Entry};
 use lastgood::domain::trouble::{Trouble, TroubleKind};
 use lastgood::text::Clean;
@@ -419,6 +420,88 @@ async fn a_dry_run_that_grew_old_is_asked_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_response_cache_is_counted_chosen_typed_and_cleared() {
+    let mut c = Console::drill("bad-image").await;
+    c.press("<enter>").await;
+    // To look is allowed unarmed; to delete is not.
+    c.press(": clear <space> the <space> response <enter>").await;
+    c.wait("the count", |state| state.looks.is_empty()).await;
+    for words in [
+        "Redis 7.2.4",
+        "3120  litellm-eu:<64 hexadecimal digits>",
+        "86  64 hexadecimal digits",
+        "Type in full: litellm-eu",
+    ] {
+        c.shows(words);
+    }
+    c.shows("2  spend buffers, not yet in the database");
+    c.enter("litellm-eu").await;
+    assert!(c.notice().contains("read-only"), "{}", c.notice());
+    c.press("A drill-bad-image <enter>").await;
+    c.press(": clear <space> the <space> response <enter>").await;
+    c.pass(1).await;
+    c.enter("litellm").await;
+    assert!(c.notice().contains("nothing was deleted"), "{}", c.notice());
+    c.press("<up>").await;
+    c.shows("Type in full: clear");
+    c.press("<down>").await;
+    c.enter("litellm-eu").await;
+    c.pass(1).await;
+    c.press("P").await;
+    c.shows("→ cache clearance 00:01 40 %, ctrl-x cancels");
+    c.press("<ctrl-x>").await;
+    c.wait("the end of it", |state| state.running.is_empty()).await;
+    assert!(c.notice().contains("cancelled"), "{}", c.notice());
+    assert_eq!(c.home.deeds(), Vec::<String>::new());
+    c.press(": clear <space> the <space> response <enter>").await;
+    c.pass(1).await;
+    c.enter("litellm-eu").await;
+    c.wait("the end of it", |state| state.running.is_empty()).await;
+    assert!(c.notice().starts_with("3120 answers deleted, 0 there now; each pod"), "{}", c.notice());
+    assert_eq!(c.home.deeds(), ["cleared-cache"]);
+    // Cleared already, the step is done with a word of what else is there.
+    let mut acts = c.entries().into_iter().filter_map(|entry| match entry {
+        Entry::Started { kind: ActKind::ClearCache { namespace }, command, .. } => Some((namespace, command)),
+        _ => None,
+    });
+    let (namespace, command) = acts.next().unwrap();
+    assert_eq!(namespace.unwrap().as_str(), "litellm-eu");
+    assert!(command.contains("--pattern 'litellm-eu:*' | grep -E ':[0-9a-f]{64}$'"), "{command}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_runbook_leads_to_the_cache_and_back_to_the_checks() {
+    let mut c = Console::drill("bad-image").await;
+    c.press("<enter> A drill-bad-image <enter>").await;
+    c.take_suggestion("Yes: roll back now").await;
+    c.take_suggestion("Code: another image").await;
+    c.take_suggestion("EMERGENCY: revert now").await;
+    c.press("<enter> R <enter> p y").await;
+    c.wait_at("migrations").await;
+    c.take_suggestion("no row is failed").await;
+    c.wait_at("verify").await;
+    c.press("R F").await;
+    c.enter("old answers come back").await;
+    c.wait_at("still-wrong").await;
+    c.press("4").await;
+    c.wait_at("clear-cache").await;
+    c.shows("count the keys; asks before it deletes");
+    c.press("<enter>").await;
+    c.pass(1).await;
+    c.enter("litellm-eu").await;
+    c.wait_at("verify").await;
+    assert_eq!(c.home.deeds(), ["changed", "cleared-cache"]);
+    c.press("R F <enter>").await;
+    c.press("4 <enter>").await;
+    c.pass(1).await;
+    c.shows("There is no key of litellm-eu:<64 hexadecimal digits>: nothing to clear.");
+    c.press("<enter>").await;
+    c.wait_at("verify").await;
+    assert!(c.notice().contains("seen: without a namespace (86)"), "{}", c.notice());
+    prove(&mut c, true).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn handing_over_closes_without_the_goal() {
     let mut c = Console::drill("bad-image").await;
     c.press("<enter>").await;
@@ -516,6 +599,7 @@ fn wanted(state: &State) -> Option<String> {
     match state.overlays.last()? {
         Overlay::Delete { confirm, .. } => Some(confirm.wanted().to_string()),
         Overlay::Resolve { confirm, .. } => Some(confirm.wanted().to_string()),
+        Overlay::Clear(clearing) => Some(Confirm::new(clearing.clearance()).wanted().to_string()),
         Overlay::Text { .. } => Some(state.setting.environment.to_string()),
         _ => None,
     }
@@ -534,6 +618,7 @@ fn announced(entries: &[Entry]) -> Vec<&'static str> {
             ActKind::ResolveRow { .. } => "resolved",
             ActKind::RestoreRow { .. } => "restored",
             ActKind::Backup { .. } => "backed-up",
+            ActKind::ClearCache { .. } => "cleared-cache",
             ActKind::Complete => "completed",
         })
         .collect()

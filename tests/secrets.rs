@@ -74,6 +74,7 @@ fn state(scenario: &Scenario, gate: &Gate, now: Timestamp) -> State {
         namespace: Some(place.namespace.clone()),
         workloads: vec![WorkloadRef { namespace: place.namespace.clone(), name: place.workload.clone() }],
         missing: Missing::default(),
+        cache_namespace: None,
         billing: scenario.gateway.billing,
         test_model: None,
         database: Some(Clean::ours("the sandbox's database")),

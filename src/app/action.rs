@@ -110,6 +110,7 @@ actions! {
     Target, "target", "make this revision the target", None;
     Diff, "diff", "diff the live template with this one", None;
     Backup, "backup", "back up the database", None;
+    ClearCache, "clear-cache", "clear the response cache", None;
     DeleteRow, "delete-row", "delete this migration row", Destroys;
     ResolveRow, "resolve-row", "mark this failed row as rolled back", Destroys;
     UndoRow, "undo-row", "undo the last change of a row", Changes;

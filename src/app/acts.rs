@@ -5,6 +5,7 @@ use crate::app::msg::Done;
 use crate::app::overlay::Overlay;
 use crate::app::state::{State, Tone};
 use crate::app::{checks, migrations, status};
+use crate::domain::cache::PODS_REMEMBER;
 use crate::domain::record::{ActId, ActKind, End, Entry, Made};
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::Clean;
@@ -33,7 +34,7 @@ fn succeeded(state: &mut State, id: ActId, done: Done) -> Vec<Effect> {
         Done::Restored(_) => effects.push(state.look(Look::Migrations)),
         Done::Applied(_) => effects.extend(checks::changed(state)),
         Done::Completed(completion) => checks::completed(state, Ok(*completion)),
-        Done::Backup(_) => {}
+        Done::Backup(_) | Done::Emptied(_) => {}
     }
     effects
 }
@@ -54,6 +55,10 @@ fn told(done: &Done) -> (Clean, Option<Made>) {
                 sha256: proof.sha256.to_string(),
                 left_out: proof.left_out.iter().map(Clean::to_string).collect(),
             }),
+        ),
+        Done::Emptied(emptied) => (
+            say!("{} answers deleted, {} there now; {}", emptied.deleted, emptied.left, Clean::ours(PODS_REMEMBER)),
+            Some(Made::Emptied { deleted: emptied.deleted, left: emptied.left }),
         ),
         Done::Completed(completion) => (
             say!("{} answered as {}", completion.model, completion.id),
@@ -100,4 +105,23 @@ pub fn settle(state: &mut State, act: ActId, happened: bool) -> Vec<Effect> {
     effects.extend(checks::changed(state));
     ask_unknown(state);
     effects
+}
+
+/// The newest act that can be cancelled and was not yet.
+fn cancellable(state: &State) -> Option<ActId> {
+    state.long_acts().filter(|(_, _, running)| !running.cancelling).map(|(id, ..)| id).last()
+}
+
+/// Whether something can be cancelled.
+pub fn may_cancel(state: &State) -> Result<(), Clean> {
+    cancellable(state).map(|_| ()).ok_or(Clean::ours("nothing that can be cancelled is running"))
+}
+
+/// Cancels what takes long.
+pub fn cancel(state: &mut State) -> Vec<Effect> {
+    let Some(id) = cancellable(state) else { return Vec::new() };
+    if let Some(running) = state.running.get_mut(&id) {
+        running.cancelling = true;
+    }
+    vec![Effect::Cancel(id)]
 }

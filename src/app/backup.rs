@@ -1,4 +1,4 @@
-//! Asking for a backup, watching it, and cancelling it.
+//! Asking for a backup.
 
 use crate::app::effect::{Act, Effect};
 use crate::app::state::{State, Told, Tone};
@@ -12,7 +12,7 @@ pub fn may_start(state: &State) -> Result<(), Clean> {
         return Err(why.sentence());
     }
     state.may_send()?;
-    if state.running_backup().is_some() {
+    if state.long_acts().any(|(_, act, _)| matches!(act.kind, ActKind::Backup { .. })) {
         return Err(Clean::ours("a backup is running already"));
     }
     match state.migrations.fresh().and_then(|table| table.locks.iter().find(|lock| lock.granted)) {
@@ -48,21 +48,4 @@ pub fn start(state: &mut State, without_spend_logs: bool) -> Vec<Effect> {
     };
     let node = state.incident.at().cloned();
     vec![state.announce(Act::Backup(order), node, told)]
-}
-
-/// Whether a backup runs that was not cancelled yet.
-pub fn may_cancel(state: &State) -> Result<(), Clean> {
-    match state.running_backup() {
-        Some((_, running)) if !running.cancelling => Ok(()),
-        _ => Err(Clean::ours("nothing that can be cancelled is running")),
-    }
-}
-
-/// Cancels the running backup.
-pub fn cancel(state: &mut State) -> Vec<Effect> {
-    let Some((id, _)) = state.running_backup() else { return Vec::new() };
-    if let Some(running) = state.running.get_mut(&id) {
-        running.cancelling = true;
-    }
-    vec![Effect::Cancel(id)]
 }

@@ -309,7 +309,8 @@ pub fn looked(state: &mut State, look: &Look, sight: Sight) {
         | Sight::Workloads(_)
         | Sight::Preview(_)
         | Sight::Migrations(_)
-        | Sight::Schema(_) => {}
+        | Sight::Schema(_)
+        | Sight::CacheSurvey(_) => {}
     }
 }
 

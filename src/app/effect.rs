@@ -5,6 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::domain::backup::BackupOrder;
+use crate::domain::cache::Clearance;
 use crate::domain::change::{Change, Cleared};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::confirm::Confirmed;
@@ -39,6 +40,8 @@ pub enum Look {
     AdminUi,
     /// Redis.
     Cache,
+    /// The keys of Redis, counted by what they are.
+    CacheSurvey,
     /// One spend row.
     SpendRow(RequestId),
 }
@@ -60,6 +63,8 @@ pub enum Act {
     Restore(Kept),
     /// Dump the database.
     Backup(BackupOrder),
+    /// Delete kept answers from Redis.
+    ClearCache(Box<Confirmed<Clearance>>),
     /// Send one completion.
     Complete(ModelName),
 }
@@ -130,7 +135,7 @@ pub enum Effect {
     Unlock,
     /// Announce an act in the journal, then start it.
     Act(Box<Announced>),
-    /// Cancel an act that can be cancelled (a backup).
+    /// Cancel an act that can be cancelled.
     Cancel(ActId),
     /// Put text on the operator's clipboard.
     Copy(Clean),

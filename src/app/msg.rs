@@ -6,13 +6,15 @@ use crate::app::action::{Action, Pane};
 use crate::app::effect::{Feed, LookId};
 use crate::app::key::Key;
 use crate::app::state::Anchor;
-use crate::domain::backup::{BackupProgress, BackupProof};
+use crate::domain::backup::BackupProof;
+use crate::domain::cache::{CacheSurvey, Emptied};
 use crate::domain::change::{Applied, Preview};
 use crate::domain::cluster::{Identity, Permission, PodsItem, WorkloadRef};
 use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settings, SpendRow, Vitals};
+use crate::domain::headway::Headway;
 use crate::domain::log::LogItem;
 use crate::domain::migration::{Kept, MigrationTable};
-use crate::domain::name::Uid;
+use crate::domain::name::{CacheNamespace, Uid};
 use crate::domain::record::ActId;
 use crate::domain::schema::LiveSchema;
 use crate::domain::trouble::Trouble;
@@ -35,6 +37,7 @@ pub enum Sight {
     ModelHealth(Result<ModelHealth, Trouble>),
     AdminUi(Result<AdminUi, Trouble>),
     Cache(Result<CacheInfo, Trouble>),
+    CacheSurvey(Result<CacheSurvey, Trouble>),
     SpendRow(Result<Option<SpendRow>, Trouble>),
 }
 
@@ -49,6 +52,8 @@ pub enum Done {
     Restored(Clean),
     /// The database was dumped and the dump proved.
     Backup(Box<BackupProof>),
+    /// Kept answers were deleted from Redis.
+    Emptied(Emptied),
     /// A completion was answered.
     Completed(Box<Completion>),
 }
@@ -88,6 +93,8 @@ pub enum Msg {
     Select(Pane, Anchor),
     /// A kept row is to be put back: without a screen.
     Undo(Kept),
+    /// Answers of this namespace are to be cleared: without a screen.
+    Clear(Option<CacheNamespace>),
     /// The incident is over: without a screen.
     Close(bool, Clean),
     /// The time.
@@ -98,8 +105,8 @@ pub enum Msg {
     Feed(Feed, Item),
     /// A look came back.
     Looked(LookId, Sight),
-    /// A backup goes on.
-    Progress(ActId, BackupProgress),
+    /// An act that takes long goes on.
+    Progress(ActId, Headway),
     /// An act ended.
     Acted(ActId, Result<Done, Trouble>),
     /// The journal says something.

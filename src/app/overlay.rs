@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use tui_input::{Input, InputRequest};
 
 use crate::app::action::Action;
+use crate::app::cache::Clearing;
 use crate::app::effect::Effect;
 use crate::app::key::{Code, Key};
 use crate::app::state::{Asking, State, Tone};
-use crate::app::{acts, arming, backup, change, checks, logs, migrations, runbook, update};
+use crate::app::{acts, arming, backup, cache, change, checks, logs, migrations, runbook, update};
 use crate::domain::change::{Change, ChangeKind, Cleared, Preview, Refusal};
 use crate::domain::cluster::{WorkloadRef, is_shown_variable};
 use crate::domain::confirm::Confirm;
@@ -143,6 +144,8 @@ pub enum Overlay {
         /// Leave out the rows of the spend log.
         without_spend_logs: bool,
     },
+    /// Answers to delete from Redis, by typing.
+    Clear(Box<Clearing>),
     /// Checks want to call real models: yes or no.
     Consent,
     /// The differences between two templates.
@@ -181,6 +184,7 @@ impl fmt::Debug for Overlay {
             Overlay::Restore(_) => "Restore",
             Overlay::Unknown(_) => "Unknown",
             Overlay::Backup { .. } => "Backup",
+            Overlay::Clear(_) => "Clear",
             Overlay::Consent => "Consent",
             Overlay::Diff { .. } => "Diff",
             Overlay::Words { .. } => "Words",
@@ -214,6 +218,7 @@ impl Overlay {
             | Overlay::Text { input, .. }
             | Overlay::Delete { input, .. }
             | Overlay::Resolve { input, .. } => Some(input),
+            Overlay::Clear(clearing) => Some(&mut clearing.input),
             _ => None,
         }
     }
@@ -241,6 +246,11 @@ pub fn press(state: &mut State, key: Key) -> Vec<Effect> {
         if let Overlay::Palette { input, selected } = &mut overlay {
             *selected = select(*selected, key, palette(input.value()).len());
         }
+        if let Overlay::Clear(clearing) = &mut overlay
+            && matches!(key.code, Code::Up | Code::Down)
+        {
+            clearing.select(key.code == Code::Down);
+        }
         state.overlays.push(overlay);
         return Vec::new();
     }
@@ -260,6 +270,12 @@ fn dismissed(state: &mut State, overlay: Overlay) -> Vec<Effect> {
     match overlay {
         Overlay::Review(_) | Overlay::Delete { .. } | Overlay::Resolve { .. } | Overlay::Restore(_) => {
             state.tell(Tone::Plain, Clean::ours("nothing was changed"));
+        }
+        Overlay::Clear(clearing) => {
+            state.tell(Tone::Plain, Clean::ours("nothing was deleted"));
+            if state.looks.remove(&clearing.look).is_some() {
+                return vec![Effect::Drop(clearing.look)];
+            }
         }
         // An unknown outcome may be put off, and stays in the way of every change.
         Overlay::Asking { asking, .. } => {
@@ -300,6 +316,7 @@ fn answered(state: &mut State, overlay: Overlay, key: Key) -> Vec<Effect> {
         }
         Overlay::Delete { confirm, input } if enter => migrations::delete_typed(state, *confirm, input.value()),
         Overlay::Resolve { confirm, input } if enter => migrations::resolve_typed(state, *confirm, input.value()),
+        Overlay::Clear(clearing) if enter => cache::typed(state, *clearing),
         Overlay::Restore(kept) if letter == Some('y') => migrations::restore(state, kept),
         Overlay::Unknown(act) if letter == Some('h') => acts::settle(state, act, true),
         Overlay::Unknown(act) if letter == Some('d') => acts::settle(state, act, false),

@@ -15,8 +15,10 @@ use crate::app::preflight;
 use crate::app::runbook::{self, Progress};
 use crate::app::state::{Arming, State};
 use crate::app::{backup, change};
+use crate::domain::cache::Clearance;
 use crate::domain::checklist::{Check, Mark};
 use crate::domain::cluster::WorkloadRef;
+use crate::domain::confirm::Confirm;
 use crate::domain::forecast::{Forecast, Newest, forecast};
 use crate::domain::live::Live;
 use crate::domain::name::Uid;
@@ -268,6 +270,11 @@ pub fn answer(state: &State, orders: &Orders, overlay: &Overlay) -> Move {
         }
         Overlay::Delete { confirm, .. } => phrase(orders, &confirm.wanted()),
         Overlay::Resolve { confirm, .. } => phrase(orders, &confirm.wanted()),
+        Overlay::Clear(clearing) if clearing.survey.is_none() => Move::Wait(Clean::ours("the keys to be counted")),
+        Overlay::Clear(clearing) => match clearing.clearance() {
+            Clearance { keys: 0, .. } => Move::Send(vec![ENTER]),
+            clearance => phrase(orders, &Confirm::new(clearance).wanted()),
+        },
         Overlay::Backup { without_spend_logs }
             if *without_spend_logs != (orders.backup == BackupOrders::WithoutSpendLogs) =>
         {
@@ -370,6 +377,12 @@ fn step_on(state: &State, orders: &Orders, step: StepKind) -> Move {
             },
         },
         StepKind::Verify => verify(state, orders),
+        StepKind::ClearCache if state.setting.missing.cache.is_some() => act(Action::StepFailed),
+        StepKind::ClearCache if !state.armed() => arm(state, orders),
+        StepKind::ClearCache => match failed_since_entered(state) {
+            Some(why) => Move::Stop(Exit::NotReached, why),
+            None => go_on(),
+        },
     }
 }
 

@@ -3,12 +3,13 @@
 
 use serde::Serialize;
 
-use crate::app::change;
 use crate::app::evidence::evidence;
 use crate::app::preflight::{self, Finding, Severity};
 use crate::app::state::State;
 use crate::app::status;
+use crate::app::{cache, change};
 use crate::domain::backup::BackupOrder;
+use crate::domain::cache::{Clearance, PODS_REMEMBER};
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::forecast::{Forecast, forecast};
 use crate::domain::runbook::{Node, NodeKind, NodeRef};
@@ -219,6 +220,16 @@ fn details(state: &State, step: StepKind, findings: &[Finding]) -> (Vec<Clean>, 
                 .iter()
                 .map(|(reference, target)| say!("{}: revision {} ({})", reference, target.revision, target.image));
             (chosen.collect(), Vec::new())
+        }
+        StepKind::ClearCache => {
+            let namespace = state.setting.cache_namespace.as_ref();
+            let which = Clearance { namespace: namespace.cloned(), keys: 0 }.which();
+            let does = vec![
+                say!("count the keys of Redis, then delete those of {}", which),
+                Clean::ours("spend buffers, rate limits, cooldowns and locks stay; FLUSHALL is never sent"),
+                Clean::ours(PODS_REMEMBER),
+            ];
+            (does, vec![cache::command(namespace)])
         }
         StepKind::Verify => {
             let checks = state

@@ -6,7 +6,7 @@ use crate::app::evidence::{Evidence, evidence};
 use crate::app::overlay::{Overlay, Purpose};
 use crate::app::preflight::{self, Severity};
 use crate::app::state::{Anchor, State, Tone};
-use crate::app::{acts, backup, change, checks, logs, status};
+use crate::app::{acts, backup, cache, change, checks, logs, status};
 use crate::domain::candidate;
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::name::Uid;
@@ -254,6 +254,14 @@ fn step_on(state: &mut State, step: StepKind) -> Vec<Effect> {
             }
         },
         StepKind::Verify => checks::go_on(state),
+        StepKind::ClearCache => match &state.setting.missing.cache {
+            Some(why) => {
+                let words = say!("{}; leave the step with `step failed`", why.sentence());
+                state.tell(Tone::Warn, words);
+                Vec::new()
+            }
+            None => cache::ask(state, state.setting.cache_namespace.clone()),
+        },
     }
 }
 
@@ -473,7 +481,11 @@ fn through(state: &State, step: StepKind) -> Option<Clean> {
         (StepKind::Revert | StepKind::Restart, _) => {
             (progress(state, step) == Progress::Done).then(|| Clean::ours("every replica is updated and available"))
         }
-        (StepKind::Backup, ActKind::Backup { .. }) if act.done() => act.end.as_ref().map(|(_, words, _)| words.clone()),
+        (StepKind::Backup, ActKind::Backup { .. }) | (StepKind::ClearCache, ActKind::ClearCache { .. })
+            if act.done() =>
+        {
+            act.end.as_ref().map(|(_, words, _)| words.clone())
+        }
         _ => None,
     }
 }

@@ -11,14 +11,14 @@ use crate::app::effect::{Act, Announced, Effect, Exit, Look, LookId};
 use crate::app::keymap::Keymap;
 use crate::app::logs::Logs;
 use crate::app::overlay::Overlay;
-use crate::domain::backup::BackupProgress;
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::cluster::{Identity, Permission, Pod, WorkloadRef};
 use crate::domain::environment::Kind;
-use crate::domain::incident::Incident;
+use crate::domain::headway::Headway;
+use crate::domain::incident::{ActRecord, Incident};
 use crate::domain::live::Live;
 use crate::domain::migration::MigrationTable;
-use crate::domain::name::{ContextName, EnvName, MigrationId, ModelName, Name, Slug, Uid};
+use crate::domain::name::{CacheNamespace, ContextName, EnvName, MigrationId, ModelName, Name, Slug, Uid};
 use crate::domain::record::{ActId, ActKind, Changed, Entry};
 use crate::domain::runbook::{Library, Node, NodeRef};
 use crate::domain::schema::LiveSchema;
@@ -62,6 +62,8 @@ pub struct Setting {
     pub missing: Missing,
     /// The model for test completions; `None` takes the first that the gateway names.
     pub test_model: Option<ModelName>,
+    /// What stands before the keys of the response cache, as far as it is configured.
+    pub cache_namespace: Option<CacheNamespace>,
     /// Usage events to Lago are expected.
     pub billing: bool,
     /// Host, port, database and schema, without credentials.
@@ -100,8 +102,8 @@ pub struct Watched {
 pub struct Running {
     /// Since when.
     pub since: Timestamp,
-    /// Where a backup stands.
-    pub progress: Option<BackupProgress>,
+    /// Where it stands, of those that take long.
+    pub progress: Option<Headway>,
     /// Cancelling was asked for.
     pub cancelling: bool,
 }
@@ -437,15 +439,14 @@ impl State {
         self.arming == Arming::Armed
     }
 
-    /// The backup that runs.
-    pub fn running_backup(&self) -> Option<(ActId, &Running)> {
-        let is_backup =
-            |id: &ActId| self.incident.acts.get(id).is_some_and(|act| matches!(act.kind, ActKind::Backup { .. }));
-        self.running.iter().find(|(id, _)| is_backup(id)).map(|(id, running)| (*id, running))
+    /// The acts that run, take long and can be cancelled, oldest first.
+    pub fn long_acts(&self) -> impl Iterator<Item = (ActId, &ActRecord, &Running)> {
+        let known = |(id, running)| self.incident.acts.get(id).map(|act| (*id, act, running));
+        self.running.iter().filter_map(known).filter(|(_, act, _)| act.kind.cancellable())
     }
 
     /// Acts whose outcome nobody knows.
-    pub fn unknown(&self) -> Vec<(ActId, &crate::domain::incident::ActRecord)> {
+    pub fn unknown(&self) -> Vec<(ActId, &ActRecord)> {
         self.incident.unknown(|id| self.running.contains_key(&id))
     }
 

@@ -183,6 +183,7 @@ pub fn fact_about(state: &State, act: ActId) -> Clean {
             }
         }
         ActKind::Backup { file } => say!("a finished dump would be called {}", state.gate.clean(file)),
+        ActKind::ClearCache { .. } => Clean::ours("clearing again deletes what is left of it"),
         ActKind::Complete => Clean::ours("a completion leaves a row in LiteLLM_SpendLogs"),
     }
 }

@@ -12,7 +12,9 @@ use crate::app::key::{Code, Key};
 use crate::app::msg::{Item, JournalNews, Msg, Sight};
 use crate::app::overlay::{Overlay, Purpose};
 use crate::app::state::{Anchor, Arming, State, Tone};
-use crate::app::{acts, arming, backup, change, checks, feeds, logs, migrations, overlay, preflight, runbook, status};
+use crate::app::{
+    acts, arming, backup, cache, change, checks, feeds, logs, migrations, overlay, preflight, runbook, status,
+};
 use crate::domain::cluster::{Ask, Pod, PodsItem, WorkloadRef};
 use crate::domain::live::Live;
 use crate::domain::name::Uid;
@@ -44,6 +46,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
             Vec::new()
         }
         Msg::Undo(kept) => open(state, Overlay::Restore(kept)),
+        Msg::Clear(namespace) => cache::ask(state, namespace),
         Msg::Close(reached, words) => vec![state.commit(Entry::Closed { reached, words: words.to_string() })],
         Msg::Tick(now) => {
             state.now = now;
@@ -170,10 +173,11 @@ pub fn allowed(state: &State, action: Action) -> Result<(), Clean> {
         Action::DeleteRow => migrations::may_delete(state),
         Action::ResolveRow => migrations::may_resolve(state),
         Action::UndoRow => migrations::may_undo(state).map(|_| ()),
+        Action::ClearCache => missing(&state.setting.missing.cache),
         Action::Backup => missing(&state.setting.missing.backup).and_then(|()| backup::may_start(state)),
         Action::Back => runbook::may_go_back(state).map(|_| ()),
         Action::StepFailed => runbook::may_leave(state),
-        Action::Cancel => backup::may_cancel(state),
+        Action::Cancel => acts::may_cancel(state),
         Action::Arm if state.armed() => Err(Clean::ours("armed already")),
         Action::Disarm if !state.armed() => Err(Clean::ours("not armed")),
         Action::Consent if state.incident.consented => Err(Clean::ours("already agreed")),
@@ -202,7 +206,7 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::GoOn => go_on(state),
         Action::Back => runbook::back(state),
         Action::StepFailed => runbook::ask_reason(state),
-        Action::Cancel => backup::cancel(state),
+        Action::Cancel => acts::cancel(state),
         Action::Arm => open(state, Overlay::text(Purpose::Arm)),
         Action::Disarm => arming::disarm(state),
         Action::Revert => change::revert_selected(state),
@@ -212,6 +216,7 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Target => runbook::target_selected(state),
         Action::Diff => change::diff_selected(state),
         Action::Backup => open(state, Overlay::Backup { without_spend_logs: false }),
+        Action::ClearCache => cache::ask(state, state.setting.cache_namespace.clone()),
         Action::DeleteRow => migrations::ask_delete(state),
         Action::ResolveRow => migrations::ask_resolve(state),
         Action::UndoRow => migrations::ask_undo(state),
@@ -454,6 +459,7 @@ fn looked(state: &mut State, id: LookId, look: &Look, sight: Sight) -> Vec<Effec
         Sight::Preview(result) => return change::previewed(state, id, result),
         Sight::Migrations(result) => migrations::seen(state, result),
         Sight::Schema(result) => migrations::seen_schema(state, result),
+        Sight::CacheSurvey(result) => cache::surveyed(state, id, result),
         sight => checks::looked(state, look, sight),
     }
     Vec::new()

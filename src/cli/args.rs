@@ -9,10 +9,10 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::command::{
-    BackupChoice, Command, Document, Drill, Format, InitTo, Invocation, Look, Migrations, Place, RevisionRef,
+    BackupChoice, Cache, Command, Document, Drill, Format, InitTo, Invocation, Look, Migrations, Place, RevisionRef,
     RowChange, Run, Targets, Walk,
 };
-use crate::domain::name::{ContextName, EnvName, IncidentId, MigrationId, Name, Slug, Uid};
+use crate::domain::name::{CacheNamespace, ContextName, EnvName, IncidentId, MigrationId, Name, Slug, Uid};
 use crate::text::Gate;
 
 const EXIT_CODES: &str = "\
@@ -112,6 +112,9 @@ Examples:
     /// Look at the migration table, and repair it row by row
     #[command(subcommand)]
     Migrations(MigrationsVerb),
+    /// Look at the response cache in Redis, and clear it without touching anything else
+    #[command(subcommand)]
+    Cache(CacheVerb),
     /// List the incidents and drills in this machine's journals
     Incidents(Json),
     /// Go on with an incident after a crash, a lost line or a pause
@@ -282,6 +285,34 @@ Examples:
     },
 }
 
+#[derive(Subcommand)]
+enum CacheVerb {
+    /// Count the keys of Redis by what they are; changes nothing
+    Survey(Json),
+    /// Delete the kept answers of the response cache, and nothing else
+    #[command(after_help = "\
+Examples:
+  lastgood cache clear --confirm litellm-prod --arm staging
+  lastgood cache clear --cache-namespace litellm-prod --confirm litellm-prod --arm staging
+  lastgood cache clear --confirm clear --arm staging
+
+Without a namespace, here and in the configuration, keys of 64 hexadecimal digits are meant, and the
+word to confirm is `clear`. `lastgood cache survey` shows every namespace that holds answers.")]
+    Clear {
+        /// The namespace of the answers [default: redis_namespace of the configuration]
+        #[arg(long, value_name = "NAME")]
+        cache_namespace: Option<CacheNamespace>,
+        /// Confirm: the namespace, spelled out; `clear` where there is none
+        #[arg(long, value_name = "WORD")]
+        confirm: String,
+        /// Arm: the environment's name, spelled out
+        #[arg(long, value_name = "ENV")]
+        arm: EnvName,
+        #[command(flatten)]
+        json: Json,
+    },
+}
+
 #[derive(Args)]
 struct RowArgs {
     /// The row's id, as `migrations list` shows it
@@ -417,6 +448,10 @@ impl Verb {
                 Command::Verify { timeout, spend_money, format: json.format() }
             }
             Verb::Migrations(verb) => Command::Migrations(verb.migrations()),
+            Verb::Cache(CacheVerb::Survey(json)) => Command::Cache(Cache::Survey(json.format())),
+            Verb::Cache(CacheVerb::Clear { cache_namespace, confirm, arm, json }) => {
+                Command::Cache(Cache::Clear { namespace: cache_namespace, confirm, arm, format: json.format() })
+            }
             Verb::Incidents(json) => Command::Incidents(json.format()),
             Verb::Resume { incident } => Command::Resume(incident),
             Verb::Export(ExportArgs { incident, md: _, json, output }) => {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::name::{ContextName, EnvName, IncidentId, MigrationId, Name, Slug, Uid};
+use crate::domain::name::{CacheNamespace, ContextName, EnvName, IncidentId, MigrationId, Name, Slug, Uid};
 use crate::text::Clean;
 
 /// One start of the program.
@@ -83,6 +83,8 @@ pub enum Command {
     },
     /// The migration table.
     Migrations(Migrations),
+    /// The keys of Redis.
+    Cache(Cache),
     /// The journals of this machine.
     Incidents(Format),
     /// Go on with an incident: this one, or the newest that is not closed.
@@ -211,6 +213,24 @@ pub enum Migrations {
     },
 }
 
+/// What to do with the response cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cache {
+    /// Count the keys of Redis by what they are.
+    Survey(Format),
+    /// Delete kept answers.
+    Clear {
+        /// Those of this namespace; the configured one where none is named.
+        namespace: Option<CacheNamespace>,
+        /// The typed phrase.
+        confirm: String,
+        /// The environment's name, as it was typed to arm.
+        arm: EnvName,
+        /// Who reads the answer.
+        format: Format,
+    },
+}
+
 /// A change of one migration row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowChange {
@@ -249,7 +269,9 @@ impl Command {
         match self {
             Command::Run(run) => Some(&run.arm),
             Command::Migrations(Migrations::Delete(change) | Migrations::Resolve(change)) => Some(&change.arm),
-            Command::Migrations(Migrations::Restore { arm, .. }) => Some(arm),
+            Command::Migrations(Migrations::Restore { arm, .. }) | Command::Cache(Cache::Clear { arm, .. }) => {
+                Some(arm)
+            }
             _ => None,
         }
     }
@@ -264,6 +286,7 @@ impl Command {
                 | Command::Run(_)
                 | Command::Verify { .. }
                 | Command::Migrations(_)
+                | Command::Cache(_)
         )
     }
 
@@ -277,6 +300,7 @@ impl Command {
             | Command::Run(Run { format, .. })
             | Command::Verify { format, .. }
             | Command::Incidents(format)
+            | Command::Cache(Cache::Survey(format) | Cache::Clear { format, .. })
             | Command::RunbookLint { format, .. } => *format,
             Command::Migrations(migrations) => match migrations {
                 Migrations::List(format) | Migrations::Show { format, .. } | Migrations::Restore { format, .. } => {

@@ -1,8 +1,10 @@
 //! Carries out what was asked for on the command line, over the same runtime as the console.
 
+mod cache;
 pub mod drills;
 mod headless;
 mod journals;
+mod one_act;
 mod reports;
 mod rows;
 
@@ -52,6 +54,7 @@ pub fn run(start: Start) -> eyre::Result<Exit> {
             tokio()?.block_on(headless::verify(&chosen, timeout, spend_money, format, &gate))?
         }
         (Command::Migrations(migrations), Some(chosen)) => tokio()?.block_on(rows::run(&chosen, &migrations, &gate))?,
+        (Command::Cache(cache), Some(chosen)) => tokio()?.block_on(cache::run(&chosen, &cache, &gate))?,
         (Command::Incidents(format), _) => journals::list(format, &gate)?,
         (Command::Resume(incident), _) => resume(&invocation.place, incident.as_ref(), look, &gate)?,
         (Command::Export { incident, document, output }, _) => {

@@ -16,7 +16,7 @@ use crate::domain::environment::Kind;
 use crate::domain::name::{EnvName, IncidentId, Slug};
 use crate::domain::record::{Entry, Line};
 use crate::domain::runbook::{Library, NodeRef, RUNBOOKS, bundled_runbooks};
-use crate::domain::scenario::Scenario;
+use crate::domain::scenario::{RedisPlan, Scenario};
 use crate::domain::signature::Signatures;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::runtime::folder::{Shelf, StateFolder, private_folder};
@@ -81,6 +81,7 @@ impl Scene {
             namespace: environment.cluster.as_ref().map(|cluster| cluster.namespace.clone()),
             workloads,
             missing: missing(&world),
+            cache_namespace: environment.cache_namespace.clone(),
             billing: environment.billing,
             test_model: environment.test_model.clone(),
             database,
@@ -135,6 +136,7 @@ impl Scene {
             namespace: Some(place.namespace.clone()),
             workloads: vec![workload],
             missing: missing(&world),
+            cache_namespace: scenario.gateway.cache.as_ref().and_then(RedisPlan::namespace).cloned(),
             billing: scenario.gateway.billing,
             test_model: None,
             database: Some(Clean::ours("the sandbox's database")),

@@ -237,7 +237,7 @@ fn redis(store: StoreConfig, secrets: Secrets) -> BoxFuture<'static, Result<Redi
         let address = forward(host, &secrets)?;
         let moved = url.set_ip_host(address.ip()).and_then(|()| url.set_port(Some(address.port())));
         moved.map_err(|()| Trouble::new(TroubleKind::Invalid, Clean::ours("the Redis URL cannot be forwarded")))?;
-        Redis::new(Secret::new(url.to_string()), secrets.gate)
+        Redis::new(Secret::new(url.to_string()), secrets.gate).map(Redis::forwarded)
     }
     .boxed()
 }

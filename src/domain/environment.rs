@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use url::Url;
 
-use crate::domain::name::{ContextName, DataKey, EnvName, ModelName, Name, VarName};
+use crate::domain::name::{CacheNamespace, ContextName, DataKey, EnvName, ModelName, Name, VarName};
 use crate::domain::runbook::{Fault, Source};
 use crate::text::{Clean, Gate};
 
@@ -123,6 +123,9 @@ pub struct Environment {
     pub master_key: Option<SecretSource>,
     /// The Redis that the gateway uses (`redis`).
     pub cache: Option<StoreConfig>,
+    /// What stands before the keys of LiteLLM's response cache in it (`redis_namespace`, LiteLLM's
+    /// `cache_params.namespace`).
+    pub cache_namespace: Option<CacheNamespace>,
     /// Usage events for Lago are expected (`lago`).
     pub billing: bool,
     /// A runbook file in place of the embedded one. Relative to the configuration file's folder.
@@ -173,6 +176,7 @@ impl Environment {
             gateway: None,
             master_key: None,
             cache: None,
+            cache_namespace: None,
             billing: false,
             runbook: None,
             backup_folder: None,

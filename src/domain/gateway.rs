@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::domain::cache::Product;
 use crate::domain::name::{ModelName, RequestId};
 use crate::domain::trouble::Trouble;
 use crate::text::Clean;
@@ -108,7 +109,9 @@ pub struct AdminUi {
 /// What Redis answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CacheInfo {
-    /// `redis_version` of INFO; Valkey reports one too.
+    /// What answers.
+    pub product: Product,
+    /// `redis_version` of INFO, or `valkey_version`.
     pub version: Clean,
     /// Keys in the selected database.
     pub keys: Option<u64>,

@@ -163,6 +163,12 @@ identifier!(
     without_shapes
 );
 identifier!(
+    /// What stands before the keys of LiteLLM's response cache (`cache_params.namespace`), without
+    /// its colon.
+    CacheNamespace, "a namespace of the response cache", "printable characters, at most 200", |raw| printable(raw, 200),
+    without_shapes
+);
+identifier!(
     /// The id of one completion (`chatcmpl-…`), the primary key of its row in `"LiteLLM_SpendLogs"`.
     RequestId, "a request id", "printable characters without spaces, at most 255",
     |raw| printable(raw, 255) && !raw.contains(' '),

@@ -10,7 +10,7 @@ use crate::domain::checklist::{CheckId, Mark};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::image::Image;
 use crate::domain::migration::Kept;
-use crate::domain::name::{EnvName, IncidentId, RequestId, Slug, Uid};
+use crate::domain::name::{CacheNamespace, EnvName, IncidentId, RequestId, Slug, Uid};
 use crate::domain::runbook::NodeRef;
 
 /// Version of the line format below. Raised when an old reader could misread a new line.
@@ -243,14 +243,38 @@ pub enum ActKind {
         /// Its file name.
         file: String,
     },
+    /// Kept answers were to be deleted from Redis.
+    ClearCache {
+        /// Those of this namespace; without one, those that have none.
+        namespace: Option<CacheNamespace>,
+    },
     /// A test completion was to be sent, which costs money.
     Complete,
 }
 
 impl ActKind {
-    /// It changes the cluster or the database. Dumps and test completions do not.
+    /// It changes the cluster or the database. Dumps, test completions and clearing the cache, all
+    /// of which may be done again without a second thought, do not.
     pub fn changes(&self) -> bool {
-        !matches!(self, ActKind::Backup { .. } | ActKind::Complete)
+        !matches!(self, ActKind::Backup { .. } | ActKind::ClearCache { .. } | ActKind::Complete)
+    }
+
+    /// What it does, in a word or two.
+    pub fn word(&self) -> &'static str {
+        match self {
+            ActKind::Change { .. } => "change",
+            ActKind::DeleteRow { .. } => "deletion",
+            ActKind::ResolveRow { .. } => "resolution",
+            ActKind::RestoreRow { .. } => "row restore",
+            ActKind::Backup { .. } => "backup",
+            ActKind::ClearCache { .. } => "cache clearance",
+            ActKind::Complete => "completion",
+        }
+    }
+
+    /// It takes long, tells how far it is, and can be cancelled.
+    pub fn cancellable(&self) -> bool {
+        matches!(self, ActKind::Backup { .. } | ActKind::ClearCache { .. })
     }
 
     /// The row that such an act keeps before it changes it, once it is known to have happened.
@@ -302,6 +326,13 @@ pub enum Made {
         sha256: String,
         /// Tables whose rows were left out.
         left_out: Vec<String>,
+    },
+    /// Kept answers were deleted.
+    Emptied {
+        /// How many.
+        deleted: u64,
+        /// How many there were right after.
+        left: u64,
     },
     /// A completion was answered.
     Completed {

@@ -15,10 +15,13 @@ use serde::Deserialize;
 
 pub use bundled::{SCENARIOS, bundled_scenarios};
 
+use crate::domain::cache::Protected;
 use crate::domain::document::{Fault, Source};
 use crate::domain::image::Image;
 use crate::domain::migration::RowState;
-use crate::domain::name::{ContextName, EnvName, MigrationId, MigrationName, ModelName, Name, Slug, VarName};
+use crate::domain::name::{
+    CacheNamespace, ContextName, EnvName, MigrationId, MigrationName, ModelName, Name, Slug, VarName,
+};
 use crate::domain::runbook::Stage;
 use crate::text::{Clean, Gate, Secret};
 
@@ -220,8 +223,26 @@ pub struct GatewayPlan {
     pub keys: u64,
     /// How many teams there are.
     pub teams: u64,
-    /// Version of the Redis behind it; `None` without one.
-    pub cache: Option<Clean>,
+    /// The Redis behind it; `None` without one.
+    pub cache: Option<RedisPlan>,
+}
+
+impl RedisPlan {
+    /// The namespace that the drill's gateway is set to: the first one that holds answers.
+    pub fn namespace(&self) -> Option<&CacheNamespace> {
+        self.answers.keys().flatten().next()
+    }
+}
+
+/// A Redis and what lies in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisPlan {
+    /// Its version.
+    pub version: Clean,
+    /// Kept answers by namespace.
+    pub answers: BTreeMap<Option<CacheNamespace>, u64>,
+    /// Other keys.
+    pub protected: BTreeMap<Protected, u64>,
 }
 
 /// One part of what makes a scenario well.

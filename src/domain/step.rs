@@ -21,6 +21,8 @@ pub enum StepKind {
     CleanMigrations,
     /// Run the six checks until they are ticked.
     Verify,
+    /// Delete the kept answers of the response cache, and nothing else, from Redis.
+    ClearCache,
 }
 
 /// What an act can do to the world, and whether it can be taken back.
@@ -48,7 +50,7 @@ impl Risk {
 
 impl StepKind {
     /// Every kind, in the order of the procedure.
-    pub const ALL: [StepKind; 7] = [
+    pub const ALL: [StepKind; 8] = [
         StepKind::Preflight,
         StepKind::Backup,
         StepKind::ChooseTarget,
@@ -56,6 +58,7 @@ impl StepKind {
         StepKind::CleanMigrations,
         StepKind::Restart,
         StepKind::Verify,
+        StepKind::ClearCache,
     ];
 
     /// The title in the plan.
@@ -68,6 +71,7 @@ impl StepKind {
             StepKind::Restart => "Restart the pods",
             StepKind::CleanMigrations => "Clean up failed migrations",
             StepKind::Verify => "Verify",
+            StepKind::ClearCache => "Clear the response cache",
         }
     }
 
@@ -81,6 +85,7 @@ impl StepKind {
             StepKind::Restart => "restart",
             StepKind::CleanMigrations => "clean-migrations",
             StepKind::Verify => "verify",
+            StepKind::ClearCache => "clear-cache",
         }
     }
 
@@ -89,7 +94,7 @@ impl StepKind {
         match self {
             StepKind::Backup | StepKind::Preflight | StepKind::ChooseTarget | StepKind::Verify => Risk::Reads,
             StepKind::Revert | StepKind::Restart => Risk::Reversible,
-            StepKind::CleanMigrations => Risk::Destroys,
+            StepKind::CleanMigrations | StepKind::ClearCache => Risk::Destroys,
         }
     }
 
@@ -100,6 +105,7 @@ impl StepKind {
             StepKind::Preflight | StepKind::ChooseTarget | StepKind::Verify => "nothing to undo",
             StepKind::Revert => "revert again, to the revision that is live now",
             StepKind::Restart => "nothing to undo: the template stays as it is",
+            StepKind::ClearCache => "nothing to undo: the models are asked again, at their price",
             StepKind::CleanMigrations => "`u` on the row, or `lastgood migrations restore ID`, puts the exact row back",
         }
     }
@@ -113,6 +119,7 @@ impl StepKind {
             StepKind::Revert | StepKind::Restart => "the rollout: every replica updated and available, no old one left",
             StepKind::CleanMigrations => "no failed row in _prisma_migrations",
             StepKind::Verify => "all six checks",
+            StepKind::ClearCache => "every key gone through, and the rest counted",
         }
     }
 }

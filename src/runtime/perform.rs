@@ -7,11 +7,15 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{BoxStream, StreamExt as _};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::effect::{Act, Feed, Look};
 use crate::app::msg::{Done, Item, Msg, Sight};
-use crate::domain::backup::{BackupItem, BackupOrder, BackupProgress};
+use crate::domain::backup::{BackupItem, BackupOrder};
+use crate::domain::cache::{ClearItem, Clearance};
 use crate::domain::cluster::Ask;
+use crate::domain::confirm::Confirmed;
+use crate::domain::headway::Headway;
 use crate::domain::log::LogItem;
 use crate::domain::signature::Signatures;
 use crate::domain::trouble::{Trouble, TroubleKind};
@@ -54,18 +58,21 @@ pub(in crate::runtime) fn look(world: &World, look: Look) -> BoxFuture<'static, 
             Look::ModelHealth => Sight::ModelHealth(ask(world.gateway, |port| port.model_health()).await),
             Look::AdminUi => Sight::AdminUi(ask(world.gateway, |port| port.admin_ui()).await),
             Look::Cache => Sight::Cache(ask(world.cache, |port| port.info()).await),
+            Look::CacheSurvey => Sight::CacheSurvey(ask(world.cache, |port| port.survey()).await),
             Look::SpendRow(id) => Sight::SpendRow(ask(world.database, |port| port.spend_row(id)).await),
         }
     }
     .boxed()
 }
 
-/// An act as a task. Its announcement is on disk.
+/// An act as a task. Its announcement is on disk. `stop` cancels those that take long; they say
+/// themselves what came of it.
 pub(in crate::runtime) fn act(
     world: &World,
     places: &Places,
     act: Act,
-    progress: impl Fn(BackupProgress) + Send + 'static,
+    stop: CancellationToken,
+    progress: impl Fn(Headway) + Send + Sync + 'static,
 ) -> BoxFuture<'static, Result<Done, Trouble>> {
     let world = world.clone();
     let (folder, backups) = (places.incident.clone(), places.backups.clone());
@@ -78,7 +85,8 @@ pub(in crate::runtime) fn act(
             Act::Complete(model) => {
                 ask(world.gateway, |port| port.complete(model)).await.map(|c| Done::Completed(Box::new(c)))
             }
-            Act::Backup(order) => backup(world, order, backups, progress).await,
+            Act::Backup(order) => backup(world, order, backups, stop, progress).await,
+            Act::ClearCache(proof) => clear(world, *proof, stop, progress).await,
         }
     }
     .boxed()
@@ -88,19 +96,47 @@ async fn backup(
     world: World,
     order: BackupOrder,
     folder: PathBuf,
-    progress: impl Fn(BackupProgress),
+    stop: CancellationToken,
+    progress: impl Fn(Headway),
 ) -> Result<Done, Trouble> {
     private_folder(&folder, &Gate::default())?;
     let mut feed = world.backup?.run(order, folder);
-    while let Some(item) = feed.next().await {
+    // Dropping the feed cancels it and leaves no file behind.
+    while let Some(item) = stop.run_until_cancelled(feed.next()).await.ok_or_else(cancelled)? {
         match item {
-            BackupItem::Progress(at) => progress(at),
+            BackupItem::Progress(at) => progress(Headway::Backup(at)),
             BackupItem::Proved(proof) => return Ok(Done::Backup(proof)),
             BackupItem::Failed(why) => return Err(why),
         }
     }
-    Err(Trouble::new(TroubleKind::Unreachable, Clean::ours("the backup stopped without a result"))
-        .remedy(Clean::ours("start it again")))
+    Err(silent())
+}
+
+async fn clear(
+    world: World,
+    proof: Confirmed<Clearance>,
+    stop: CancellationToken,
+    progress: impl Fn(Headway),
+) -> Result<Done, Trouble> {
+    let mut feed = world.cache?.clear(proof, stop);
+    while let Some(item) = feed.next().await {
+        match item {
+            ClearItem::Progress(at) => progress(Headway::Clear(at)),
+            ClearItem::Emptied(emptied) => return Ok(Done::Emptied(emptied)),
+            ClearItem::Failed(why) => return Err(why),
+        }
+    }
+    Err(silent())
+}
+
+fn cancelled() -> Trouble {
+    Trouble::new(TroubleKind::Cancelled, Clean::ours("cancelled"))
+}
+
+/// A port that ends without an end.
+fn silent() -> Trouble {
+    Trouble::new(TroubleKind::Unreachable, Clean::ours("it stopped without a result"))
+        .remedy(Clean::ours("start it again"))
 }
 
 /// A feed as a task: it sends until nobody wants it.

@@ -13,7 +13,7 @@ use crate::domain::runbook::NodeKind;
 use crate::domain::step::StepKind;
 use crate::ui::scene::Scene;
 use crate::ui::theme::{Role, Sign};
-use crate::ui::{fit, next, overlay};
+use crate::ui::{fit, headway, next, overlay};
 
 /// A message stays this long.
 const LASTS: SignedDuration = SignedDuration::from_secs(30);
@@ -35,8 +35,18 @@ fn tone(tone: Tone) -> (Sign, Role) {
     }
 }
 
+/// What runs and takes long, at the right end. Returns what is left of the line.
+fn long_act(buf: &mut Buffer, area: Rect, scene: &Scene<'_>) -> Rect {
+    let Some(words) = headway::brief(scene) else { return area };
+    let (words, width) = fit::start(&words, usize::from(area.width));
+    let width = u16::try_from(width).unwrap_or(area.width).min(area.width);
+    buf.set_string(area.right() - width, area.y, words, scene.style(Role::Warn));
+    Rect { width: area.width - width, ..area }
+}
+
 fn notice(buf: &mut Buffer, area: Rect, scene: &Scene<'_>) {
     let state = scene.state;
+    let area = long_act(buf, area, scene);
     let Some(notice) = state.notice.as_ref().filter(|notice| state.now.duration_since(notice.at) < LASTS) else {
         return;
     };

@@ -105,6 +105,10 @@ fn of_step(scene: &Scene<'_>, step: StepKind) -> Next {
         StepKind::Revert | StepKind::Restart => change(scene, step),
         StepKind::CleanMigrations => migrations(scene),
         StepKind::Verify => verify(scene),
+        StepKind::ClearCache => match &state.setting.missing.cache {
+            Some(why) => leave(say!("leave the step: {}", why.what)),
+            None => armed_first(scene, Clean::ours("count the keys; asks before it deletes")),
+        },
     }
 }
 

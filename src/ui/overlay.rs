@@ -3,6 +3,7 @@
 //! A dialog is a fixed part at the top, a part that scrolls, and a fixed part at the bottom. What
 //! must be read before a key is pressed (the command, the undo, what must be typed) is fixed.
 
+mod cache;
 mod lists;
 mod questions;
 
@@ -94,6 +95,7 @@ fn dialog<'a>(scene: &Scene<'a>, overlay: &'a Overlay, width: usize) -> Dialog<'
         Overlay::Restore(kept) => questions::restore(scene, width, kept),
         Overlay::Unknown(act) => questions::unknown(scene, width, *act),
         Overlay::Backup { without_spend_logs } => questions::backup(scene, width, *without_spend_logs),
+        Overlay::Clear(clearing) => cache::clear(scene, width, clearing),
         Overlay::Consent => questions::consent(scene, width),
         Overlay::Leave => questions::leave(scene, width),
     }
@@ -125,6 +127,13 @@ pub fn keys(scene: &Scene<'_>, overlay: &Overlay) -> Vec<(String, String)> {
         Overlay::Restore(_) => &[("y", "put the row back"), ("n", "leave it")],
         Overlay::Unknown(_) => &[("h", "it happened"), ("d", "it did not happen"), ("esc", "decide later")],
         Overlay::Backup { .. } => &[("enter", "start"), ("w", "with or without the spend log"), ("esc", "not now")],
+        Overlay::Clear(clearing) if clearing.survey.is_none() => &[("esc", "never mind")],
+        Overlay::Clear(clearing) if clearing.clearance().keys == 0 => {
+            &[("enter", "go on"), ("up down", "choose the namespace"), ("esc", "close")]
+        }
+        Overlay::Clear(_) => {
+            &[("enter", "DELETE, when it is typed in full"), ("up down", "choose"), ("esc", "delete nothing")]
+        }
         Overlay::Consent => &[("y", "allow it"), ("n", "not now")],
         Overlay::Words { .. } => &[("enter", "close"), ("y", "copy"), ("up down", "scroll")],
         Overlay::Leave => &[("y", "leave"), ("n", "stay")],

@@ -6,14 +6,14 @@ use crate::app::action::{Action, Pane};
 use crate::app::evidence::Evidence;
 use crate::app::runbook::{self, Progress};
 use crate::app::{plan, status};
-use crate::domain::backup::BackupProgress;
+use crate::domain::record::ActKind;
 use crate::domain::runbook::{Choice, Node, NodeKind};
 use crate::domain::step::{Risk, StepKind};
 use crate::text::Clean;
-use crate::ui::next;
 use crate::ui::scene::Scene;
 use crate::ui::sheet::{Room, Row, Sheet, fact, hanging, wrapped};
 use crate::ui::theme::{Role, Sign};
+use crate::ui::{headway, next};
 
 /// The pane. What does not fit is cut above the next key, never the key itself.
 pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
@@ -166,7 +166,7 @@ fn ask<'a>(scene: &Scene<'a>, room: Room, choices: &'a [Choice], lines: &mut Vec
 
 fn step_in_hand<'a>(scene: &Scene<'a>, room: Room, node: &'a Node, step: StepKind, lines: &mut Vec<Line<'a>>) {
     let width = room.width;
-    lines.extend(running(scene, room));
+    lines.extend(headway::lines(scene, room));
     if let Some(words) = progress(scene, step) {
         lines.extend(
             words.into_iter().flat_map(|(sign, words, role)| hanging(scene, width, sign, words.as_str(), role)),
@@ -214,64 +214,6 @@ fn then(scene: &Scene<'_>, node: &Node) -> Vec<String> {
     titles
 }
 
-/// What runs now, with the time that it takes.
-fn running<'a>(scene: &Scene<'a>, room: Room) -> Vec<Line<'a>> {
-    let state = scene.state;
-    let mut lines = Vec::new();
-    for (id, running) in &state.running {
-        let words = state.incident.acts.get(id).map(|act| act.words.clone()).unwrap_or_default();
-        let time = crate::domain::span::clock(state.now.duration_since(running.since));
-        let doing = if running.cancelling { "cancelling" } else { "running" };
-        let text = format!("{} {doing} {time}: {words}", scene.sign(Sign::Arrow));
-        lines.extend(wrapped(scene, room.width, &text, "", Role::Warn));
-        if let Some(progress) = &running.progress {
-            lines.extend(backup(scene, room, progress));
-        }
-    }
-    lines
-}
-
-fn backup<'a>(scene: &Scene<'a>, room: Room, progress: &BackupProgress) -> Vec<Line<'a>> {
-    let (part, words) = match progress {
-        BackupProgress::Counting => (None, "counting rows in the snapshot".to_owned()),
-        BackupProgress::Dumping { table, rows, of_about, bytes } => {
-            let of = of_about.map_or(String::new(), |about| format!(" of about {about}"));
-            let table = table.as_ref().map_or(String::new(), |table| format!("{table}: "));
-            (of_about.map(|about| (*rows, about)), format!("{table}{rows}{of} rows, {} written", size(*bytes)))
-        }
-        BackupProgress::ReadingBack { bytes, of } => {
-            (Some((*bytes, *of)), format!("reading back {} of {}", size(*bytes), size(*of)))
-        }
-    };
-    let mut lines = Vec::new();
-    if let Some((done, all)) = part {
-        let width = room.width.saturating_sub(8).min(40);
-        let cells = |part: u64, of: u64| {
-            let share = u128::from(part.min(of)) * width as u128 / u128::from(of.max(1));
-            usize::try_from(share).unwrap_or(width)
-        };
-        let full = cells(done, all);
-        let bar = format!(
-            "  {}{} {:>3} %",
-            scene.sign(Sign::Full).repeat(full),
-            scene.sign(Sign::Empty).repeat(width - full),
-            u128::from(done.min(all)) * 100 / u128::from(all.max(1))
-        );
-        lines.push(Line::from(Span::styled(bar, scene.style(Role::Warn))));
-    }
-    lines.extend(wrapped(scene, room.width, &words, "  ", Role::Text));
-    lines
-}
-
-/// Bytes in the unit that reads best.
-fn size(bytes: u64) -> String {
-    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    match units.iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, word)) => format!("{}.{} {word}", bytes / unit, bytes % unit * 10 / unit),
-        None => format!("{bytes} B"),
-    }
-}
-
 fn progress(scene: &Scene<'_>, step: StepKind) -> Option<Vec<(Sign, Clean, Role)>> {
     let state = scene.state;
     match step {
@@ -289,10 +231,13 @@ fn progress(scene: &Scene<'_>, step: StepKind) -> Option<Vec<(Sign, Clean, Role)
             };
             Some(vec![(sign, words, role)])
         }
-        StepKind::Backup => {
-            let last = state.incident.acts.values().rev().find(|act| {
-                matches!(act.kind, crate::domain::record::ActKind::Backup { .. }) && !act.done() && act.end.is_some()
-            });
+        StepKind::Backup | StepKind::ClearCache => {
+            let own = |kind: &ActKind| match step {
+                StepKind::Backup => matches!(kind, ActKind::Backup { .. }),
+                _ => matches!(kind, ActKind::ClearCache { .. }),
+            };
+            let last =
+                state.incident.acts.values().rev().find(|act| own(&act.kind) && !act.done() && act.end.is_some());
             let (_, words, _) = last?.end.as_ref()?;
             Some(vec![(Sign::No, words.clone(), Role::Danger)])
         }

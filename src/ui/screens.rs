@@ -14,6 +14,7 @@ use crate::domain::backup::BackupProgress;
 use crate::domain::checklist::{CheckId, Mark, Verdict};
 use crate::domain::cluster::PodsItem;
 use crate::domain::environment::Kind;
+use crate::domain::headway::Headway;
 use crate::domain::log::{LogItem, LogLine};
 use crate::domain::record::ActKind;
 use crate::domain::trouble::{Trouble, TroubleKind};
@@ -87,12 +88,18 @@ fn a_backup_shows_how_far_it_is() {
         of_about: Some(1_000_000),
         bytes: 734_003_200,
     };
-    let _ = update(&mut state, Msg::Progress(act, progress));
+    let _ = update(&mut state, Msg::Progress(act, Headway::Backup(progress)));
     let shown = screen(&state, Pane::Runbook, 80, 24);
     for part in
         ["running 01:15: back up the database", " 40 %", "400000 of about 1000000 rows, 700.0 MiB", "ctrl-x cancel"]
     {
         assert!(shown.contains(part), "{part} in\n{shown}");
+    }
+    // Wherever one looks, and beside a message.
+    state.notice = Some(Notice { tone: Tone::Bad, words: testing::words(&"not armed ".repeat(20)), at: state.now });
+    for pane in Pane::ALL {
+        let shown = screen(&state, pane, 80, 24);
+        assert!(shown.contains("→ backup 01:15 40 %, ctrl-x cancels") && shown.contains("✗ not armed"), "{shown}");
     }
 }
 

@@ -11,10 +11,11 @@ use tui_input::Input;
 use crate::app::action::Pane;
 use crate::app::effect::{Feed, LookId};
 use crate::app::keymap::{self, Keymap};
-use crate::app::msg::{Item, Msg};
+use crate::app::msg::{Item, Msg, Sight};
 use crate::app::overlay::{Overlay, Purpose, Refused, Review};
 use crate::app::state::{Asking, Missing, Running, Setting, State};
 use crate::app::update::update;
+use crate::domain::cache::{Product, Tally, too_old};
 use crate::domain::change::{Change, ChangeKind, Preview, clear};
 use crate::domain::checklist::{CheckId, Mark, Verdict};
 use crate::domain::cluster::{ContainerStatus, Field, Fingerprint, Identity, Phase, Pod, PodsItem, WorkloadRef};
@@ -64,6 +65,7 @@ pub fn empty(kind: Kind) -> State {
         workloads: vec![workload_ref()],
         missing: Missing::default(),
         test_model: None,
+        cache_namespace: None,
         billing: false,
         database: Some(words("db.internal:5432/litellm, schema public")),
         gateway: Some(words("http://litellm.llm:4000")),
@@ -452,12 +454,34 @@ pub fn overlays(state: &mut State) -> Vec<Overlay> {
         Overlay::Restore(Kept { id: row.id, name: row.name, file: "row-1.json".to_owned() }),
         unknown(state),
         Overlay::Backup { without_spend_logs: true },
+        counted(state),
         Overlay::Consent,
         Overlay::Diff { title: words("litellm-proxy: live and revision 13"), lines: shown.preview.diff, scroll: 0 },
         Overlay::words(words("The end"), words(&"A line of words to read.\n".repeat(60))),
         Overlay::Leave,
     ]);
     all
+}
+
+/// The question about the response cache, counted.
+fn counted(state: &State) -> Overlay {
+    let mut state = state.clone();
+    let before = state.overlays.len();
+    let _ = update(&mut state, Msg::Clear(Some("litellm-prod".parse().unwrap())));
+    let look = LookId(state.next_look - 1);
+    let mut tally = Tally::default();
+    let hash = "0123456789abcdef".repeat(4);
+    let keys = [
+        format!("litellm-prod:{hash}"),
+        hash.clone(),
+        "litellm_spend_update_buffer".to_owned(),
+        format!("{{api_key:{hash}}}:requests"),
+    ];
+    keys.iter().for_each(|key| tally.add(key.as_bytes()));
+    let warnings = too_old(Product::Redis, "6.2.14").into_iter().collect();
+    let survey = tally.survey(Product::Redis, words("6.2.14"), None, warnings);
+    let _ = update(&mut state, Msg::Looked(look, Sight::CacheSurvey(Ok(survey))));
+    state.overlays.remove(before)
 }
 
 /// The screen of a state.

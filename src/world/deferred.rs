@@ -7,8 +7,10 @@ use std::sync::Arc;
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{self, StreamExt as _};
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::backup::{BackupItem, BackupOrder};
+use crate::domain::cache::{CacheSurvey, ClearItem, Clearance};
 use crate::domain::confirm::Confirmed;
 use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settings, SpendRow, Vitals};
 use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution};
@@ -48,6 +50,21 @@ impl<P: Send + Sync + 'static> Deferred<P> {
         let this = self.clone();
         async move { question(&*this.port().await?).await }.boxed()
     }
+
+    fn feed<T: Send + 'static>(
+        &self,
+        failed: fn(Trouble) -> T,
+        open: impl FnOnce(&P) -> Feed<T> + Send + 'static,
+    ) -> Feed<T> {
+        let this = self.clone();
+        let opened = async move {
+            match this.port().await {
+                Ok(port) => open(&port),
+                Err(why) => stream::iter([failed(why)]).boxed(),
+            }
+        };
+        stream::once(opened).flatten().boxed()
+    }
 }
 
 impl<P: Database + 'static> Database for Deferred<P> {
@@ -78,14 +95,7 @@ impl<P: Database + 'static> Database for Deferred<P> {
 
 impl<P: Backup + 'static> Backup for Deferred<P> {
     fn run(&self, order: BackupOrder, folder: PathBuf) -> Feed<BackupItem> {
-        let this = self.clone();
-        let opened = async move {
-            match this.port().await {
-                Ok(port) => port.run(order, folder),
-                Err(why) => stream::iter([BackupItem::Failed(why)]).boxed(),
-            }
-        };
-        stream::once(opened).flatten().boxed()
+        self.feed(BackupItem::Failed, |port| port.run(order, folder))
     }
 }
 
@@ -114,5 +124,13 @@ impl<P: Gateway + 'static> Gateway for Deferred<P> {
 impl<P: Cache + 'static> Cache for Deferred<P> {
     fn info(&self) -> Reply<CacheInfo> {
         self.ask(P::info)
+    }
+
+    fn survey(&self) -> Reply<CacheSurvey> {
+        self.ask(P::survey)
+    }
+
+    fn clear(&self, proof: Confirmed<Clearance>, stop: CancellationToken) -> Feed<ClearItem> {
+        self.feed(ClearItem::Failed, |port| port.clear(proof, stop))
     }
 }

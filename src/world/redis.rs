@@ -1,15 +1,22 @@
 //! The cache port over Redis (or Valkey, which answers alike).
 
+mod keys;
+mod nodes;
+
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult, ServerErrorKind};
 
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::cache::{CacheSurvey, ClearItem, Clearance, Product};
+use crate::domain::confirm::Confirmed;
 use crate::domain::gateway::CacheInfo;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Gate, Secret};
-use crate::world::{Cache, Reply, tls};
+use crate::world::{Cache, Feed, Reply, tls};
 
 /// Time to connect, and again for each answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -21,6 +28,8 @@ pub struct Redis {
     place: Clean,
     gate: Gate,
     patience: Duration,
+    /// The address is a port-forward's: what the server calls its other nodes is not reached.
+    forwarded: bool,
 }
 
 impl Redis {
@@ -41,7 +50,7 @@ impl Redis {
             gate.learn(&Secret::new(password));
         }
         let place = gate.clean(&client.get_connection_info().addr().to_string());
-        Ok(Self { client, place, gate, patience: PATIENCE })
+        Ok(Self { client, place, gate, patience: PATIENCE, forwarded: false })
     }
 
     /// The same with another time limit for the connection and for each answer.
@@ -51,23 +60,42 @@ impl Redis {
         self
     }
 
+    /// The same behind a port-forward.
+    #[must_use]
+    pub fn forwarded(self) -> Self {
+        Self { forwarded: true, ..self }
+    }
+
     async fn look(&self) -> RedisResult<CacheInfo> {
+        let mut connection = self.connect(&self.client).await?;
+        let pong: String = redis::cmd("PING").query_async(&mut connection).await?;
+        // Managed services may forbid INFO and DBSIZE to ordinary users: an answer to PING is enough.
+        let server = self.server(&mut connection).await?;
+        let keys = optional(redis::cmd("DBSIZE").query_async(&mut connection).await)?;
+        Ok(CacheInfo { product: server.product, version: server.version, keys, pong: pong == "PONG" })
+    }
+
+    async fn connect(&self, client: &Client) -> RedisResult<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.patience))
             .set_response_timeout(Some(self.patience));
-        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        let pong: String = redis::cmd("PING").query_async(&mut connection).await?;
-        // Managed services may forbid INFO and DBSIZE to ordinary users: an answer to PING is enough.
-        let version = self.version(&mut connection).await?;
-        let keys = optional(redis::cmd("DBSIZE").query_async(&mut connection).await)?;
-        Ok(CacheInfo { version, keys, pong: pong == "PONG" })
+        client.get_multiplexed_async_connection_with_config(&config).await
     }
 
-    async fn version(&self, connection: &mut MultiplexedConnection) -> RedisResult<Clean> {
+    async fn server(&self, connection: &mut MultiplexedConnection) -> RedisResult<Server> {
         let info: Option<String> = optional(redis::cmd("INFO").arg("server").query_async(connection).await)?;
-        let version =
-            info.as_deref().and_then(|info| info.lines().find_map(|line| line.strip_prefix("redis_version:")));
-        Ok(version.map_or(Clean::ours("of unknown version"), |version| self.gate.clean(version.trim())))
+        let info = info.unwrap_or_default();
+        let field =
+            |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+        let (product, version) = match field("valkey_version") {
+            Some(version) => (Product::Valkey, Some(version)),
+            None => (Product::Redis, field("redis_version")),
+        };
+        Ok(Server {
+            product,
+            version: version.map_or(Clean::ours("of unknown version"), |version| self.gate.clean(version)),
+            cluster: field("redis_mode") == Some("cluster"),
+        })
     }
 
     fn trouble(&self, error: &RedisError) -> Trouble {
@@ -84,9 +112,11 @@ impl Redis {
             ErrorKind::AuthenticationFailed => {
                 (TroubleKind::Unauthenticated, words, "check user and password in the URL of Redis")
             }
-            ErrorKind::Server(ServerErrorKind::NoPerm) => {
-                (TroubleKind::Forbidden, words, "this user needs PING; INFO and DBSIZE help")
-            }
+            ErrorKind::Server(ServerErrorKind::NoPerm) => (
+                TroubleKind::Forbidden,
+                words,
+                "this user needs PING; INFO and DBSIZE help; counting needs SCAN, and clearing UNLINK",
+            ),
             ErrorKind::Server(ServerErrorKind::BusyLoading) => {
                 (TroubleKind::Busy, words, "it is loading its data: wait")
             }
@@ -98,6 +128,14 @@ impl Redis {
         };
         Trouble::new(kind, say!("Redis at {}: {}", self.place, what)).remedy(Clean::ours(remedy))
     }
+}
+
+/// What INFO says of a server.
+struct Server {
+    product: Product,
+    version: Clean,
+    /// It is one node of a cluster.
+    cluster: bool,
 }
 
 /// `None` where the server answers and says no.
@@ -113,5 +151,14 @@ impl Cache for Redis {
     fn info(&self) -> Reply<CacheInfo> {
         let this = self.clone();
         async move { this.look().await.map_err(|error| this.trouble(&error)) }.boxed()
+    }
+
+    fn survey(&self) -> Reply<CacheSurvey> {
+        let this = self.clone();
+        async move { keys::survey(&this).await }.boxed()
+    }
+
+    fn clear(&self, proof: Confirmed<Clearance>, stop: CancellationToken) -> Feed<ClearItem> {
+        keys::clear(self.clone(), proof, stop)
     }
 }

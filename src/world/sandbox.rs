@@ -5,6 +5,7 @@
 //! are written to the memory file before they happen, so that a killed drill goes on where it
 //! was. Nothing here waits for the wall clock: time is the clock's, and waiting is tokio's.
 
+mod cache;
 mod cluster;
 mod database;
 mod gateway;

@@ -174,6 +174,7 @@ impl Desk {
             workloads: vec![reference()],
             missing: Missing::default(),
             test_model: None,
+            cache_namespace: None,
             billing: false,
             database: None,
             gateway: None,

@@ -4,25 +4,24 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use color_eyre::eyre;
-use serde::Serialize;
 
 use crate::app::action::{Action, Pane};
 use crate::app::effect;
 use crate::app::migrations::in_full;
 use crate::app::msg::Msg;
-use crate::app::pilot::{self, BackupOrders, Confirmations, Move, Orders};
-use crate::app::state::{Anchor, State, Tone};
+use crate::app::pilot::Move;
+use crate::app::state::Anchor;
 use crate::cli::command::{Format, Migrations, RowChange};
 use crate::cli::config_file::Chosen;
-use crate::cli::engine::{Outcome, code, journals, looking, reports};
+use crate::cli::engine::one_act::{act, check_arm, orders};
+use crate::cli::engine::{Outcome, journals, looking, reports};
 use crate::cli::exit::Exit;
 use crate::cli::output::{self, json};
-use crate::cli::session::{self, Scene, node};
+use crate::cli::session::{self, node};
 use crate::domain::migration::{Kept, MigrationTable};
 use crate::domain::name::{EnvName, MigrationId};
-use crate::domain::record::End;
+use crate::domain::runbook::NodeRef;
 use crate::domain::trouble::{Trouble, TroubleKind};
-use crate::runtime::headless as driver;
 use crate::text::{Clean, Gate};
 
 /// How long a change of one row may take in all.
@@ -75,64 +74,9 @@ async fn table(chosen: &Chosen, gate: &Gate) -> Result<MigrationTable, Trouble> 
     scene.world.database?.migrations().await
 }
 
-fn check_arm(arm: &EnvName, chosen: &Chosen) -> Result<(), Trouble> {
-    if *arm == chosen.environment.name {
-        return Ok(());
-    }
-    let what = say!("--arm says {}, and this environment is {}", arm, chosen.environment.name);
-    Err(Trouble::new(TroubleKind::Refused, what)
-        .remedy(Clean::ours("nothing was changed; name the environment that you mean")))
-}
-
-fn orders(arm: &EnvName, confirm: Vec<String>) -> Orders {
-    Orders {
-        arm: Some(arm.to_string()),
-        confirm: Confirmations::Given(confirm),
-        consent: false,
-        protect: false,
-        backup: BackupOrders::Skip,
-        targets: std::collections::BTreeMap::new(),
-        manual: None,
-        explore: false,
-    }
-}
-
-/// Arms, asks by `ask`, answers the dialogs as ordered, and stops when the one act has ended.
-fn one_act(
-    state: &State,
-    orders: &Orders,
-    asked: &mut bool,
-    ask: impl FnOnce(&State) -> Result<Vec<Msg>, Move>,
-) -> Move {
-    if let Some(why) = &state.journal.broken {
-        return Move::Stop(effect::Exit::NotReached, why.sentence());
-    }
-    if let Some(act) = state.incident.acts.values().next() {
-        return match &act.end {
-            None => Move::Wait(act.words.clone()),
-            Some((End::Done, words, _)) => Move::Stop(effect::Exit::Reached, words.clone()),
-            Some((End::Failed, words, _)) => Move::Stop(effect::Exit::Refused, words.clone()),
-            Some((End::Unknown, words, _)) => Move::Stop(effect::Exit::Unknown, words.clone()),
-        };
-    }
-    if let Some(overlay) = state.overlays.last() {
-        return pilot::answer(state, orders, overlay);
-    }
-    if !state.armed() {
-        return pilot::arm(state, orders);
-    }
-    if *asked {
-        // It was asked for and no dialog came up: the words say why.
-        let words = state.notice.as_ref().filter(|notice| notice.tone != Tone::Good).map(|notice| notice.words.clone());
-        return Move::Stop(effect::Exit::Refused, words.unwrap_or_else(|| Clean::ours("nothing was changed")));
-    }
-    match ask(state) {
-        Ok(messages) => {
-            *asked = true;
-            Move::Send(messages)
-        }
-        Err(other) => other,
-    }
+/// Where the incident of such a change begins.
+fn at() -> NodeRef {
+    node("litellm-rollback", "migrations")
 }
 
 async fn changed(chosen: &Chosen, change: &RowChange, action: Action, gate: &Gate) -> eyre::Result<Outcome> {
@@ -144,7 +88,7 @@ async fn changed(chosen: &Chosen, change: &RowChange, action: Action, gate: &Gat
         Err(trouble) => return Ok(Err(trouble)),
     };
     let orders = orders(&change.arm, change.confirm.clone());
-    act(scene, &orders, change.format, move |state| {
+    act(scene, &orders, change.format, PATIENCE, at(), move |state| {
         let table = match &state.migrations {
             crate::domain::live::Live::Seen { value, .. } => value,
             crate::domain::live::Live::Absent(why) => return Err(Move::Stop(effect::Exit::Usage, why.sentence())),
@@ -180,7 +124,7 @@ async fn restored(
         Ok(scene) => scene.keeping_rows_in(folder),
         Err(trouble) => return Ok(Err(trouble)),
     };
-    act(scene, &orders(arm, Vec::new()), format, move |_| Ok(vec![Msg::Undo(kept.clone())])).await
+    act(scene, &orders(arm, Vec::new()), format, PATIENCE, at(), move |_| Ok(vec![Msg::Undo(kept.clone())])).await
 }
 
 /// The kept row and the folder of its file: named on the command line, or found in the journals.
@@ -203,63 +147,4 @@ fn kept(id: &MigrationId, file: Option<&Path>, environment: &EnvName, gate: &Gat
         None => journals::name_in(file, gate)?,
     };
     Ok((Kept { id: id.clone(), name: migration, file: name }, folder))
-}
-
-#[derive(Serialize)]
-struct Changed<'a> {
-    done: bool,
-    words: &'a Clean,
-    incident: Option<&'a crate::domain::name::IncidentId>,
-}
-
-async fn act(
-    scene: Scene,
-    orders: &Orders,
-    format: Format,
-    ask: impl Fn(&State) -> Result<Vec<Msg>, Move>,
-) -> eyre::Result<Outcome> {
-    let id = session::new_id(&scene.setting.environment);
-    let mut runtime = match scene.begin(id, Some(node("litellm-rollback", "migrations")), &[]) {
-        Ok(runtime) => runtime,
-        Err(trouble) => return Ok(Err(trouble)),
-    };
-    let mut asked = false;
-    let mut closed = None;
-    let ended = driver::run(
-        &mut runtime,
-        |state| match one_act(state, orders, &mut asked, &ask) {
-            // The incident of one command is over with it; an unknown outcome stays open.
-            Move::Stop(exit, words) if closed.is_none() && exit != effect::Exit::Unknown => {
-                closed = Some(());
-                stopped(state, exit, words)
-            }
-            other => other,
-        },
-        PATIENCE,
-        |_| {},
-    )
-    .await;
-    let exit = code(ended.exit);
-    match format {
-        Format::Json => {
-            let changed = Changed {
-                done: exit == Exit::Reached,
-                words: &ended.words,
-                incident: runtime.state.incident.id.as_ref(),
-            };
-            output::print(&json(&changed)?)?;
-        }
-        Format::Text if exit == Exit::Reached => output::print(&format!("{}\n", ended.words))?,
-        Format::Text => super::complain(&say!("lastgood: {}", ended.words)),
-    }
-    Ok(Ok(exit))
-}
-
-/// Closes the incident before the driver stops at the next turn.
-fn stopped(state: &State, exit: effect::Exit, words: Clean) -> Move {
-    if state.incident.closed.is_some() {
-        Move::Stop(exit, words)
-    } else {
-        Move::Send(vec![Msg::Close(exit == effect::Exit::Reached, words)])
-    }
 }

@@ -1,13 +1,11 @@
 //! Judges the cache: Redis answers, and what a rollback means for what is in it.
 
+use crate::domain::cache::too_old;
 use crate::domain::checklist::{Mark, Verdict};
 use crate::domain::checks::unasked;
 use crate::domain::gateway::CacheInfo;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::Clean;
-
-/// Oldest major version that LiteLLM's documentation asks for. It works with older ones, too.
-const WANTED: u32 = 7;
 
 /// Judges the cache.
 pub fn cache(info: &Result<CacheInfo, Trouble>) -> Verdict {
@@ -19,32 +17,34 @@ pub fn cache(info: &Result<CacheInfo, Trouble>) -> Verdict {
         Err(trouble) => return unasked(trouble),
     };
     if !info.pong {
-        return Verdict::new(Mark::Failed, say!("Redis {} does not answer PING with PONG", info.version));
+        return Verdict::new(
+            Mark::Failed,
+            say!("{} {} does not answer PING with PONG", info.product.word(), info.version),
+        );
     }
-    let mut verdict = Verdict::new(Mark::Ticked, say!("Redis {} answers", info.version));
+    let mut verdict = Verdict::new(Mark::Ticked, say!("{} {} answers", info.product.word(), info.version));
     if let Some(keys) = info.keys {
         verdict = verdict.and(say!("{} keys in the database", keys));
     }
-    if major(info.version.as_str()).is_some_and(|major| major < WANTED) {
-        verdict = verdict.and(say!("warning: LiteLLM asks for Redis {} or later", WANTED));
+    if let Some(warning) = too_old(info.product, info.version.as_str()) {
+        verdict = verdict.and(say!("warning: {}", warning));
     }
     verdict.and(Clean::ours(
-        "if the newer version changed the structure of cache keys, delete those keys by prefix; never flush: unwritten spend lies in the same Redis",
+        "if the newer version changed the structure of cache keys, clear the response cache (`:`); never flush: unwritten spend lies in the same Redis",
     ))
-}
-
-fn major(version: &str) -> Option<u32> {
-    version.split('.').next()?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::cache::Product;
     use crate::domain::checks::testing::{expect, trouble};
 
     #[test]
     fn the_cache_is_judged_by_its_answer() {
-        let redis = |version, pong| Ok(CacheInfo { version: Clean::ours(version), keys: Some(12), pong });
+        let redis = |version, pong| {
+            Ok(CacheInfo { product: Product::Redis, version: Clean::ours(version), keys: Some(12), pong })
+        };
         let rows = [
             ("new", redis("7.2.4", true), Mark::Ticked, "Redis 7.2.4 answers | 12 keys in the database | if the newer"),
             ("old", redis("6.2.14", true), Mark::Ticked, "warning: LiteLLM asks for Redis 7 or later"),

@@ -11,11 +11,11 @@ use url::Url;
 
 use super::{ClusterConfig, Environment, ForwardTarget, GatewayConfig, Kind, LITELLM_PORT, SecretSource, StoreConfig};
 use crate::domain::environment::section::{Reader, Section, suggest};
-use crate::domain::name::{EnvName, Name, VarName};
+use crate::domain::name::{CacheNamespace, EnvName, Name, VarName};
 use crate::domain::runbook::{Fault, Source};
 use crate::text::{Clean, Gate, Secret};
 
-const ENVIRONMENT_KEYS: [&str; 13] = [
+const ENVIRONMENT_KEYS: [&str; 14] = [
     "kind",
     "context",
     "namespace",
@@ -25,6 +25,7 @@ const ENVIRONMENT_KEYS: [&str; 13] = [
     "gateway",
     "master_key",
     "redis",
+    "redis_namespace",
     "lago",
     "runbook",
     "backup_folder",
@@ -93,6 +94,7 @@ fn environment(
         database: store(reader, &mut section, "database", "DATABASE_URL", clustered),
         gateway: gateway(reader, &mut section, clustered),
         master_key: master_key(reader, &mut section, clustered),
+        cache_namespace: cache_namespace(reader, &mut section),
         cache: store(reader, &mut section, "redis", "REDIS_URL", clustered),
         billing: reader.switch(&mut section, "lago").unwrap_or(false),
         runbook: reader.path(&mut section, "runbook"),
@@ -233,6 +235,17 @@ fn store(
     let source = secret_source(reader, &mut inner, clustered);
     let via_port_forward = via(reader, &mut inner, clustered);
     Some(StoreConfig { source: source?, via_port_forward })
+}
+
+/// The namespace of the response cache, which is that of a Redis.
+fn cache_namespace(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<CacheNamespace> {
+    let at = section.at_key("redis_namespace");
+    let namespace = reader.identifier(section, "redis_namespace")?;
+    if !section.has("redis") {
+        let what = say!("`redis_namespace` of {} without `redis`", section.place());
+        reader.fault(at, what, Clean::ours("name the Redis: redis = { env = \"REDIS_URL\" }"));
+    }
+    Some(namespace)
 }
 
 /// True for `via = "port-forward"`, the only way there is besides the direct one.

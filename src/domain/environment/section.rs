@@ -15,8 +15,9 @@ use crate::text::{Clean, Gate, Secret};
 const DOCUMENT: &str = "the file";
 
 /// Words that people try, and the keys that are meant.
-const OTHER_WORDS: [(&str, &str); 12] = [
+const OTHER_WORDS: [(&str, &str); 13] = [
     ("cache", "redis"),
+    ("cache_namespace", "redis_namespace"),
     ("redis_url", "redis"),
     ("billing", "lago"),
     ("database_url", "database"),

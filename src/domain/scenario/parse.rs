@@ -6,12 +6,14 @@ use std::ops::Range;
 use jiff::SignedDuration;
 use serde::Deserialize;
 
+use crate::domain::cache::Protected;
 use crate::domain::document::{Fault, Fields, Page, Source};
 use crate::domain::migration::RowState;
-use crate::domain::name::{MigrationName, VarName};
+use crate::domain::name::{CacheNamespace, MigrationName, VarName};
 use crate::domain::runbook::Stage;
 use crate::domain::scenario::{
-    Clash, Condition, Crash, DatabasePlan, GatewayPlan, ImagePlan, Place, RevisionPlan, RowPlan, Scenario, Setting,
+    Clash, Condition, Crash, DatabasePlan, GatewayPlan, ImagePlan, Place, RedisPlan, RevisionPlan, RowPlan, Scenario,
+    Setting,
 };
 use crate::text::{Clean, Gate, Secret};
 
@@ -228,8 +230,35 @@ fn gateway(page: &Page<'_>, fields: Fields<'_, '_>) -> Option<GatewayPlan> {
     let billing = fields.flag("billing").unwrap_or(false);
     let (keys, teams) = (fields.number("keys"), fields.number("teams"));
     let cache = Some(fields.text_or_empty("cache")).filter(|cache| !cache.is_empty());
+    let answers = answers(&fields);
     fields.finish();
+    let cache = cache.map(|version| RedisPlan { version, answers, protected: protected() });
     Some(GatewayPlan { models, callbacks, billing, keys: keys?, teams: teams?, cache })
+}
+
+/// The kept answers of `[[gateway.answers]]`; some without a namespace where nothing is said.
+fn answers(fields: &Fields<'_, '_>) -> BTreeMap<Option<CacheNamespace>, u64> {
+    const USUAL: u64 = 4_187;
+    if !fields.has("answers") {
+        return BTreeMap::from([(None, USUAL)]);
+    }
+    let answers = |answers: Fields<'_, '_>| {
+        let (namespace, keys) = (answers.parsed_if_there("namespace"), answers.number("keys"));
+        answers.finish();
+        Some((namespace, keys?))
+    };
+    fields.tables("answers").into_iter().filter_map(answers).collect()
+}
+
+/// The other keys that a drill's Redis holds: few of each kind, like a gateway in service.
+fn protected() -> BTreeMap<Protected, u64> {
+    BTreeMap::from([
+        (Protected::SpendBuffer, 2),
+        (Protected::SpendCounter, 6),
+        (Protected::RateLimit, 9),
+        (Protected::Lock, 1),
+        (Protected::Other, 6),
+    ])
 }
 
 fn conditions(top: &Fields<'_, '_>) -> Vec<Condition> {

@@ -9,7 +9,7 @@ use super::{Dialog, lists};
 use crate::app::overlay::{Purpose, Refused, Review};
 use crate::app::status::fact_about;
 use crate::domain::change::{Change, ChangeKind};
-use crate::domain::confirm::{Confirm, Subject};
+use crate::domain::confirm::Confirm;
 use crate::domain::environment::Kind;
 use crate::domain::migration::{Deletion, Kept, Resolution, Row};
 use crate::domain::record::ActId;
@@ -187,15 +187,9 @@ fn row<'a>(scene: &Scene<'a>, width: usize, row: &Row, dialog: &mut Dialog<'a>) 
     }
 }
 
-fn ask<'a, T: Subject>(
-    scene: &Scene<'a>,
-    width: usize,
-    confirm: &Confirm<T>,
-    input: &'a Input,
-    dialog: &mut Dialog<'a>,
-) {
+/// The phrase to type, and how far it is typed.
+pub fn ask<'a>(scene: &Scene<'a>, width: usize, wanted: &Clean, input: &'a Input, dialog: &mut Dialog<'a>) {
     dialog.input = Some(input);
-    let wanted = confirm.wanted();
     dialog.bottom.push(Line::default());
     dialog.bottom.extend(wrapped(scene, width, &format!("Type in full: {wanted}"), "", Role::Title));
     let typed = input.value();
@@ -219,7 +213,7 @@ pub fn delete<'a>(scene: &Scene<'a>, width: usize, confirm: &Confirm<Deletion>, 
     dialog.bottom = fact(scene, width, "leads to", confirm.subject().consequence().as_str(), Role::Danger);
     let undo = "the row is kept: `u` on it, or `lastgood migrations restore ID`, puts the exact row back";
     dialog.bottom.extend(fact(scene, width, "undo", undo, Role::Text));
-    ask(scene, width, confirm, input, &mut dialog);
+    ask(scene, width, &confirm.wanted(), input, &mut dialog);
     dialog
 }
 
@@ -230,7 +224,7 @@ pub fn resolve<'a>(scene: &Scene<'a>, width: usize, confirm: &Confirm<Resolution
     let leads = "Prisma counts the migration as pending: the next start that migrates runs it again, as after `prisma migrate resolve --rolled-back`";
     dialog.bottom = fact(scene, width, "leads to", leads, Role::Warn);
     dialog.bottom.extend(fact(scene, width, "undo", "the row is kept: `u` on it puts the exact row back", Role::Text));
-    ask(scene, width, confirm, input, &mut dialog);
+    ask(scene, width, &confirm.wanted(), input, &mut dialog);
     dialog
 }
 
@@ -313,11 +307,13 @@ pub fn leave<'a>(scene: &Scene<'a>, width: usize) -> Dialog<'a> {
         dialog.fact(scene, width, "running", words.as_str(), Role::Warn);
     }
     dialog.blank();
-    dialog.say(
-        scene,
-        width,
-        "What was sent may still happen. It is recorded as unknown, and `lastgood resume` asks about it.",
-        Role::Text,
-    );
+    let long = scene.state.long_acts().count();
+    if long > 0 {
+        dialog.say(scene, width, "What can be cancelled is cancelled first.", Role::Text);
+    }
+    if long < scene.state.running.len() || long == 0 {
+        let words = "What was sent may still happen. It is recorded as unknown, and `lastgood resume` asks about it.";
+        dialog.say(scene, width, words, Role::Text);
+    }
     dialog
 }

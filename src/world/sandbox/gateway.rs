@@ -1,4 +1,4 @@
-//! The sandbox as a gateway and its cache: answers follow the pods that are ready.
+//! The sandbox as a gateway: answers follow the pods that are ready.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use super::Sandbox;
 use super::memory::Deed;
 use super::model::Model;
 use super::parts::{Plan, batch_seconds, hash};
-use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Readiness, Settings, Vitals};
+use crate::domain::gateway::{AdminUi, Completion, ModelHealth, Readiness, Settings, Vitals};
 use crate::domain::name::{ModelName, RequestId};
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::Clean;
-use crate::world::{Cache, Gateway, Reply};
+use crate::world::{Gateway, Reply};
 
 /// How long the gateway takes to answer.
 const ANSWER: Duration = Duration::from_millis(40);
@@ -33,7 +33,7 @@ fn unreachable() -> Trouble {
 
 impl Sandbox {
     /// Asks after the time that an answer takes.
-    fn ask<T: Send + 'static>(
+    pub(super) fn ask<T: Send + 'static>(
         &self,
         see: impl FnOnce(&Self, &Model) -> Result<T, Trouble> + Send + 'static,
     ) -> Reply<T> {
@@ -155,20 +155,6 @@ impl Gateway for Sandbox {
                     AdminUi { page: Err(refused()), asset: None, keys: Err(unreachable()), teams: Err(unreachable()) }
                 }
             })
-        })
-    }
-}
-
-impl Cache for Sandbox {
-    fn info(&self) -> Reply<CacheInfo> {
-        self.ask(|sandbox, _| {
-            let version = sandbox
-                .scenario
-                .gateway
-                .cache
-                .clone()
-                .ok_or_else(|| Trouble::new(TroubleKind::Missing, Clean::ours("this drill has no Redis")))?;
-            Ok(CacheInfo { version, keys: Some(4_211), pong: true })
         })
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::change::ChangeKind;
 use crate::domain::image::Image;
-use crate::domain::name::{MigrationId, ModelName, Name, RequestId, Slug, Uid, VarName};
+use crate::domain::name::{CacheNamespace, MigrationId, ModelName, Name, RequestId, Slug, Uid, VarName};
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Gate};
 
@@ -42,6 +42,8 @@ pub(super) enum Deed {
     Completed { id: RequestId, model: ModelName },
     /// The database was dumped.
     BackedUp { file: String },
+    /// The kept answers of a namespace were deleted.
+    ClearedCache { namespace: Option<CacheNamespace> },
 }
 
 /// A [`ChangeKind`] that can be written down.

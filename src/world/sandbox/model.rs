@@ -4,7 +4,7 @@
 //! world. The rules are those of the real systems: a Deployment rolls, a crashed container
 //! backs off, a failed row refuses every start, another salt reads no credential.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,7 +15,7 @@ use super::parts::{
     millis_between, name, replica_set, rows, uid,
 };
 use crate::domain::forecast::DISABLE_SCHEMA_UPDATE;
-use crate::domain::name::{MigrationId, MigrationName, Name, RequestId};
+use crate::domain::name::{CacheNamespace, MigrationId, MigrationName, Name, RequestId};
 use crate::domain::scenario::{ImagePlan, Scenario, Setting, Spending, Strategy};
 use crate::text::Secret;
 
@@ -58,6 +58,8 @@ pub(super) struct Model {
     pub(super) rows: Vec<StoredRow>,
     /// Rows as they were before they were deleted or resolved.
     pub(super) kept: BTreeMap<MigrationId, StoredRow>,
+    /// Namespaces of the response cache that were cleared.
+    pub(super) cleared: BTreeSet<Option<CacheNamespace>>,
     /// Migrations whose SQL has run, and since when. Deleting a row does not undo its SQL.
     pub(super) schema: BTreeMap<MigrationName, Millis>,
     pub(super) asked: Vec<Asked>,
@@ -94,6 +96,7 @@ impl Model {
             pods: vec![],
             rows: rows(&scenario, start),
             kept: BTreeMap::new(),
+            cleared: BTreeSet::new(),
             schema: BTreeMap::new(),
             asked: vec![],
             scenario,
@@ -230,6 +233,7 @@ impl Model {
                 }
             }
             Deed::Completed { id, .. } => self.ask(id.clone(), at),
+            Deed::ClearedCache { namespace } => drop(self.cleared.insert(namespace.clone())),
         }
     }
 
