@@ -32,11 +32,13 @@ use crate::domain::cache::{CacheSurvey, ClearItem, Clearance};
 use crate::domain::change::{Applied, Change, Cleared, Preview};
 use crate::domain::cluster::{Ask, Identity, Permission, PodsItem, WorkloadRef};
 use crate::domain::confirm::Confirmed;
+use crate::domain::coupled::Coupled;
 use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settings, SpendRow, Vitals};
 use crate::domain::live::Live;
 use crate::domain::log::{LogItem, LogSource};
 use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution};
-use crate::domain::name::{ModelName, RequestId};
+use crate::domain::name::{ModelName, RequestId, Uid};
+use crate::domain::salt::{Keys, Opened};
 use crate::domain::schema::LiveSchema;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::domain::workload::{Discovered, Workload};
@@ -60,6 +62,12 @@ pub trait Cluster: Send + Sync {
     fn workload(&self, workload: &WorkloadRef) -> Feed<Result<Box<Workload>, Trouble>>;
     /// The pods of a Deployment: a list, then changes. Lists again after 410.
     fn pods(&self, workload: &WorkloadRef) -> Feed<Result<PodsItem, Trouble>>;
+    /// What a Deployment and one of its revisions lean on, and how their salt keys compare. What
+    /// may not be read is unknown, and no trouble.
+    fn coupled(&self, workload: &WorkloadRef, target: Uid) -> Reply<Coupled>;
+    /// The salt keys of the live template and of a revision's, for [`Database::opened`] alone. The
+    /// gate learns them first.
+    fn salt_keys(&self, workload: &WorkloadRef, target: Uid) -> Reply<Keys>;
     /// One container's log from its last `tail` lines on, followed; opened again from the last
     /// timestamp after a cut, without a lost or repeated line. A previous run's log just ends.
     fn logs(&self, source: &LogSource, tail: u32) -> Feed<LogItem>;
@@ -88,6 +96,8 @@ pub trait Database: Send + Sync {
     fn resolve(&self, proof: Confirmed<Resolution>, folder: PathBuf) -> Reply<Kept>;
     /// Puts back the exact row of a restore file. Refused when the name was applied again meanwhile.
     fn restore(&self, kept: Kept, folder: PathBuf) -> Reply<Clean>;
+    /// How many of the stored values that are encrypted each key opens. Keys and values stay inside.
+    fn opened(&self, keys: Keys) -> Reply<Opened>;
     /// The spend row of one request, by primary key.
     fn spend_row(&self, id: RequestId) -> Reply<Option<SpendRow>>;
 }

@@ -550,6 +550,51 @@ async fn a_spend_row_is_found_by_its_key() {
     assert_eq!(port.spend_row("chatcmpl-2".parse().unwrap()).await.unwrap(), None);
 }
 
+/// Values made with PyNaCl 1.6.2 and cryptography 50.0.2 the way LiteLLM makes them, under
+/// `salt-of-the-first-key` and `sk-another-key`.
+const STORED: &str = r#"
+    CREATE TABLE "LiteLLM_ProxyModelTable" (model_id text PRIMARY KEY, litellm_params jsonb NOT NULL);
+    CREATE TABLE "LiteLLM_CredentialsTable" (credential_id text PRIMARY KEY, credential_values jsonb NOT NULL);
+    CREATE TABLE "LiteLLM_Config" (param_name text PRIMARY KEY, param_value jsonb);
+    INSERT INTO "LiteLLM_ProxyModelTable" VALUES
+        ('m1', '{"api_key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX4sP0SdUDjKzE4NC9o0RF652scK8-Z_jD15J5-wRUO553",
+                 "tags": [{"deep": "v2:gcm:AAECAwQFBgcICQoLkmXRuIXZInb065ibcMmTSX0O9OkSmyXtEX41v6ZtrDfT"}], "rpm": 60,
+                 "api_base": "https://example.openai.azure.com/openai/deployments"}'),
+        ('m2', '{"api_key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGOYXqzwEmL_ZRT00j6TAEm8cWWk_-glPzpKG9aDxJDJj", "model": "gpt-4o"}');
+    INSERT INTO "LiteLLM_CredentialsTable" VALUES
+        ('c1', '{"api_key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXBcPR2Xx6WOqZLEgYr2ZPfYCmnnA6ba5IL2Q="}');
+    INSERT INTO "LiteLLM_Config" VALUES
+        ('environment_variables', '{"KEY": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXOBQVW+tg/TZ4mSFUpMOaaQ=="}'), ('empty', NULL);
+"#;
+
+#[tokio::test]
+async fn each_salt_key_opens_what_was_stored_with_it() {
+    use lastgood::domain::salt::{Key, Keys, Opened, Value};
+    let key = |value: Option<&str>| Key {
+        from: lastgood::text::Clean::ours("LITELLM_SALT_KEY"),
+        value: value.map_or(Value::Unset, |value| Value::Known(lastgood::text::Secret::new(value))),
+    };
+    let keys = |live, target| Keys { live: key(live), target: key(target) };
+    let (first, second) = (Some("salt-of-the-first-key"), Some("sk-another-key"));
+    let database = TestDatabase::with_table().await;
+    let port = port(&database.url());
+    let empty = port.opened(keys(first, second)).await.unwrap();
+    assert_eq!(empty, Opened { tried: 0, live: Some(0), target: Some(0), neither: 0 }, "no such tables yet");
+    database.run(STORED).await;
+    let rows = [
+        (keys(first, second), Opened { tried: 5, live: Some(4), target: Some(1), neither: 0 }),
+        (keys(second, first), Opened { tried: 5, live: Some(1), target: Some(4), neither: 0 }),
+        (keys(Some("a"), Some("b")), Opened { tried: 5, live: Some(0), target: Some(0), neither: 5 }),
+        (keys(first, None), Opened { tried: 5, live: Some(4), target: None, neither: 0 }),
+    ];
+    for (keys, expected) in rows {
+        assert_eq!(port.opened(keys.clone()).await.unwrap(), expected, "{keys:?}");
+    }
+    let broken = "ALTER TABLE \"LiteLLM_Config\" RENAME COLUMN param_value TO other";
+    database.run(broken).await;
+    assert_eq!(port.opened(keys(first, second)).await.unwrap().tried, 4, "a column that is not there is left out");
+}
+
 #[tokio::test]
 async fn a_locked_spend_table_is_reported_in_time() {
     let database = TestDatabase::empty().await;

@@ -20,6 +20,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 mod support {
     pub mod cluster_contract;
+    pub mod coupled_contract;
     pub mod envtest;
     pub mod kube_server;
 
@@ -85,6 +86,7 @@ async fn a_real_api_server_keeps_the_same_promises() {
     contract::revert_contract(&stage).await;
     contract::other_changes(&stage).await;
     contract::secrets(&stage).await;
+    support::coupled_contract::coupled_items(&stage).await;
 }
 
 #[tokio::test]

@@ -73,15 +73,20 @@ pub enum Ask {
     GetPortForward,
     /// `create pods/portforward`: Kubernetes 1.35 asks for it in addition, for WebSockets.
     CreatePortForward,
-    /// `get secrets`: only where the configuration names a Kubernetes secret.
+    /// `get secrets`: secrets that the configuration names, and those that templates lean on, whose
+    /// values are read only where they hold a salt key.
     GetSecret,
+    /// `get configmaps`: those that templates lean on.
+    GetConfigMap,
+    /// `list horizontalpodautoscalers.autoscaling`
+    ListAutoscalers,
     /// `get services`: only to find the pod behind a service for a port-forward.
     GetService,
 }
 
 impl Ask {
     /// Every question, in the order of the permissions page.
-    pub const ALL: [Ask; 15] = [
+    pub const ALL: [Ask; 17] = [
         Ask::GetDeployment,
         Ask::ListDeployments,
         Ask::WatchDeployments,
@@ -96,6 +101,8 @@ impl Ask {
         Ask::GetPortForward,
         Ask::CreatePortForward,
         Ask::GetSecret,
+        Ask::GetConfigMap,
+        Ask::ListAutoscalers,
         Ask::GetService,
     ];
 
@@ -116,6 +123,8 @@ impl Ask {
             Ask::GetPortForward => ("get", "", "pods", "portforward"),
             Ask::CreatePortForward => ("create", "", "pods", "portforward"),
             Ask::GetSecret => ("get", "", "secrets", ""),
+            Ask::GetConfigMap => ("get", "", "configmaps", ""),
+            Ask::ListAutoscalers => ("list", "autoscaling", "horizontalpodautoscalers", ""),
             Ask::GetService => ("get", "", "services", ""),
         }
     }
@@ -133,7 +142,9 @@ impl Ask {
             Ask::PatchDeployment => "the revert, the image, the variable and the restart",
             Ask::ListJobs | Ask::WatchJobs => "knowing whether a migration Job runs, and so every revert",
             Ask::GetPortForward | Ask::CreatePortForward => "reaching the gateway or the database by port-forward",
-            Ask::GetSecret => "reading the configured secrets (database URL, master key)",
+            Ask::GetSecret => "reading the configured secrets, comparing salt keys, seeing which Secrets changed",
+            Ask::GetConfigMap => "seeing which ConfigMaps changed since the target ran, and config.yaml",
+            Ask::ListAutoscalers => "knowing which autoscaler sets the replicas",
             Ask::GetService => "finding the pod behind a service for a port-forward",
         }
     }

@@ -16,6 +16,7 @@ use serde::Deserialize;
 pub use bundled::{SCENARIOS, bundled_scenarios};
 
 use crate::domain::cache::Protected;
+use crate::domain::coupled::{Scaler, Source as Leant};
 use crate::domain::document::{Fault, Source};
 use crate::domain::image::Image;
 use crate::domain::migration::RowState;
@@ -48,6 +49,10 @@ pub struct Scenario {
     pub revisions: Vec<RevisionPlan>,
     /// How each image behaves.
     pub images: Vec<ImagePlan>,
+    /// ConfigMaps and Secrets that templates lean on.
+    pub sources: Vec<SourcePlan>,
+    /// Autoscalers of the Deployment.
+    pub scalers: Vec<Scaler>,
     /// Rows of `_prisma_migrations`.
     pub rows: Vec<RowPlan>,
     /// The database.
@@ -117,6 +122,12 @@ pub struct RevisionPlan {
     pub words: Vec<Clean>,
     /// `env`, the scenario's common variables first.
     pub env: Vec<(VarName, Setting)>,
+    /// The digest that its pods ran while it was live, where its tag leads to another one by now.
+    pub ran: Option<Clean>,
+    /// The annotation `checksum/config` of its template.
+    pub checksum: Option<Clean>,
+    /// The ConfigMaps and Secrets that its template mounts.
+    pub leans: Vec<Name>,
 }
 
 impl RevisionPlan {
@@ -182,6 +193,27 @@ pub struct ImagePlan {
     pub running: Vec<Secret>,
 }
 
+/// A ConfigMap or a Secret as it is when the drill begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourcePlan {
+    /// Which object.
+    pub source: Leant,
+    /// Its key that is used.
+    pub key: Clean,
+    /// Where it is mounted.
+    pub path: Clean,
+    /// Mounted by `subPath`.
+    pub sub_path: bool,
+    /// How long ago it was written to last.
+    pub written: SignedDuration,
+    /// Who wrote then.
+    pub by: Option<Clean>,
+    /// What is in it, as it comes from outside.
+    pub text: Option<Secret>,
+    /// Which image does not start with what is in it, and how that crashes.
+    pub breaks: Option<(Image, Crash)>,
+}
+
 /// One row of `_prisma_migrations` when the drill begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowPlan {
@@ -206,6 +238,8 @@ pub struct DatabasePlan {
     pub version: Clean,
     /// The key under which the stored credentials were encrypted.
     pub salt: Option<Secret>,
+    /// How many stored values are encrypted with it.
+    pub sealed: u32,
     /// Rows by table, for the backup.
     pub tables: BTreeMap<Clean, u64>,
 }

@@ -15,6 +15,7 @@ use crate::domain::confirm::Confirmed;
 use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settings, SpendRow, Vitals};
 use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution};
 use crate::domain::name::{ModelName, RequestId};
+use crate::domain::salt::{Keys, Opened};
 use crate::domain::schema::LiveSchema;
 use crate::domain::trouble::Trouble;
 use crate::text::Clean;
@@ -86,6 +87,10 @@ impl<P: Database + 'static> Database for Deferred<P> {
 
     fn restore(&self, kept: Kept, folder: PathBuf) -> Reply<Clean> {
         self.ask(|port| port.restore(kept, folder))
+    }
+
+    fn opened(&self, keys: Keys) -> Reply<Opened> {
+        self.ask(|port| port.opened(keys))
     }
 
     fn spend_row(&self, id: RequestId) -> Reply<Option<SpendRow>> {

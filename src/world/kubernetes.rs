@@ -2,6 +2,7 @@
 
 mod backoff;
 mod connect;
+mod coupled;
 mod errors;
 mod forward;
 mod identity;
@@ -9,6 +10,8 @@ mod logs;
 mod objects;
 mod patch;
 mod pods;
+mod references;
+mod salt;
 mod template;
 mod watch;
 mod workload;
@@ -31,8 +34,10 @@ pub use forward::ForwardTarget;
 
 use crate::domain::change::{Applied, Change, Cleared, Preview};
 use crate::domain::cluster::{Ask, Identity, Permission, PodsItem, WorkloadRef};
+use crate::domain::coupled::Coupled;
 use crate::domain::log::{LogItem, LogSource};
 use crate::domain::name::{ContextName, Name, Uid};
+use crate::domain::salt::Keys;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::domain::workload::{Discovered, Workload};
 use crate::text::{Clean, Gate, Secret};
@@ -139,6 +144,16 @@ impl Cluster for Kubernetes {
 
     fn pods(&self, workload: &WorkloadRef) -> Feed<Result<PodsItem, Trouble>> {
         pods::feed(&self.link, workload)
+    }
+
+    fn coupled(&self, workload: &WorkloadRef, target: Uid) -> Reply<Coupled> {
+        let (link, workload) = (self.link.clone(), workload.clone());
+        async move { coupled::read(&link, &workload, target).await }.boxed()
+    }
+
+    fn salt_keys(&self, workload: &WorkloadRef, target: Uid) -> Reply<Keys> {
+        let (link, workload) = (self.link.clone(), workload.clone());
+        async move { coupled::keys(&link, &workload, &target).await }.boxed()
     }
 
     fn logs(&self, source: &LogSource, tail: u32) -> Feed<LogItem> {

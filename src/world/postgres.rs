@@ -11,6 +11,7 @@ pub(crate) mod holder;
 pub(crate) mod migrations;
 mod schema;
 mod spend;
+mod stored;
 pub(crate) mod trouble;
 mod undo;
 
@@ -28,6 +29,7 @@ use crate::domain::database_url::DatabaseUrl;
 use crate::domain::gateway::SpendRow;
 use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution};
 use crate::domain::name::RequestId;
+use crate::domain::salt::{Keys, Opened};
 use crate::domain::schema::LiveSchema;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Gate};
@@ -139,6 +141,15 @@ impl Database for Postgres {
     fn restore(&self, kept: Kept, folder: PathBuf) -> Reply<Clean> {
         let inner = Arc::clone(&self.0);
         Box::pin(async move { undo::restore(&inner.connector, kept, folder).await })
+    }
+
+    fn opened(&self, keys: Keys) -> Reply<Opened> {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move {
+            let doing = say!("could not read stored values of {}", inner.connector.url().display());
+            let connector = inner.connector.clone();
+            inner.read(doing, move |connection| Box::pin(stored::opened(connection, connector, keys))).await
+        })
     }
 
     fn spend_row(&self, id: RequestId) -> Reply<Option<SpendRow>> {

@@ -7,6 +7,7 @@
 
 mod cache;
 mod cluster;
+mod coupled;
 mod database;
 mod gateway;
 mod memory;

@@ -63,6 +63,12 @@ fn needed_by(ask: Ask) -> Option<StepKind> {
         | Ask::PatchDeployment
         | Ask::ListJobs
         | Ask::WatchJobs => Some(StepKind::Revert),
-        Ask::ReadLogs | Ask::GetPortForward | Ask::CreatePortForward | Ask::GetSecret | Ask::GetService => None,
+        Ask::ReadLogs
+        | Ask::GetPortForward
+        | Ask::CreatePortForward
+        | Ask::GetSecret
+        | Ask::GetConfigMap
+        | Ask::ListAutoscalers
+        | Ask::GetService => None,
     }
 }

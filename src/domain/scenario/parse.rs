@@ -7,13 +7,14 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 
 use crate::domain::cache::Protected;
+use crate::domain::coupled::{Scaler, ScalerKind, SourceKind};
 use crate::domain::document::{Fault, Fields, Page, Source};
 use crate::domain::migration::RowState;
 use crate::domain::name::{CacheNamespace, MigrationName, VarName};
 use crate::domain::runbook::Stage;
 use crate::domain::scenario::{
-    Clash, Condition, Crash, DatabasePlan, GatewayPlan, ImagePlan, Place, RedisPlan, RevisionPlan, RowPlan, Scenario,
-    Setting,
+    Clash, Condition, Crash, DatabasePlan, GatewayPlan, ImagePlan, Leant, Place, RedisPlan, RevisionPlan, RowPlan,
+    Scenario, Setting, SourcePlan,
 };
 use crate::text::{Clean, Gate, Secret};
 
@@ -42,6 +43,7 @@ fn read(page: &Page<'_>, top: &Fields<'_, '_>) -> Option<Scenario> {
     let secrets = secrets(top, "secrets");
     let common = settings(page, top);
     let (revisions, images, rows) = (revisions(page, top, &common), images(page, top), rows(page, top));
+    let (sources, scalers) = (sources(page, top), scalers(top));
     let database = section(top, "database").and_then(database);
     let gateway = section(top, "gateway").and_then(|fields| gateway(page, fields));
     let well = conditions(top);
@@ -56,6 +58,8 @@ fn read(page: &Page<'_>, top: &Fields<'_, '_>) -> Option<Scenario> {
         secrets,
         revisions,
         images,
+        sources,
+        scalers,
         rows,
         database: database?,
         gateway: gateway?,
@@ -129,11 +133,13 @@ fn revisions(page: &Page<'_>, top: &Fields<'_, '_>, common: &[(VarName, Setting)
         let cause = fields.text_or_empty("cause");
         let words = fields.strings("words").into_iter().map(|(raw, _)| page.clean(raw)).collect();
         let own = settings(page, &fields);
+        let [ran, checksum] = ["ran", "checksum"].map(|key| there(&fields, key));
+        let leans = fields.strings("leans").into_iter().filter_map(|(raw, at)| fields.parse(raw, at)).collect();
         fields.finish();
         let shared = common.iter().filter(|(name, _)| own.iter().all(|(other, _)| other != name));
         let env = shared.cloned().chain(own.iter().cloned()).collect();
         let cause = Some(cause).filter(|cause| !cause.is_empty());
-        Some(RevisionPlan { number: number?, age: age?, cause, image: image?, words, env })
+        Some(RevisionPlan { number: number?, age: age?, cause, image: image?, words, env, ran, checksum, leans })
     };
     top.tables("revision").into_iter().filter_map(revision).collect()
 }
@@ -167,6 +173,70 @@ fn images(page: &Page<'_>, top: &Fields<'_, '_>) -> Vec<ImagePlan> {
         })
     };
     top.tables("image").into_iter().filter_map(image).collect()
+}
+
+/// A text that may be left out.
+fn there(fields: &Fields<'_, '_>, key: &'static str) -> Option<Clean> {
+    Some(fields.text_or_empty(key)).filter(|text| !text.is_empty())
+}
+
+/// The kinds of source that a file may name.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WrittenKind {
+    ConfigMap,
+    Secret,
+}
+
+fn sources(page: &Page<'_>, top: &Fields<'_, '_>) -> Vec<SourcePlan> {
+    let source = |fields: Fields<'_, '_>| {
+        let kind = fields.word("kind", "kind").map(|kind| match kind {
+            WrittenKind::ConfigMap => SourceKind::ConfigMap,
+            WrittenKind::Secret => SourceKind::Secret,
+        });
+        let (name, key, path) = (fields.parsed("name"), fields.text("key"), fields.text("path"));
+        let sub_path = fields.flag("sub_path").unwrap_or(false);
+        let (written, by) = (required_duration(page, &fields, "written"), there(&fields, "by"));
+        let text = fields.raw("text").map(|(raw, _)| Secret::new(raw));
+        let breaks = fields.table("breaks").map(|fields| {
+            let image = fields.parsed("image");
+            Some((image, crash(page, fields)?))
+        });
+        fields.finish();
+        let breaks = match breaks {
+            None => None,
+            Some(faulty_or_not) => {
+                let (image, crash) = faulty_or_not?;
+                Some((image?, crash))
+            }
+        };
+        let source = Leant { kind: kind?, name: name? };
+        let (key, path, written) = (key?, path?, written?);
+        Some(SourcePlan { source, key, path, sub_path, written, by, text, breaks })
+    };
+    top.tables("source").into_iter().filter_map(source).collect()
+}
+
+/// The kinds of autoscaler that a file may name.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WrittenScaler {
+    Hpa,
+    ScaledObject,
+}
+
+fn scalers(top: &Fields<'_, '_>) -> Vec<Scaler> {
+    let scaler = |fields: Fields<'_, '_>| {
+        let kind = fields.word("kind", "kind of autoscaler").map(|kind| match kind {
+            WrittenScaler::Hpa => ScalerKind::Horizontal,
+            WrittenScaler::ScaledObject => ScalerKind::Keda,
+        });
+        let (name, min, max) = (fields.parsed("name"), fields.number("min"), fields.number("max"));
+        let paused = fields.flag("paused").unwrap_or(false);
+        fields.finish();
+        Some(Scaler { kind: kind?, name: name?, min: min?, max: max?, paused })
+    };
+    top.tables("scaler").into_iter().filter_map(scaler).collect()
 }
 
 fn crash(page: &Page<'_>, fields: Fields<'_, '_>) -> Option<Crash> {
@@ -214,6 +284,7 @@ fn rows(page: &Page<'_>, top: &Fields<'_, '_>) -> Vec<RowPlan> {
 fn database(fields: Fields<'_, '_>) -> Option<DatabasePlan> {
     let version = fields.text("version");
     let salt = fields.raw("salt").map(|(raw, _)| Secret::new(raw));
+    let sealed = fields.number_if_there("sealed").unwrap_or(0);
     let mut tables = BTreeMap::new();
     for counted in fields.tables("tables") {
         let (name, rows) = (counted.text("name"), counted.number("rows"));
@@ -221,7 +292,7 @@ fn database(fields: Fields<'_, '_>) -> Option<DatabasePlan> {
         tables.extend(name.zip(rows));
     }
     fields.finish();
-    Some(DatabasePlan { version: version?, salt, tables })
+    Some(DatabasePlan { version: version?, salt, sealed, tables })
 }
 
 fn gateway(page: &Page<'_>, fields: Fields<'_, '_>) -> Option<GatewayPlan> {
@@ -361,7 +432,25 @@ fn prove(top: &Fields<'_, '_>, scenario: &Scenario) {
             );
         }
     }
+    prove_sources(top, scenario);
     prove_well(top, scenario);
+}
+
+fn prove_sources(top: &Fields<'_, '_>, scenario: &Scenario) {
+    let fault = |what: Clean, remedy: &'static str| top.fault(None, what, Clean::ours(remedy));
+    for plan in scenario.sources.iter().filter_map(|plan| plan.breaks.as_ref().map(|(image, _)| (plan, image))) {
+        if scenario.image(plan.1).is_none() {
+            fault(say!("{} breaks an image that is not there", plan.0.source), "name the image of an `[[image]]`");
+        }
+    }
+    for (revision, name) in scenario.revisions.iter().flat_map(|r| r.leans.iter().map(move |name| (r, name))) {
+        if scenario.sources.iter().all(|plan| plan.source.name != *name) {
+            fault(
+                say!("revision {} leans on {}, which is not there", revision.number, name),
+                "name a `[[source]]` in `leans`",
+            );
+        }
+    }
 }
 
 fn prove_well(top: &Fields<'_, '_>, scenario: &Scenario) {

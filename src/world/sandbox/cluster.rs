@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 
 use super::Sandbox;
+use super::coupled;
 use super::memory::{Deed, Patch};
 use super::model::Model;
 use super::parts::{Fate, Millis, Plan, ReplicaSet, SandboxPod};
@@ -15,8 +16,10 @@ use crate::domain::cluster::{
     Ask, ContainerStatus, Field, Fingerprint, Identity, Permission, Phase, Pod, PodsItem, WorkloadRef,
     is_shown_variable,
 };
+use crate::domain::coupled::Coupled;
 use crate::domain::log::{LogItem, LogLine, LogSource};
 use crate::domain::name::Uid;
+use crate::domain::salt::Keys;
 use crate::domain::scenario::Setting;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::domain::workload::{
@@ -55,6 +58,14 @@ impl Sandbox {
                 Clean::ours("metadata.annotations[kubectl.kubernetes.io/restartedAt]"),
                 Field::Shown(say!("{}", at)),
             );
+        }
+        if let Some(checksum) = &plan.checksum {
+            let path = Clean::ours("metadata.annotations.checksum/config");
+            fields.insert(path, Field::Shown(checksum.clone()));
+        }
+        for source in self.scenario.sources.iter().filter(|source| plan.leans.contains(&source.source.name)) {
+            let path = say!("{}.volumeMounts[{}]", place, source.path);
+            fields.insert(path, Field::Shown(say!("{} key {}", source.source, source.key)));
         }
         let mut env = Vec::new();
         for (name, setting) in &plan.env {
@@ -131,7 +142,7 @@ impl Sandbox {
             change_cause: set.cause.clone(),
             replicas: count(pods.len()),
             ready: count(pods.iter().filter(|pod| pod.ready(model.now)).count()),
-            digest: pods.iter().find_map(|pod| digest(model, pod)),
+            digest: pods.iter().find_map(|pod| digest(model, pod)).or_else(|| set.ran.clone()),
             status,
             template: self.template(&set.plan),
         }
@@ -342,6 +353,16 @@ impl Cluster for Sandbox {
             let changed = seen.iter().filter(|(uid, pod)| before.get(*uid) != Some(*pod));
             gone.chain(changed.map(|(_, pod)| PodsItem::Changed(Arc::clone(pod)))).map(Ok).collect()
         })
+    }
+
+    fn coupled(&self, workload: &WorkloadRef, target: Uid) -> Reply<Coupled> {
+        let seen = self.ours(workload).and_then(|()| self.look(|model, _| self.see_coupled(model, target)));
+        async { seen }.boxed()
+    }
+
+    fn salt_keys(&self, workload: &WorkloadRef, target: Uid) -> Reply<Keys> {
+        let keys = self.ours(workload).and_then(|()| self.look(|model, _| coupled::keys(model, &target)));
+        async { keys }.boxed()
     }
 
     fn logs(&self, source: &LogSource, tail: u32) -> Feed<LogItem> {

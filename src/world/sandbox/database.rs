@@ -23,6 +23,7 @@ use crate::domain::confirm::Confirmed;
 use crate::domain::gateway::SpendRow;
 use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution, Row, RowState, may_resolve};
 use crate::domain::name::RequestId;
+use crate::domain::salt::{Keys, Opened};
 use crate::domain::schema::LiveSchema;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::Clean;
@@ -195,6 +196,11 @@ impl Database for Sandbox {
             })
         }
         .boxed()
+    }
+
+    fn opened(&self, keys: Keys) -> Reply<Opened> {
+        let opened = self.see_opened(&keys);
+        async move { Ok(opened) }.boxed()
     }
 
     fn spend_row(&self, id: RequestId) -> Reply<Option<SpendRow>> {

@@ -16,7 +16,7 @@ use super::parts::{
 };
 use crate::domain::forecast::DISABLE_SCHEMA_UPDATE;
 use crate::domain::name::{CacheNamespace, MigrationId, MigrationName, Name, RequestId};
-use crate::domain::scenario::{ImagePlan, Scenario, Setting, Spending, Strategy};
+use crate::domain::scenario::{Crash, ImagePlan, Scenario, Setting, SourcePlan, Spending, Strategy};
 use crate::text::Secret;
 
 /// The step of the grid.
@@ -76,10 +76,14 @@ impl Model {
                     image: revision.image.clone(),
                     words: revision.words.clone(),
                     env: revision.env.clone(),
+                    checksum: revision.checksum.clone(),
+                    leans: revision.leans.clone(),
                     restarted: None,
                 };
                 let created = millis_before(revision.age);
-                replica_set(&scenario.place.workload, plan, revision.number, created, revision.cause.clone())
+                let cause = revision.cause.clone();
+                let set = replica_set(&scenario.place.workload, plan, revision.number, created, cause);
+                ReplicaSet { ran: revision.ran.clone(), ..set }
             })
             .collect();
         let current = sets.len().saturating_sub(1);
@@ -379,13 +383,23 @@ impl Model {
             }
             self.migrate(&image.brings, started);
         }
-        match &image.crash {
-            Some(crash) => {
-                let fate = Fate::Crash { at: started + length(crash.after), exit: crash.exit.clone() };
-                Run { started, fate, ended: None }
-            }
-            None => up(length(image.ready_after)),
+        let crash = |crash: &Crash, on| {
+            let fate = Fate::Crash { at: started + length(crash.after), exit: crash.exit.clone(), on };
+            Run { started, fate, ended: None }
+        };
+        match (self.broken_by(&plan), &image.crash) {
+            (Some((source, how)), _) => crash(how, Some(source.source.name.clone())),
+            (None, Some(how)) => crash(how, None),
+            (None, None) => up(length(image.ready_after)),
         }
+    }
+
+    /// What a template mounts that its image does not start with.
+    fn broken_by(&self, plan: &Plan) -> Option<(&SourcePlan, &Crash)> {
+        let leant = self.scenario.sources.iter().filter(|source| plan.leans.contains(&source.source.name));
+        leant
+            .filter_map(|source| Some((source, source.breaks.as_ref()?)))
+            .find_map(|(source, (image, crash))| (*image == plan.image).then_some((source, crash)))
     }
 
     /// `prisma migrate deploy`: runs what has no row, or only rows that were rolled back.

@@ -19,6 +19,10 @@ pub(super) struct Plan {
     pub(super) image: Image,
     pub(super) words: Vec<Clean>,
     pub(super) env: Vec<(VarName, Setting)>,
+    /// The annotation `checksum/config`.
+    pub(super) checksum: Option<Clean>,
+    /// The sources that it mounts.
+    pub(super) leans: Vec<Name>,
     /// The annotation that a restart sets.
     pub(super) restarted: Option<Timestamp>,
 }
@@ -57,6 +61,8 @@ pub(super) struct ReplicaSet {
     pub(super) created: Millis,
     pub(super) cause: Option<Clean>,
     pub(super) plan: Plan,
+    /// The digest that its pods ran before the drill began.
+    pub(super) ran: Option<Clean>,
 }
 
 /// What becomes of one run of a container.
@@ -64,8 +70,8 @@ pub(super) struct ReplicaSet {
 pub(super) enum Fate {
     /// It is ready from then on.
     Up { ready_at: Millis },
-    /// It crashes as its image does.
-    Crash { at: Millis, exit: Clean },
+    /// It crashes as its image does, or as the image does with what lies in a source.
+    Crash { at: Millis, exit: Clean, on: Option<Name> },
     /// It met a failed migration: which one, and when that had started.
     Refused { at: Millis, migration: MigrationName, started: Timestamp },
 }
@@ -180,7 +186,15 @@ pub(super) fn replica_set(
     cause: Option<Clean>,
 ) -> ReplicaSet {
     let seed = hash(&format!("{workload} {number} {} {:?}", plan.image, plan.restarted));
-    ReplicaSet { uid: uid(seed), name: name(&format!("{workload}-{}", letters(seed, 9))), number, created, cause, plan }
+    ReplicaSet {
+        uid: uid(seed),
+        name: name(&format!("{workload}-{}", letters(seed, 9))),
+        number,
+        created,
+        cause,
+        plan,
+        ran: None,
+    }
 }
 
 /// FNV-1a with a last stir, so that neighbours differ: stable over releases, unlike the standard hasher.

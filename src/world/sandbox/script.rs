@@ -63,10 +63,14 @@ impl Script<'_> {
                 }
                 self.completions();
             }
-            Fate::Crash { at, .. } => {
+            Fate::Crash { at, on, .. } => {
                 self.once(run.started, &image.boot);
-                let log = image.crash.as_ref().map(|crash| crash.log.as_slice()).unwrap_or_default();
-                self.all_at(*at, log);
+                let source = self.model.scenario.sources.iter().find(|source| Some(&source.source.name) == on.as_ref());
+                let crash = match source.and_then(|source| source.breaks.as_ref()) {
+                    Some((_, crash)) => Some(crash),
+                    None => image.crash.as_ref(),
+                };
+                self.all_at(*at, crash.map(|crash| crash.log.as_slice()).unwrap_or_default());
             }
             Fate::Refused { at, migration, started } => {
                 let text = REFUSED.map(|line| {

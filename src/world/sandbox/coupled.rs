@@ -1,0 +1,94 @@
+//! The sandbox's ConfigMaps, Secrets, autoscalers and salt keys.
+
+use super::Sandbox;
+use super::model::Model;
+use super::parts::{Plan, millis_before};
+use crate::domain::coupled::{ConfigFile, Coupled, Found, Leaning, MountedConfig, Pull, SourceKind, Use};
+use crate::domain::name::Uid;
+use crate::domain::salt::{Key, Keys, LITELLM_SALT_KEY, MASTER_KEYS, Opened, Value};
+use crate::domain::scenario::{Setting, SourcePlan};
+use crate::domain::trouble::{Trouble, TroubleKind};
+use crate::text::{Clean, Secret};
+
+impl Sandbox {
+    /// What a revision leans on, as the sources are now.
+    pub(super) fn see_coupled(&self, model: &Model, target: Uid) -> Result<Coupled, Trouble> {
+        let plan = plan(model, &target)?;
+        let live = model.plan();
+        let sources = || self.scenario.sources.iter().filter(|source| plan.leans.contains(&source.source.name));
+        let leaning = |source: &SourcePlan| Leaning {
+            source: source.source.clone(),
+            uses: vec![Use::Mounted { path: source.path.clone(), sub_path: source.sub_path }],
+            live_too: live.leans.contains(&source.source.name),
+            optional: false,
+            found: Found::There { written: model.time(millis_before(source.written)), by: source.by.clone() },
+            lacks: Vec::new(),
+        };
+        let differs = plan.checksum.is_some() && plan.checksum != live.checksum;
+        let path = plan.words.iter().skip_while(|word| word.as_str() != "--config").nth(1);
+        let config = match sources().find(|source| Some(&source.path) == path) {
+            Some(source) if source.source.kind == SourceKind::ConfigMap => ConfigFile::Mounted(self.config(source)),
+            _ => ConfigFile::Unseen(Clean::ours("this drill keeps no configuration file in a ConfigMap")),
+        };
+        Ok(Coupled {
+            leanings: sources().map(leaning).collect(),
+            checksums: if differs { vec![Clean::ours("checksum/config")] } else { vec![] },
+            scalers: Ok(self.scenario.scalers.clone()),
+            pull: Some(if plan.image.floats() { Pull::Always } else { Pull::IfNotPresent }),
+            salt: keys(model, &target)?.compare(&self.key),
+            config,
+            target,
+        })
+    }
+
+    fn config(&self, source: &SourcePlan) -> MountedConfig {
+        let mut gate = self.gate.lines();
+        let text = source.text.as_ref().map(Secret::expose).unwrap_or_default();
+        MountedConfig {
+            config_map: source.source.name.clone(),
+            key: source.key.clone(),
+            path: source.path.clone(),
+            sub_path: source.sub_path,
+            lines: text.lines().map(|line| gate.clean(line)).collect(),
+        }
+    }
+
+    /// How many of the scenario's stored values each key opens.
+    pub(super) fn see_opened(&self, keys: &Keys) -> Opened {
+        let database = &self.scenario.database;
+        let tried = if database.salt.is_some() { database.sealed } else { 0 };
+        let by = |key: &Key| key.known().map(|key| if Some(key) == database.salt.as_ref() { tried } else { 0 });
+        let (live, target) = (by(&keys.live), by(&keys.target));
+        let neither = if live == Some(0) && target == Some(0) { tried } else { 0 };
+        Opened { tried, live, target, neither }
+    }
+}
+
+fn plan<'a>(model: &'a Model, target: &Uid) -> Result<&'a Plan, Trouble> {
+    model.sets.iter().find(|set| &set.uid == target).map(|set| &set.plan).ok_or_else(|| {
+        Trouble::new(TroubleKind::NotFound, Clean::ours("there is no such revision in this drill"))
+            .remedy(Clean::ours("choose among what the revisions pane shows"))
+    })
+}
+
+/// The salt keys of the live template and of a revision's.
+pub(super) fn keys(model: &Model, target: &Uid) -> Result<Keys, Trouble> {
+    Ok(Keys { live: key(model.plan()), target: key(plan(model, target)?) })
+}
+
+/// The key of one template: the salt key, else a master key.
+pub(super) fn key(plan: &Plan) -> Key {
+    let variables = [LITELLM_SALT_KEY].into_iter().chain(MASTER_KEYS);
+    let set = variables.filter_map(|name| {
+        let (_, setting) = plan.env.iter().rev().find(|(var, _)| var.as_str() == name)?;
+        Some(match setting {
+            Setting::Literal(key) => Key { from: say!("{} in the template", name), value: Value::Known(key.clone()) },
+            Setting::From(place) => Key {
+                from: say!("{} from {}", name, place),
+                value: Value::Unread(Clean::ours("a drill keeps no such value")),
+            },
+        })
+    });
+    let none = || Key { from: Clean::ours("no salt key and no master key"), value: Value::Unset };
+    set.into_iter().next().unwrap_or_else(none)
+}
