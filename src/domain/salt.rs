@@ -94,9 +94,8 @@ pub enum Verdict {
 }
 
 impl Keys {
-    /// Compares by HMAC under `random`, a key of this process that is never stored.
-    pub fn compare(&self, random: &[u8; 32]) -> Comparison {
-        let print = |key: &Secret| Fingerprint::new(random, key.expose().as_bytes());
+    /// Compares by `print`, which is an adapter's HMAC under a random key of this process.
+    pub fn compare(&self, print: impl Fn(&Secret) -> Fingerprint) -> Comparison {
         let verdict = match (&self.live.value, &self.target.value) {
             (Value::Unset, Value::Unset) => Verdict::Same,
             (Value::Known(live), Value::Known(target)) if print(live) == print(target) => Verdict::Same,
@@ -132,8 +131,8 @@ struct Opener {
 
 impl Opener {
     /// LiteLLM's derivation: SHA-256 of the key, unsalted.
-    fn new(key: &Secret) -> Self {
-        let bytes: [u8; 32] = Sha256::digest(key.expose().as_bytes()).into();
+    fn new(key: &[u8]) -> Self {
+        let bytes: [u8; 32] = Sha256::digest(key).into();
         let gcm = UnboundKey::new(&AES_256_GCM, &bytes).ok().map(LessSafeKey::new);
         Self { nacl: XSalsa20Poly1305::new(&bytes.into()), gcm }
     }
@@ -172,8 +171,8 @@ impl Ciphertext {
     }
 }
 
-/// Tries both keys on stored values. Nothing that was opened is kept.
-pub fn open<'a>(stored: impl IntoIterator<Item = &'a str>, live: Option<&Secret>, target: Option<&Secret>) -> Opened {
+/// Tries both keys on stored values, as an adapter holds them. Nothing that was opened is kept.
+pub fn open<'a>(stored: impl IntoIterator<Item = &'a str>, live: Option<&[u8]>, target: Option<&[u8]>) -> Opened {
     let [live, target] = [live, target].map(|key| key.map(Opener::new));
     let mut opened = Opened { live: live.as_ref().map(|_| 0), target: target.as_ref().map(|_| 0), ..Opened::default() };
     for sealed in stored.into_iter().filter_map(Ciphertext::read) {
@@ -211,25 +210,26 @@ mod tests {
         "v2:gcm:AAECAwQFBgcICQoL6031brvOw2s9uo0jeGjNbw==",
     ];
 
-    fn keys() -> [Secret; 2] {
-        ["salt-of-the-first-key", "sk-another-key"].map(Secret::new)
+    const KEYS: [&str; 2] = ["salt-of-the-first-key", "sk-another-key"];
+
+    fn tried<'a>(stored: impl IntoIterator<Item = &'a str>, live: Option<&str>, target: Option<&str>) -> Opened {
+        open(stored, live.map(str::as_bytes), target.map(str::as_bytes))
     }
 
     #[test]
     fn each_value_is_opened_by_the_key_that_it_was_written_with() {
-        let [first, second] = keys();
+        let [first, second] = KEYS;
         let all = FIRST.into_iter().chain(SECOND);
-        let opened = open(all.clone(), Some(&first), Some(&second));
+        let opened = tried(all.clone(), Some(first), Some(second));
         assert_eq!(opened, Opened { tried: 7, live: Some(4), target: Some(3), neither: 0 });
-        let alone = open(all.clone(), None, Some(&second));
+        let alone = tried(all.clone(), None, Some(second));
         assert_eq!(alone, Opened { tried: 7, live: None, target: Some(3), neither: 0 });
-        let strangers = ["one", "two"].map(Secret::new);
-        assert_eq!(open(all, Some(&strangers[0]), Some(&strangers[1])).neither, 7);
+        assert_eq!(tried(all, Some("one"), Some("two")).neither, 7);
     }
 
     #[test]
     fn what_is_no_ciphertext_is_not_counted() {
-        let [first, second] = keys();
+        let [first, second] = KEYS;
         let damaged = format!("{}A", &FIRST[0][..FIRST[0].len() - 1]);
         let rows = [
             ("", 0),
@@ -242,15 +242,15 @@ mod tests {
             ("\u{1b}[2J", 0),
             (damaged.as_str(), 1),
         ];
-        for (stored, tried) in rows {
-            let opened = open([stored], Some(&first), Some(&second));
-            assert_eq!((opened.tried, opened.neither), (tried, tried), "{stored}");
+        for (stored, count) in rows {
+            let opened = tried([stored], Some(first), Some(second));
+            assert_eq!((opened.tried, opened.neither), (count, count), "{stored}");
         }
     }
 
     #[test]
     fn keys_are_compared_without_being_kept() {
-        let [first, second] = keys();
+        let [first, second] = KEYS.map(Secret::new);
         let key = |from: &'static str, value| Key { from: Clean::ours(from), value };
         let denied = || Value::Unread(Clean::ours("not allowed"));
         let rows = [
@@ -271,7 +271,7 @@ mod tests {
         for (live, target, [from, then], expected) in rows {
             let shown = format!("{live:?} {target:?}");
             let keys = Keys { live: key(from, live), target: key(then, target) };
-            let compared = keys.compare(&[7; 32]);
+            let compared = keys.compare(|key| Fingerprint::new(&[7; 32], key.expose().as_bytes()));
             assert_eq!(compared.verdict, expected, "{shown}");
             assert!(!format!("{compared:?}{keys:?}").contains("first-key"), "{keys:?}");
         }

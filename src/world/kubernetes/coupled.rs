@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::references::{Taken, config_path, file, references};
 use super::{Link, salt};
-use crate::domain::cluster::WorkloadRef;
+use crate::domain::cluster::{Fingerprint, WorkloadRef};
 use crate::domain::coupled::{
     ConfigFile, Coupled, Found, Leaning, MountedConfig, Pull, Scaler, ScalerKind, Source, SourceKind,
 };
@@ -60,7 +60,7 @@ pub(super) async fn read(link: &Link, workload: &WorkloadRef, target: Uid) -> Re
         checksums: checksums(link.gate(), &templates),
         scalers: scalers.map_err(|why| why.what),
         pull: salt::gateway(&templates.target).and_then(pull),
-        salt: keys.compare(&link.reader.key),
+        salt: keys.compare(|key| Fingerprint::new(&link.reader.key, key.expose().as_bytes())),
         config,
     })
 }

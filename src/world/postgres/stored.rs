@@ -39,7 +39,7 @@ pub(super) async fn opened(connection: &mut PgConnection, connector: Connector, 
         }
     }
     if parts.is_empty() {
-        return Ok(open([], keys.live.known(), keys.target.known()));
+        return Ok(tried([], &keys));
     }
     let sql = format!(
         "SELECT found #>> '{{}}' FROM ({}) AS docs, \
@@ -49,5 +49,10 @@ pub(super) async fn opened(connection: &mut PgConnection, connector: Connector, 
     );
     let rows = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_all(connection).await?;
     let strings = rows.iter().map(|row| row.try_get::<String, _>(0)).collect::<Result<Vec<_>, _>>()?;
-    Ok(open(strings.iter().map(String::as_str), keys.live.known(), keys.target.known()))
+    Ok(tried(strings.iter().map(String::as_str), &keys))
+}
+
+fn tried<'a>(stored: impl IntoIterator<Item = &'a str>, keys: &Keys) -> Opened {
+    let [live, target] = [&keys.live, &keys.target].map(|key| key.known().map(|key| key.expose().as_bytes()));
+    open(stored, live, target)
 }

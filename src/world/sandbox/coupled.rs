@@ -3,6 +3,7 @@
 use super::Sandbox;
 use super::model::Model;
 use super::parts::{Plan, millis_before};
+use crate::domain::cluster::Fingerprint;
 use crate::domain::coupled::{ConfigFile, Coupled, Found, Leaning, MountedConfig, Pull, SourceKind, Use};
 use crate::domain::name::Uid;
 use crate::domain::salt::{Key, Keys, LITELLM_SALT_KEY, MASTER_KEYS, Opened, Value};
@@ -35,7 +36,7 @@ impl Sandbox {
             checksums: if differs { vec![Clean::ours("checksum/config")] } else { vec![] },
             scalers: Ok(self.scenario.scalers.clone()),
             pull: Some(if plan.image.floats() { Pull::Always } else { Pull::IfNotPresent }),
-            salt: keys(model, &target)?.compare(&self.key),
+            salt: keys(model, &target)?.compare(|key| Fingerprint::new(&self.key, key.expose().as_bytes())),
             config,
             target,
         })
