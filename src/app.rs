@@ -11,6 +11,7 @@ pub mod checks;
 pub mod effect;
 pub mod evidence;
 pub mod feeds;
+pub mod forecast;
 pub mod key;
 pub mod keymap;
 pub mod logs;

@@ -13,6 +13,7 @@ pub mod coupled;
 pub mod database_url;
 pub(crate) mod document;
 pub mod effects;
+pub mod encrypted;
 pub mod environment;
 pub mod forecast;
 pub mod gateway;

@@ -33,6 +33,7 @@ use crate::domain::change::{Applied, Change, Cleared, Preview};
 use crate::domain::cluster::{Ask, Identity, Permission, PodsItem, WorkloadRef};
 use crate::domain::confirm::Confirmed;
 use crate::domain::coupled::Coupled;
+use crate::domain::encrypted::Newer;
 use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settings, SpendRow, Vitals};
 use crate::domain::live::Live;
 use crate::domain::log::{LogItem, LogSource};
@@ -89,6 +90,9 @@ pub trait Database: Send + Sync {
     fn migrations(&self) -> Reply<MigrationTable>;
     /// What the database holds beside that table: tables, columns, indexes and the rest, by name.
     fn schema(&self) -> Reply<LiveSchema>;
+    /// How many stored values only newer versions of LiteLLM can read, by table and column; only
+    /// what is there is looked into, and no value leaves the database.
+    fn newer(&self) -> Reply<Vec<Newer>>;
     /// Deletes one row, in one transaction: locked, compared with what was shown, written to a
     /// restore file in `folder`, deleted by id, counted, committed.
     fn delete(&self, proof: Confirmed<Deletion>, folder: PathBuf) -> Reply<Kept>;

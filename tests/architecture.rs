@@ -275,7 +275,7 @@ fn the_forbidden_words_are_seen_to_fail() {
 const MAKERS: [(&str, char, &[&str]); 4] = [
     ("Confirmed", '(', &["src/domain/confirm.rs"]),
     ("Clean", '(', &["src/text.rs", "src/text/gate.rs"]),
-    ("Cleared", '{', &["src/domain/change.rs"]),
+    ("Cleared", '{', &["src/domain/change/guard.rs"]),
     ("Announced", '{', &["src/app/effect.rs", "src/app/state.rs"]),
 ];
 

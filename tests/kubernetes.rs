@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
+use lastgood::domain::catalog::Catalog;
 use lastgood::domain::change::{Change, ChangeKind, clear};
 use lastgood::domain::cluster::PodsItem;
-use lastgood::domain::forecast::Newest;
+use lastgood::domain::forecast::{Facts, Newest};
 use lastgood::domain::log::{LogItem, LogLine, LogSource};
 use lastgood::domain::trouble::TroubleKind;
 use lastgood::text::Gate;
@@ -191,7 +192,7 @@ async fn cleared_revert(
     let workload = next_that(&mut feed, "the workload", Result::is_ok).await.unwrap();
     let change = Change::on(&workload, ChangeKind::Revert { to: to.clone(), revision: 1 }, true);
     let preview = kubernetes.preview(change).await.unwrap();
-    clear(&preview, &Newest::Known(NEW.parse().unwrap())).unwrap()
+    clear(&preview, &Facts::without_database(Newest::Known(NEW.parse().unwrap()), &Catalog::default()), None).unwrap()
 }
 
 fn real_patches(server: &KubeServer) -> Vec<String> {

@@ -8,7 +8,7 @@ mod drill;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use drill::{Drill, newest, scenario};
+use drill::{Drill, facts, scenario};
 use futures::StreamExt as _;
 use lastgood::domain::backup::BackupOrder;
 use lastgood::domain::candidate::rank;
@@ -141,7 +141,7 @@ async fn carry_out(drill: &Drill, known: &mut Known, step: StepKind) -> bool {
         StepKind::ChooseTarget => {
             let workload = drill.workload().await;
             let best =
-                rank(&workload, &newest(&workload), drill.clock.now()).into_iter().next().expect("there is a target");
+                rank(&workload, &facts(&workload), drill.clock.now()).into_iter().next().expect("there is a target");
             assert!(drill.scenario.well.contains(&Condition::RevertedTo(best.number)), "{best:?}");
             known.targeted = true;
         }
@@ -283,7 +283,7 @@ async fn a_change_that_was_planned_on_another_generation_is_refused() {
     let workloads = drill.world.workloads.as_ref().unwrap();
     let change = Change::on(&workload, ChangeKind::Restart { at: drill.clock.now() }, false);
     let preview = workloads.preview(change.clone()).await.unwrap();
-    let cleared = clear(&preview, &newest(&workload)).unwrap();
+    let cleared = clear(&preview, &facts(&workload), None).unwrap();
     workloads.apply(cleared.clone()).await.unwrap();
     assert_eq!(workloads.apply(cleared).await.unwrap_err().kind, TroubleKind::Changed);
     assert_eq!(workloads.preview(change).await.unwrap_err().kind, TroubleKind::Changed);

@@ -80,6 +80,7 @@ fn state(scenario: &Scenario, gate: &Gate, now: Timestamp) -> State {
         database: Some(Clean::ours("the sandbox's database")),
         gateway: Some(Clean::ours("the sandbox's gateway")),
         folder: Clean::default(),
+        catalog: std::sync::Arc::default(),
         newcomer: false,
     };
     let keymap = Arc::new(Keymap::parse(keymap::DEFAULT).unwrap());
@@ -108,6 +109,7 @@ fn orders(scenario: &Scenario) -> Orders {
         confirm: Confirmations::Any,
         consent: true,
         protect: true,
+        may_drop: Vec::new(),
         backup: BackupOrders::Full,
         targets: BTreeMap::new(),
         manual: Some("carried out; the key was password='manual plant 13', sent".to_owned()),

@@ -1,13 +1,17 @@
 //! Changing Deployments: dry run, schema guard, review, and the act.
 
 use jiff::SignedDuration;
+use tui_input::Input;
 
 use crate::app::action::Pane;
 use crate::app::effect::{Act, Effect, Look, LookId};
+use crate::app::forecast;
+use crate::app::migrations;
 use crate::app::overlay::{Overlay, Purpose, Refused, Review};
 use crate::app::state::{Asking, State, Told, Tone};
-use crate::domain::change::{Change, ChangeKind, Preview, clear};
+use crate::domain::change::{Acceptance, Change, ChangeKind, Preview, clear};
 use crate::domain::cluster::{Ask, WorkloadRef};
+use crate::domain::confirm::{Confirm, Confirmed};
 use crate::domain::forecast::{Newest, gateway_containers};
 use crate::domain::image::Image;
 use crate::domain::name::Name;
@@ -133,7 +137,7 @@ fn preview_on(
     match state.workload(reference) {
         Some(workload) => {
             let change = Change::on(workload, kind, false);
-            preview(state, change, step, node)
+            preview(state, change, step, node, None)
         }
         None => {
             state.tell(Tone::Warn, say!("{} is not known yet", reference));
@@ -166,8 +170,14 @@ pub fn may_touch(state: &State, workload: &Workload) -> Result<(), Clean> {
     hands_off(workload).map_or_else(|| permitted(state), Err)
 }
 
-/// Asks for the dry run of a change.
-pub fn preview(state: &mut State, change: Change, step: StepKind, node: Option<NodeRef>) -> Vec<Effect> {
+/// Asks for the dry run of a change, with the losses that were accepted for it.
+pub fn preview(
+    state: &mut State,
+    change: Change,
+    step: StepKind,
+    node: Option<NodeRef>,
+    accepted: Option<Box<Confirmed<Acceptance>>>,
+) -> Vec<Effect> {
     if let Some(why) = &state.setting.missing.workloads {
         let words = why.sentence();
         state.tell(Tone::Warn, words);
@@ -177,7 +187,7 @@ pub fn preview(state: &mut State, change: Change, step: StepKind, node: Option<N
         return refused(state, &change.sentence(), &why);
     }
     let (look, effect) = state.look_numbered(Look::Preview(Box::new(change.clone())));
-    let asking = Asking { look, step, node };
+    let asking = Asking { look, step, node, accepted };
     state.overlays.push(Overlay::Asking { change: Box::new(change), asking });
     vec![effect]
 }
@@ -221,7 +231,7 @@ pub fn previewed(state: &mut State, look: LookId, result: Result<Box<Preview>, T
         Ok(preview) => *preview,
         Err(why) => return refused(state, &change.sentence(), &say!("nothing was changed: {}", why.sentence())),
     };
-    match clear(&preview, &newest(state)) {
+    match clear(&preview, &forecast::facts(state), asking.accepted.as_deref()) {
         Ok(cleared) => {
             let review = Review { preview, cleared, asking, at: state.now, scroll: 0 };
             state.overlays.insert(at, Overlay::Review(Box::new(review)));
@@ -229,9 +239,33 @@ pub fn previewed(state: &mut State, look: LookId, result: Result<Box<Preview>, T
         }
         Err(refusal) => {
             let effects = refused(state, &change.sentence(), &say!("{}; {}", refusal.what, refusal.remedy));
-            let refused = Refused { change: preview.change, refusal, asking };
+            let refused = Refused { change: preview.change, refusal, asking, scroll: 0 };
             state.overlays.insert(at, Overlay::Refused(Box::new(refused)));
             effects
+        }
+    }
+}
+
+/// Asks for the name of each object that the refused change may lose.
+pub fn ask_acceptance(state: &mut State, refused: Refused) {
+    if let Some(acceptance) = refused.refusal.acceptance {
+        let (confirm, input) = (Box::new(Confirm::new(*acceptance)), Input::default());
+        state.overlays.push(Overlay::Accept { confirm, asking: refused.asking, input, scroll: 0 });
+    }
+}
+
+/// One of these names was typed. After the last one the dry run is asked for again: what the
+/// change does is judged anew, and one object more than was typed refuses it.
+pub fn acceptance_typed(state: &mut State, confirm: Confirm<Acceptance>, asking: Asking, typed: &str) -> Vec<Effect> {
+    match migrations::typed_phrase(state, confirm, typed) {
+        Ok(proof) => {
+            let change = proof.subject().change.clone();
+            preview(state, change, asking.step, asking.node, Some(Box::new(proof)))
+        }
+        Err(asked) => {
+            let (confirm, input) = (Box::new(asked), Input::default());
+            state.overlays.push(Overlay::Accept { confirm, asking, input, scroll: 0 });
+            Vec::new()
         }
     }
 }
@@ -251,15 +285,15 @@ pub fn apply(state: &mut State, review: Review) -> Vec<Effect> {
     let Review { mut preview, asking, at, .. } = review;
     let seen = state.watched.get(&preview.change.workload).and_then(|watched| watched.workload.fresh());
     let (Some(workload), true) = (seen, state.now.duration_since(at).abs() <= TRUSTED) else {
-        return self::preview(state, preview.change, asking.step, asking.node);
+        return self::preview(state, preview.change, asking.step, asking.node, asking.accepted);
     };
     if let Some(why) = hands_off(workload) {
         return refused(state, &preview.change.sentence(), &why);
     }
     preview.jobs.clone_from(&workload.jobs);
-    match clear(&preview, &newest(state)) {
+    match clear(&preview, &forecast::facts(state), asking.accepted.as_deref()) {
         Ok(cleared) => {
-            let told = Told::change(&preview.change, cleared.why(), state.setting.context.as_ref());
+            let told = Told::change(&cleared, state.setting.context.as_ref());
             vec![state.announce(Act::Apply(Box::new(cleared)), asking.node, told)]
         }
         Err(refusal) => refused(state, &preview.change.sentence(), &say!("{}; {}", refusal.what, refusal.remedy)),

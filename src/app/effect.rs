@@ -160,6 +160,8 @@ pub enum Feed {
     Migrations,
     /// What the database holds, read less often.
     Schema,
+    /// Stored values that only newer versions can read, counted now and then.
+    Newer,
 }
 
 impl fmt::Display for Feed {
@@ -170,6 +172,7 @@ impl fmt::Display for Feed {
             Feed::Logs(source) => write!(f, "log of {}/{}", source.pod, source.container),
             Feed::Migrations => f.write_str("migrations"),
             Feed::Schema => f.write_str("schema"),
+            Feed::Newer => f.write_str("encrypted values"),
         }
     }
 }

@@ -23,6 +23,7 @@ pub fn feeds(state: &State) -> BTreeSet<Feed> {
     if state.setting.missing.database.is_none() {
         wanted.insert(Feed::Migrations);
         wanted.insert(Feed::Schema);
+        wanted.insert(Feed::Newer);
     }
     wanted
 }

@@ -174,7 +174,8 @@ pub fn resolve_typed(state: &mut State, confirm: Confirm<Resolution>, typed: &st
     }
 }
 
-fn typed_phrase<T: crate::domain::confirm::Subject>(
+/// Compares what was typed with what is asked for, and says so where it does not match.
+pub(in crate::app) fn typed_phrase<T: crate::domain::confirm::Subject>(
     state: &mut State,
     confirm: Confirm<T>,
     typed: &str,

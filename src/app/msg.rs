@@ -10,6 +10,7 @@ use crate::domain::backup::BackupProof;
 use crate::domain::cache::{CacheSurvey, Emptied};
 use crate::domain::change::{Applied, Preview};
 use crate::domain::cluster::{Identity, Permission, PodsItem, WorkloadRef};
+use crate::domain::encrypted::Newer;
 use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settings, SpendRow, Vitals};
 use crate::domain::headway::Headway;
 use crate::domain::log::LogItem;
@@ -67,6 +68,7 @@ pub enum Item {
     Logs(LogItem),
     Migrations(Result<MigrationTable, Trouble>),
     Schema(Result<LiveSchema, Trouble>),
+    Newer(Result<Vec<Newer>, Trouble>),
 }
 
 /// What the journal says.

@@ -11,7 +11,7 @@ use crate::app::effect::Effect;
 use crate::app::key::{Code, Key};
 use crate::app::state::{Asking, State, Tone};
 use crate::app::{acts, arming, backup, cache, change, checks, logs, migrations, runbook, update};
-use crate::domain::change::{Change, ChangeKind, Cleared, Preview, Refusal};
+use crate::domain::change::{Acceptance, Change, ChangeKind, Cleared, Preview, Refusal};
 use crate::domain::cluster::{WorkloadRef, is_shown_variable};
 use crate::domain::confirm::Confirm;
 use crate::domain::migration::{Deletion, Kept, Resolution};
@@ -84,6 +84,8 @@ pub struct Refused {
     pub refusal: Refusal,
     /// The step that it belongs to, and its node.
     pub asking: Asking,
+    /// How far what is at stake is scrolled.
+    pub scroll: usize,
 }
 
 /// A dialog that is open. One that is not open does not exist. What is typed into it is nobody's
@@ -121,6 +123,17 @@ pub enum Overlay {
     Review(Box<Review>),
     /// A change that was refused.
     Refused(Box<Refused>),
+    /// Losses to accept, by typing the name of each object.
+    Accept {
+        /// The question.
+        confirm: Box<Confirm<Acceptance>>,
+        /// The step that the change belongs to, and its node.
+        asking: Asking,
+        /// What is typed.
+        input: Input,
+        /// How far what is at stake is scrolled.
+        scroll: usize,
+    },
     /// A row to delete, by typing.
     Delete {
         /// The question.
@@ -179,6 +192,7 @@ impl fmt::Debug for Overlay {
             Overlay::Asking { .. } => "Asking",
             Overlay::Review(_) => "Review",
             Overlay::Refused(_) => "Refused",
+            Overlay::Accept { .. } => "Accept",
             Overlay::Delete { .. } => "Delete",
             Overlay::Resolve { .. } => "Resolve",
             Overlay::Restore(_) => "Restore",
@@ -208,6 +222,7 @@ impl Overlay {
         match self {
             Overlay::Help { scroll } | Overlay::Diff { scroll, .. } | Overlay::Words { scroll, .. } => Some(scroll),
             Overlay::Review(review) => Some(&mut review.scroll),
+            Overlay::Refused(refused) => Some(&mut refused.scroll),
             _ => None,
         }
     }
@@ -216,6 +231,7 @@ impl Overlay {
         match self {
             Overlay::Palette { input, .. }
             | Overlay::Text { input, .. }
+            | Overlay::Accept { input, .. }
             | Overlay::Delete { input, .. }
             | Overlay::Resolve { input, .. } => Some(input),
             Overlay::Clear(clearing) => Some(&mut clearing.input),
@@ -231,6 +247,15 @@ pub fn press(state: &mut State, key: Key) -> Vec<Effect> {
         return dismissed(state, overlay);
     }
     if let Some(scroll) = overlay.scroll_mut()
+        && let Some(moved) = scrolled(*scroll, key)
+    {
+        *scroll = moved;
+        state.overlays.push(overlay);
+        return Vec::new();
+    }
+    // Letters belong to the line that is typed, so only the arrows scroll what is above it.
+    if let Overlay::Accept { scroll, .. } = &mut overlay
+        && !matches!(key.code, Code::Char(_) | Code::Home)
         && let Some(moved) = scrolled(*scroll, key)
     {
         *scroll = moved;
@@ -268,7 +293,11 @@ pub fn paste(state: &mut State, text: &str) {
 
 fn dismissed(state: &mut State, overlay: Overlay) -> Vec<Effect> {
     match overlay {
-        Overlay::Review(_) | Overlay::Delete { .. } | Overlay::Resolve { .. } | Overlay::Restore(_) => {
+        Overlay::Review(_)
+        | Overlay::Accept { .. }
+        | Overlay::Delete { .. }
+        | Overlay::Resolve { .. }
+        | Overlay::Restore(_) => {
             state.tell(Tone::Plain, Clean::ours("nothing was changed"));
         }
         Overlay::Clear(clearing) => {
@@ -312,7 +341,14 @@ fn answered(state: &mut State, overlay: Overlay, key: Key) -> Vec<Effect> {
         }
         Overlay::Refused(refused) if letter == Some('p') && refused.refusal.protect_helps => {
             let change = Change { protect: true, ..refused.change };
-            change::preview(state, change, refused.asking.step, refused.asking.node)
+            change::preview(state, change, refused.asking.step, refused.asking.node, None)
+        }
+        Overlay::Refused(refused) if letter == Some('t') && refused.refusal.acceptance.is_some() => {
+            change::ask_acceptance(state, *refused);
+            Vec::new()
+        }
+        Overlay::Accept { confirm, asking, input, .. } if enter => {
+            change::acceptance_typed(state, *confirm, asking, input.value())
         }
         Overlay::Delete { confirm, input } if enter => migrations::delete_typed(state, *confirm, input.value()),
         Overlay::Resolve { confirm, input } if enter => migrations::resolve_typed(state, *confirm, input.value()),

@@ -14,12 +14,13 @@ use crate::app::overlay::{Overlay, Purpose};
 use crate::app::preflight;
 use crate::app::runbook::{self, Progress};
 use crate::app::state::{Arming, State};
-use crate::app::{backup, change};
+use crate::app::{backup, change, forecast};
 use crate::domain::cache::Clearance;
+use crate::domain::change::{Acceptance, Change, ChangeKind};
 use crate::domain::checklist::{Check, Mark};
 use crate::domain::cluster::WorkloadRef;
-use crate::domain::confirm::Confirm;
-use crate::domain::forecast::{Forecast, Newest, forecast};
+use crate::domain::confirm::{Confirm, Subject as _};
+use crate::domain::forecast::{Forecast, Newest};
 use crate::domain::live::Live;
 use crate::domain::name::Uid;
 use crate::domain::record::End;
@@ -79,6 +80,8 @@ pub struct Orders {
     pub consent: bool,
     /// `DISABLE_SCHEMA_UPDATE=true` may go into the patch where the guard asks for it.
     pub protect: bool,
+    /// What may be lost, spelled out as the guard asks for it.
+    pub may_drop: Vec<String>,
     /// The backup.
     pub backup: BackupOrders,
     /// Targets by workload; where none is given, the best candidate.
@@ -87,6 +90,12 @@ pub struct Orders {
     pub manual: Option<String>,
     /// Follow the tree beyond steps that failed; otherwise it ends there.
     pub explore: bool,
+}
+
+impl Orders {
+    fn may_drop(&self, phrase: &Clean) -> bool {
+        self.may_drop.iter().any(|given| given == phrase.as_str())
+    }
 }
 
 /// The next move.
@@ -195,23 +204,33 @@ pub fn forestalled(state: &State, orders: &Orders) -> Option<Move> {
         if let Newest::Unseen(unseen) = &newest {
             return Some(Move::Wait(say!("{} and its pods to be seen", unseen)));
         }
-        if let Forecast::MayDrop { why, remedy, protect_helps } = forecast(&revision.template, &newest)
-            && !(protect_helps && orders.protect)
-        {
-            let how = if protect_helps { Clean::ours(": --protect does it") } else { Clean::default() };
-            return Some(Move::Stop(
-                Exit::Refused,
-                say!(
-                    "{} was not changed: {}; when it starts it may drop newer columns and tables; {}{}",
-                    reference,
-                    why,
-                    remedy,
-                    how
-                ),
-            ));
+        if state.setting.missing.database.is_none() && matches!(state.schema, Live::Waiting) {
+            return Some(Move::Wait(Clean::ours("what the database holds to be read")));
+        }
+        if let Some(why) = stopped(state, orders, workload, revision) {
+            return Some(Move::Stop(Exit::Refused, why));
         }
     }
     unconfirmed(state, orders)
+}
+
+/// Why the schema guard is going to stop these orders, and which flags would not.
+fn stopped(state: &State, orders: &Orders, workload: &Workload, revision: &Revision) -> Option<Clean> {
+    let forecast = forecast::of(state, &revision.template);
+    let way = forecast.stopped().filter(|way| !(way.protect_helps && orders.protect))?;
+    let kind = ChangeKind::Revert { to: revision.uid.clone(), revision: revision.number };
+    let change = Change::on(workload, kind, false);
+    let lost = Acceptance { change, stake: forecast.stake(), unreadable: Vec::new() };
+    let missing = lost.phrases().into_iter().find(|phrase| !orders.may_drop(phrase));
+    if missing.is_none() && matches!(forecast, Forecast::MayDrop { .. }) {
+        return None;
+    }
+    let protect = if way.protect_helps { Clean::ours(": --protect does it") } else { Clean::default() };
+    let accept = missing.map_or(Clean::default(), |phrase| {
+        say!("; to lose it all the same, spell each object: --may-drop '{}'", phrase.in_single_quotes())
+    });
+    let sentence = forecast.sentence();
+    Some(say!("{} was not changed: {}; {}{}{}", workload.reference, sentence, way.remedy, protect, accept))
 }
 
 /// The failed rows that the plan deletes, as far as nobody spelled them out.
@@ -265,6 +284,17 @@ pub fn answer(state: &State, orders: &Orders, overlay: &Overlay) -> Move {
         Overlay::Review(_) if !state.armed() => arm(state, orders),
         Overlay::Review(_) | Overlay::Restore(_) => press('y'),
         Overlay::Refused(refused) if refused.refusal.protect_helps && orders.protect => press('p'),
+        Overlay::Refused(refused)
+            if refused
+                .refusal
+                .acceptance
+                .as_ref()
+                .is_some_and(|lost| lost.phrases().iter().all(|phrase| orders.may_drop(phrase))) =>
+        {
+            press('t')
+        }
+        // What is lost is never confirmed by a wildcard, not even in a drill.
+        Overlay::Accept { confirm, .. } if orders.may_drop(&confirm.wanted()) => typed(confirm.wanted().as_str()),
         Overlay::Refused(refused) => {
             Move::Stop(Exit::Refused, say!("{}; {}", refused.refusal.what, refused.refusal.remedy))
         }

@@ -3,15 +3,16 @@
 
 use serde::Serialize;
 
+use crate::app::cache;
 use crate::app::evidence::evidence;
+use crate::app::forecast::{self, Foreseen};
 use crate::app::preflight::{self, Finding, Severity};
 use crate::app::state::State;
 use crate::app::status;
-use crate::app::{cache, change};
 use crate::domain::backup::BackupOrder;
 use crate::domain::cache::{Clearance, PODS_REMEMBER};
 use crate::domain::change::{Change, ChangeKind};
-use crate::domain::forecast::{Forecast, forecast};
+use crate::domain::forecast::Forecast;
 use crate::domain::runbook::{Node, NodeKind, NodeRef};
 use crate::domain::step::{Risk, StepKind};
 use crate::domain::workload::Workload;
@@ -38,6 +39,9 @@ pub struct Planned {
     pub undo: &'static str,
     /// What it waits for.
     pub waits_for: &'static str,
+    /// What its pods do to the schema when they start, where it starts any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forecasts: Vec<Foreseen>,
     /// What blocks it now.
     pub blocked_by: Vec<Clean>,
 }
@@ -95,6 +99,7 @@ fn manual(state: &State, node: &Node, commands: &[Clean]) -> Planned {
         risk: Risk::Reversible,
         undo: "by hand",
         waits_for: "your record of what came of it",
+        forecasts: Vec::new(),
         blocked_by: Vec::new(),
     }
 }
@@ -113,6 +118,7 @@ fn planned(state: &State, node: &Node, step: StepKind, findings: &[Finding]) -> 
         risk: step.risk(),
         undo: step.undo(),
         waits_for: step.waits_for(),
+        forecasts: forecasts(state, step),
         blocked_by: blocking.map(|finding| say!("{}; {}", finding.what, finding.remedy)).collect(),
     }
 }
@@ -129,7 +135,7 @@ fn foreseen(state: &State, workload: &Workload, step: StepKind) -> Option<(Chang
         ChangeKind::Revert { to, .. } => workload.revision(to).map(|revision| &revision.template),
         _ => Some(&workload.template),
     };
-    let forecast = template.map(|template| forecast(template, &change::newest(state)));
+    let forecast = template.map(|template| forecast::of(state, template));
     Some((kind, forecast))
 }
 
@@ -140,14 +146,49 @@ fn unprotected(state: &State, step: StepKind, protect: bool) -> Vec<Clean> {
         return Vec::new();
     }
     let workloads = state.setting.workloads.iter().filter_map(|reference| state.workload(reference));
-    let refusal = |workload: &Workload| match foreseen(state, workload, step)?.1? {
-        Forecast::MayDrop { why, remedy, protect_helps } if !(protect_helps && protect) => {
-            let how = if protect_helps { Clean::ours(" (--protect)") } else { Clean::default() };
-            Some(say!("the schema guard refuses {}: {}; {}{}", workload.reference, why, remedy, how))
-        }
-        _ => None,
+    let refusal = |workload: &Workload| {
+        let forecast = foreseen(state, workload, step)?.1?;
+        let way = forecast.stopped().filter(|way| !(way.protect_helps && protect))?;
+        let how = if way.protect_helps { Clean::ours(" (--protect)") } else { Clean::default() };
+        let (reference, why) = (&workload.reference, forecast.sentence());
+        Some(say!("the schema guard refuses {}: {}; {}{}", reference, why, way.remedy, how))
     };
     workloads.filter_map(refusal).collect()
+}
+
+fn forecasts(state: &State, step: StepKind) -> Vec<Foreseen> {
+    if !matches!(step, StepKind::Revert | StepKind::Restart) {
+        return Vec::new();
+    }
+    let workloads = state.setting.workloads.iter().filter_map(|reference| state.workload(reference));
+    let of = |workload: &Workload| {
+        let forecast = foreseen(state, workload, step)?.1?;
+        Some(Foreseen { workload: workload.reference.clone(), forecast })
+    };
+    workloads.filter_map(of).collect()
+}
+
+/// The forecast of a change for people, with every object at stake.
+fn foretold(forecast: Option<&Forecast>, protect: bool) -> Vec<Clean> {
+    let Some(forecast) = forecast else { return vec![Clean::ours("forecast: the revision is gone")] };
+    let mut lines = Vec::new();
+    match forecast.stopped() {
+        None => lines.push(say!("forecast: {}: {}", forecast.word(), forecast.why())),
+        Some(_) if protect => lines.push(say!(
+            "forecast: will not write to the schema, thanks to the variable; without it: {}: {}",
+            forecast.word(),
+            forecast.why()
+        )),
+        Some(way) => lines.push(say!("forecast: {}: {}; {}", forecast.word(), forecast.why(), way.remedy)),
+    }
+    lines.extend(forecast.pending().iter().map(|each| say!("  pending: {} ({})", each.name, each.weight.word())));
+    let stake = forecast.stake();
+    if !stake.is_empty() {
+        let unless = if protect { " without the variable" } else { "" };
+        lines.push(say!("  at stake{}: {}", unless, stake.counted()));
+        lines.extend(stake.objects().map(|object| say!("    {}", object)));
+    }
+    lines
 }
 
 fn details(state: &State, step: StepKind, findings: &[Finding]) -> (Vec<Clean>, Vec<Clean>) {
@@ -162,19 +203,11 @@ fn details(state: &State, step: StepKind, findings: &[Finding]) -> (Vec<Clean>, 
                     does.push(say!("{}: no target is chosen yet", reference));
                     continue;
                 };
-                let protect = matches!(forecast, Some(Forecast::MayDrop { protect_helps: true, .. }));
+                let way = forecast.as_ref().and_then(Forecast::stopped);
+                let protect = way.is_some_and(|way| way.protect_helps);
                 let change = Change::on(workload, kind, protect);
                 does.push(change.sentence());
-                does.push(match forecast {
-                    None => Clean::ours("forecast: the revision is gone"),
-                    Some(Forecast::WillNotWrite(why)) => say!("forecast: will not write to the schema: {}", why),
-                    Some(Forecast::MayDrop { why, .. }) if protect => {
-                        say!("forecast: will not write to the schema, thanks to the variable; without it the pods MAY DROP newer columns and tables, because {}", why)
-                    }
-                    Some(Forecast::MayDrop { why, remedy, .. }) => {
-                        say!("forecast: MAY DROP newer columns and tables: {}; {}", why, remedy)
-                    }
-                });
+                does.extend(foretold(forecast.as_ref(), protect));
                 commands.push(change.command(context));
             }
             (does, commands)

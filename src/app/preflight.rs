@@ -14,7 +14,7 @@ mod target;
 
 use serde::Serialize;
 
-use crate::app::change;
+use crate::app::forecast;
 use crate::app::state::State;
 use crate::domain::candidate::{self, Candidate};
 use crate::domain::step::StepKind;
@@ -142,7 +142,7 @@ pub fn findings(state: &State) -> Vec<Finding> {
 
 /// The candidates for last good of a workload, the best first.
 fn ranked(state: &State, workload: &Workload) -> Vec<Candidate> {
-    candidate::rank(workload, &change::newest(state), state.now)
+    candidate::rank(workload, &forecast::facts(state), state.now)
 }
 
 /// The revision that the rollback goes to: the one that was chosen (`true`), else the best

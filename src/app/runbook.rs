@@ -6,7 +6,7 @@ use crate::app::evidence::{Evidence, evidence};
 use crate::app::overlay::{Overlay, Purpose};
 use crate::app::preflight::{self, Severity};
 use crate::app::state::{Anchor, State, Tone};
-use crate::app::{acts, backup, cache, change, checks, logs, status};
+use crate::app::{acts, backup, cache, change, checks, forecast, logs, status};
 use crate::domain::candidate;
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::name::Uid;
@@ -181,7 +181,7 @@ pub fn shown(state: &State) -> Option<Pane> {
 /// The first workload without a target and its best candidate.
 pub fn best_target(state: &State) -> Option<(WorkloadRef, Uid)> {
     let open = state.setting.workloads.iter().find(|reference| !state.incident.targets.contains_key(reference))?;
-    let best = candidate::rank(state.workload(open)?, &change::newest(state), state.now).into_iter().next()?;
+    let best = candidate::rank(state.workload(open)?, &forecast::facts(state), state.now).into_iter().next()?;
     Some((open.clone(), best.uid))
 }
 
@@ -416,7 +416,7 @@ pub fn target(state: &mut State, reference: &WorkloadRef, uid: &Uid) -> Vec<Effe
         state.tell(Tone::Warn, words);
         return Vec::new();
     }
-    let ranked = candidate::rank(workload, &change::newest(state), state.now);
+    let ranked = candidate::rank(workload, &forecast::facts(state), state.now);
     let candidate = ranked.iter().find(|candidate| &candidate.uid == uid);
     let reasons =
         candidate.map(|c| c.reasons.iter().chain(&c.warnings).map(Clean::to_string).collect()).unwrap_or_default();

@@ -11,8 +11,11 @@ use crate::app::effect::{Act, Announced, Effect, Exit, Look, LookId};
 use crate::app::keymap::Keymap;
 use crate::app::logs::Logs;
 use crate::app::overlay::Overlay;
-use crate::domain::change::{Change, ChangeKind};
+use crate::domain::catalog::Catalog;
+use crate::domain::change::{Acceptance, ChangeKind, Cleared};
 use crate::domain::cluster::{Identity, Permission, Pod, WorkloadRef};
+use crate::domain::confirm::Confirmed;
+use crate::domain::encrypted::Newer;
 use crate::domain::environment::Kind;
 use crate::domain::headway::Headway;
 use crate::domain::incident::{ActRecord, Incident};
@@ -72,6 +75,8 @@ pub struct Setting {
     pub gateway: Option<Clean>,
     /// Folder of the dumps, for people.
     pub folder: Clean,
+    /// What is known of the versions of LiteLLM.
+    pub catalog: Arc<Catalog>,
     /// The first drill on this machine: the console explains itself.
     pub newcomer: bool,
 }
@@ -130,6 +135,8 @@ pub struct Asking {
     pub step: StepKind,
     /// The node, when it is a step of the runbook.
     pub node: Option<NodeRef>,
+    /// The losses that were accepted by typing.
+    pub accepted: Option<Box<Confirmed<Acceptance>>>,
 }
 
 /// A message of the console to the operator, on the line above the footer.
@@ -240,6 +247,8 @@ pub struct State {
     pub migrations: Live<MigrationTable>,
     /// What the database holds.
     pub schema: Live<LiveSchema>,
+    /// Stored values that only newer versions of LiteLLM can read.
+    pub newer: Live<Vec<Newer>>,
     /// The checklist and what it rests on.
     pub checks: Checks,
     /// Acts that run.
@@ -312,6 +321,7 @@ impl State {
             found: live(missing.cluster.as_ref()),
             migrations: live(missing.database.as_ref()),
             schema: live(missing.database.as_ref()),
+            newer: live(missing.database.as_ref()),
             setting: Arc::new(setting),
             runbooks: library,
             signatures,
@@ -481,8 +491,11 @@ pub(in crate::app) struct Told {
 }
 
 impl Told {
-    /// How a change of a Deployment is told.
-    pub fn change(change: &Change, why: &Clean, context: Option<&ContextName>) -> Self {
+    /// How a change of a Deployment is told, with every object whose loss was accepted.
+    pub fn change(cleared: &Cleared, context: Option<&ContextName>) -> Self {
+        let change = cleared.change();
+        let lost = cleared.accepted().into_iter().flat_map(|accepted| accepted.lines());
+        let lost = lost.map(|object| say!("accepted by typing: {} may be lost", object));
         let changed = match &change.kind {
             ChangeKind::Revert { to, .. } => Changed::Revert { to: to.clone() },
             ChangeKind::SetImage { .. } => Changed::Image,
@@ -493,7 +506,7 @@ impl Told {
             kind: ActKind::Change { workload: change.workload.clone(), generation: change.generation, change: changed },
             words: change.sentence(),
             command: change.command(context),
-            notes: vec![say!("schema guard: {}", why)],
+            notes: std::iter::once(say!("schema guard: {}", cleared.why())).chain(lost).collect(),
         }
     }
 }

@@ -407,6 +407,8 @@ fn fed(state: &mut State, feed: &Feed, item: Item) -> Vec<Effect> {
             follow_anchor(state, Pane::Migrations);
         }
         (Feed::Schema, Item::Schema(result)) => migrations::seen_schema(state, result),
+        (Feed::Newer, Item::Newer(Ok(newer))) => state.newer.see(newer, state.now),
+        (Feed::Newer, Item::Newer(Err(why))) => state.newer.lose(why, state.now),
         // A feed that brings another one's item does not exist.
         _ => {}
     }

@@ -98,6 +98,7 @@ Examples:
   lastgood run --to 13 --arm staging --confirm 20251113000000_add_column
   lastgood run --to litellm=13 --to litellm-batch=7 --arm staging --json
   lastgood run --to 13 --arm staging --snapshot snap-0a1b2c3d
+  lastgood run --to 13 --arm staging --may-drop LiteLLM_TeamTable.soft_budget
 
 A revision is named by its number or by its ReplicaSet's UID. `lastgood plan` with the same
 --to shows every step, and every object that has to be confirmed, in order.")]
@@ -212,6 +213,9 @@ struct RunArgs {
     /// Set DISABLE_SCHEMA_UPDATE=true in the same patch, where the guard asks for it
     #[arg(long)]
     protect: bool,
+    /// Accept a loss: an object that the forecast says may be dropped, spelled out; once for each
+    #[arg(long, value_name = "OBJECT", conflicts_with = "protect")]
+    may_drop: Vec<String>,
     /// Leave the rows of "LiteLLM_SpendLogs" out of the backup
     #[arg(long, conflicts_with_all = ["snapshot", "skip_backup"])]
     without_spend_logs: bool,
@@ -479,6 +483,7 @@ impl RunArgs {
             arm: self.arm,
             confirm: self.confirm,
             protect: self.protect,
+            may_drop: self.may_drop,
             backup,
             spend_money: self.spend_money,
             timeout: self.timeout,

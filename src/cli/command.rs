@@ -142,6 +142,8 @@ pub struct Run {
     pub confirm: Vec<String>,
     /// Protect the schema in the same patch.
     pub protect: bool,
+    /// Objects of the database that may be lost, as the schema guard spells them.
+    pub may_drop: Vec<String>,
     /// What stands between us and lost data.
     pub backup: BackupChoice,
     /// Checks may call real models.

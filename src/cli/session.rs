@@ -87,6 +87,7 @@ impl Scene {
             database,
             gateway,
             folder: Clean::default(),
+            catalog: Arc::default(),
             newcomer: false,
         };
         // Shown in full: the dump outlives the folder that the console was started in.
@@ -142,6 +143,7 @@ impl Scene {
             database: Some(Clean::ours("the sandbox's database")),
             gateway: Some(Clean::ours("the sandbox's gateway")),
             folder: Clean::default(),
+            catalog: Arc::default(),
             newcomer: !folder.knows_drills(),
         };
         let library = bundled_runbooks();

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::forecast::{Forecast, Newest, forecast};
+use crate::domain::forecast::{Facts, Forecast, ahead, forecast};
 use crate::domain::name::Uid;
 use crate::domain::workload::{Revision, Workload};
 use crate::text::Clean;
@@ -29,7 +29,7 @@ const LONG_LIVED: SignedDuration = SignedDuration::from_hours(24);
 
 /// Every revision but the current one, best first. Older revisions lose against newer ones of
 /// the same merit.
-pub fn rank(workload: &Workload, newest: &Newest, now: Timestamp) -> Vec<Candidate> {
+pub fn rank(workload: &Workload, facts: &Facts<'_>, now: Timestamp) -> Vec<Candidate> {
     let mut by_age: Vec<&Revision> = workload.revisions.iter().collect();
     by_age.sort_by_key(|revision| revision.number);
     let mut candidates: Vec<Candidate> = by_age
@@ -39,7 +39,7 @@ pub fn rank(workload: &Workload, newest: &Newest, now: Timestamp) -> Vec<Candida
         .map(|(i, revision)| {
             let next = by_age.get(i + 1);
             let replaced_at = next.map_or(now, |next| next.created.max(revision.created));
-            let mut candidate = judge(revision, workload, replaced_at, newest);
+            let mut candidate = judge(revision, workload, replaced_at, facts);
             if next.is_some_and(|next| left_by_revert(next)) {
                 candidate.score -= 60;
                 candidate.warnings.push(Clean::ours("somebody reverted away from it"));
@@ -57,7 +57,7 @@ fn left_by_revert(revision: &Revision) -> bool {
     revision.change_cause.as_ref().is_some_and(|cause| cause.as_str().starts_with("lastgood: revert "))
 }
 
-fn judge(revision: &Revision, workload: &Workload, replaced_at: Timestamp, newest: &Newest) -> Candidate {
+fn judge(revision: &Revision, workload: &Workload, replaced_at: Timestamp, facts: &Facts<'_>) -> Candidate {
     let mut score = 0;
     let (mut reasons, mut warnings) = (Vec::new(), Vec::new());
     let lived = replaced_at.duration_since(revision.created);
@@ -76,8 +76,16 @@ fn judge(revision: &Revision, workload: &Workload, replaced_at: Timestamp, newes
     if let Some(cause) = &revision.change_cause {
         reasons.push(say!("change cause: {}", cause));
     }
-    if let Forecast::MayDrop { why, remedy, .. } = forecast(&revision.template, newest) {
-        warnings.push(say!("its pods may drop newer columns ({}): {}", why, remedy));
+    match revision.image().and_then(|image| ahead(image, facts)) {
+        Some(0) => reasons.push(Clean::ours("it knows every migration that the database has")),
+        Some(rows) => reasons.push(say!("{} migrations of the database are newer than it", rows)),
+        None => {}
+    }
+    let forecast = forecast(&revision.template, facts);
+    match (&forecast, forecast.stopped()) {
+        (_, Some(way)) => warnings.push(say!("forecast: {}; {}", forecast.sentence(), way.remedy)),
+        (Forecast::MayWrite { .. }, None) => warnings.push(say!("forecast: {}", forecast.sentence())),
+        (_, None) => reasons.push(say!("forecast: {}", forecast.sentence())),
     }
     Candidate { uid: revision.uid.clone(), number: revision.number, score, reasons, warnings }
 }

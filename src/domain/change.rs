@@ -1,11 +1,14 @@
 //! A change of a Deployment, and the schema guard that every such change must pass: no change may
 //! start a pod that may drop columns of the database. See [`crate::domain::forecast`].
 
+mod guard;
+
 use jiff::Timestamp;
-use serde::Serialize;
+
+pub use guard::{Acceptance, Cleared, Refusal, clear, unreadable_remedy};
 
 use crate::domain::cluster::WorkloadRef;
-use crate::domain::forecast::{DISABLE_SCHEMA_UPDATE, Forecast, Newest, forecast};
+use crate::domain::forecast::DISABLE_SCHEMA_UPDATE;
 use crate::domain::image::Image;
 use crate::domain::name::{Name, Uid, VarName};
 use crate::domain::workload::{FieldChange, MigrationJob, Template, Workload};
@@ -157,209 +160,24 @@ pub struct Applied {
     pub words: Clean,
 }
 
-/// Why a gate refused, and the step that would make it pass.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Refusal {
-    /// What was refused and why.
-    pub what: Clean,
-    /// What to do now.
-    pub remedy: Clean,
-    /// True when the same change with [`Change::protect`] would pass.
-    pub protect_helps: bool,
-}
-
-/// A change that the guard let through, with the template that it was judged on. The only key
-/// to [`crate::world::Workloads::apply`], which sends no other template than this one. Only
-/// [`clear`] makes one.
-///
-/// ```
-/// # use lastgood::domain::change::{Change, Cleared};
-/// fn planned(cleared: &Cleared) -> &Change { cleared.change() }
-/// ```
-/// ```compile_fail,E0451
-/// # use lastgood::domain::change::{Change, Cleared};
-/// # use lastgood::domain::workload::Template;
-/// # use lastgood::text::Clean;
-/// fn forged(change: Change, template: Template, why: Clean) -> Cleared { Cleared { change, template, why } }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cleared {
-    change: Change,
-    template: Template,
-    why: Clean,
-}
-
-impl Cleared {
-    /// The change.
-    pub fn change(&self) -> &Change {
-        &self.change
-    }
-
-    /// The template that was judged.
-    pub fn template(&self) -> &Template {
-        &self.template
-    }
-
-    /// Why it was let through: goes into the journal.
-    pub fn why(&self) -> &Clean {
-        &self.why
-    }
-}
-
-/// The schema guard. Lets a change through when the forecast for the template that results is
-/// that it will not write, and no migration Job runs beside it.
-pub fn clear(preview: &Preview, newest: &Newest) -> Result<Cleared, Refusal> {
-    let workload = &preview.change.workload;
-    migration_job_refusal(workload, preview.jobs.as_deref())?;
-    match forecast(&preview.template, newest) {
-        Forecast::WillNotWrite(why) => {
-            Ok(Cleared { change: preview.change.clone(), template: preview.template.clone(), why })
-        }
-        Forecast::MayDrop { why, remedy, protect_helps } => Err(Refusal {
-            what: say!("{} was not changed: {}; when it starts it may drop newer columns and tables", workload, why),
-            remedy: if protect_helps { say!("let this change {}", remedy) } else { remedy },
-            protect_helps: protect_helps && !preview.change.protect,
-        }),
-    }
-}
-
-fn migration_job_refusal(workload: &WorkloadRef, jobs: Option<&[MigrationJob]>) -> Result<(), Refusal> {
-    let Some(jobs) = jobs else {
-        return Err(Refusal {
-            what: say!(
-                "{} was not changed: migration Jobs could not be listed, so nobody knows whether one would run",
-                workload
-            ),
-            remedy: Clean::ours("ask for the permission `list jobs.batch` in this namespace"),
-            protect_helps: false,
-        });
-    };
-    match jobs.iter().find(|job| job.active) {
-        None => Ok(()),
-        Some(job) => Err(Refusal {
-            what: say!(
-                "{} was not changed: the migration Job {} is running, and a Job ignores {}",
-                workload,
-                job.name,
-                DISABLE_SCHEMA_UPDATE
-            ),
-            remedy: say!(
-                "wait for it, or suspend it: kubectl -n {} patch job/{} -p '{{\"spec\":{{\"suspend\":true}}}}'",
-                workload.namespace,
-                job.name
-            ),
-            protect_helps: false,
-        }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::cluster::Field;
-    use crate::domain::workload::{Container, EnvValue, EnvVar};
-
-    fn container(image: &str, env: &[(&str, &str)], words: &[&'static str]) -> Container {
-        Container {
-            name: "litellm".parse().unwrap(),
-            image: image.parse().unwrap(),
-            init: false,
-            words: words.iter().map(|w| Clean::ours(w)).collect(),
-            env: env
-                .iter()
-                .map(|(name, value)| EnvVar {
-                    name: name.parse().unwrap(),
-                    value: match *value {
-                        "<ref>" => EnvValue::From(Clean::ours("secret x")),
-                        value => EnvValue::Literal(Field::Shown(crate::text::Gate::default().clean(value))),
-                    },
-                })
-                .collect(),
-            env_from: vec![],
-        }
-    }
-
-    fn preview(container: Container, jobs: Option<Vec<MigrationJob>>) -> Preview {
-        Preview {
-            change: Change {
-                workload: WorkloadRef { namespace: "llm".parse().unwrap(), name: "litellm".parse().unwrap() },
-                uid: "u1".parse().unwrap(),
-                generation: 7,
-                from_image: None,
-                kind: ChangeKind::Restart { at: Timestamp::UNIX_EPOCH },
-                protect: false,
-            },
-            template: Template { containers: vec![container], ..Template::default() },
-            diff: vec![],
-            warnings: vec![],
-            jobs,
-        }
-    }
-
-    const OLD: &str = "ghcr.io/berriai/litellm:main-v1.74.7-stable";
-    const NEW: &str = "ghcr.io/berriai/litellm:v1.83.10";
-
-    fn newest(raw: &str) -> Newest {
-        Newest::of([&raw.parse::<Image>().unwrap()])
-    }
-
-    #[test]
-    fn an_older_image_passes_only_with_its_hands_off_the_schema() {
-        let job =
-            |active| Some(vec![MigrationJob { name: "litellm-migrations".parse().unwrap(), image: None, active }]);
-        let safe: &[(&str, &str)] = &[("DISABLE_SCHEMA_UPDATE", "true")];
-        // image, env, words, jobs, newest on record, may it pass
-        type Row<'a> =
-            (&'a str, &'a [(&'a str, &'a str)], &'a [&'static str], Option<Vec<MigrationJob>>, &'a str, bool);
-        let rows: Vec<Row<'_>> = vec![
-            (NEW, &[], &[], Some(vec![]), NEW, true),
-            (NEW, &[], &[], Some(vec![]), OLD, true),
-            (OLD, &[], &[], Some(vec![]), NEW, false),
-            (OLD, safe, &[], Some(vec![]), NEW, true),
-            (OLD, &[("DISABLE_SCHEMA_UPDATE", "True")], &[], Some(vec![]), NEW, true),
-            (
-                OLD,
-                &[("DISABLE_SCHEMA_UPDATE", "true"), ("DISABLE_SCHEMA_UPDATE", "false")],
-                &[],
-                Some(vec![]),
-                NEW,
-                false,
-            ),
-            (OLD, &[("DISABLE_SCHEMA_UPDATE", "<ref>")], &[], Some(vec![]), NEW, false),
-            (OLD, &[("DISABLE_SCHEMA_UPDATE", "1")], &[], Some(vec![]), NEW, false),
-            (OLD, safe, &["--use_prisma_db_push"], Some(vec![]), NEW, false),
-            (OLD, safe, &["python", "litellm/proxy/prisma_migration.py"], Some(vec![]), NEW, false),
-            (OLD, safe, &[], job(true), NEW, false),
-            (OLD, safe, &[], job(false), NEW, true),
-            (NEW, &[], &[], job(true), NEW, false),
-            (NEW, &[], &[], None, NEW, false),
-            ("ghcr.io/berriai/litellm:main-latest", &[], &[], Some(vec![]), NEW, false),
-            ("ghcr.io/berriai/litellm:main-latest", safe, &[], Some(vec![]), NEW, true),
-            (NEW, &[], &[], Some(vec![]), "ghcr.io/berriai/litellm:main-latest", false),
-            ("private.local/llm-gateway:7", &[], &[], Some(vec![]), NEW, false),
-        ];
-        for (image, env, words, jobs, record, expected) in rows {
-            let shown = format!("{image} {env:?} {words:?} {jobs:?} record {record}");
-            let cleared = clear(&preview(container(image, env, words), jobs), &newest(record));
-            assert_eq!(cleared.is_ok(), expected, "{shown}: {cleared:?}");
-        }
-    }
 
     #[test]
     fn no_command_takes_the_protection_away_again() {
         let revert = ChangeKind::Revert { to: "u0".parse().unwrap(), revision: 3 };
-        let change = Change { kind: revert, protect: true, ..preview(container(OLD, &[], &[]), None).change };
+        let change = Change {
+            workload: WorkloadRef { namespace: "llm".parse().unwrap(), name: "litellm".parse().unwrap() },
+            uid: "u1".parse().unwrap(),
+            generation: 7,
+            from_image: None,
+            kind: revert,
+            protect: true,
+        };
         let command = change.command(None);
         assert!(!command.as_str().contains("rollout undo"), "{command}");
         assert_eq!(command.as_str().matches(" patch deployment/litellm ").count(), 1, "{command}");
         assert!(command.as_str().contains(r#"env+=[{name:"DISABLE_SCHEMA_UPDATE",value:"true"}]"#), "{command}");
-    }
-
-    #[test]
-    fn the_refusal_says_why_and_offers_the_step() {
-        let refusal = clear(&preview(container(OLD, &[], &[]), Some(vec![])), &newest(NEW)).unwrap_err();
-        assert!(refusal.protect_helps);
-        assert!(refusal.what.as_str().contains("is older than"), "{}", refusal.what);
-        assert!(refusal.remedy.as_str().contains("DISABLE_SCHEMA_UPDATE=true"));
     }
 }

@@ -57,6 +57,11 @@ impl<T: Subject> Confirm<T> {
         &self.subject
     }
 
+    /// How many phrases were typed so far.
+    pub fn given(&self) -> usize {
+        self.given
+    }
+
     /// The phrase that must be typed next.
     pub fn wanted(&self) -> Clean {
         self.subject.phrases().into_iter().nth(self.given).unwrap_or_default()

@@ -3,172 +3,215 @@
 //! An older LiteLLM may rewrite the database when it starts: versions up to 1.75 push their own
 //! schema (`prisma db push --accept-data-loss`), and 1.78.5 to 1.83.8 execute the difference
 //! between the live database and their own schema after every migration, which drops newer
-//! columns and tables. Read in the published `litellm-proxy-extras` packages 0.2.0 to 0.4.110.
+//! columns and tables. What each version does is read in its own package and kept in the
+//! [catalog](crate::domain::catalog); here it meets the live database. Where the catalog cannot
+//! speak, an image that is older than the newest on record is taken for dangerous.
 
-use std::cmp::Ordering;
+mod age;
+mod stake;
+mod start;
 
-use crate::domain::cluster::{Field, WorkloadRef};
-use crate::domain::image::{Image, Version};
-use crate::domain::workload::{Container, EnvValue, Template};
+use serde::Serialize;
+
+pub use age::Newest;
+pub use stake::{Pending, Stake, ahead};
+pub use start::{DISABLE_SCHEMA_UPDATE, gateway_containers};
+
+use crate::domain::catalog::Catalog;
+use crate::domain::encrypted::Newer;
+use crate::domain::image::Image;
+use crate::domain::migration::MigrationTable;
+use crate::domain::schema::Schema;
+use crate::domain::workload::{Container, Template};
 use crate::text::Clean;
+use start::{How, Start};
 
-/// The variable that keeps a LiteLLM pod from touching the schema when it starts.
-pub const DISABLE_SCHEMA_UPDATE: &str = "DISABLE_SCHEMA_UPDATE";
-
-/// The newest gateway image that is known to have run against this database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Newest {
-    /// Every image on record has a version, and this is the newest one.
-    Known(Image),
-    /// At least one image on record does not tell its version.
-    Untold(Image),
-    /// A workload that shares the database is not seen right now.
-    Unseen(WorkloadRef),
-    /// Nothing is on record.
-    Nothing,
+/// What a forecast rests on.
+#[derive(Clone, Debug)]
+pub struct Facts<'a> {
+    /// The newest gateway image that has run against this database.
+    pub newest: Newest,
+    /// What is known of the versions.
+    pub catalog: &'a Catalog,
+    /// The migration table, or why it is not known right now.
+    pub rows: Result<&'a MigrationTable, Clean>,
+    /// What the database holds, or why it is not known right now.
+    pub live: Result<&'a Schema, Clean>,
+    /// Stored values that only newer versions can read; empty where nobody could count them.
+    pub newer: &'a [Newer],
 }
 
-impl Newest {
-    /// The newest of all the gateway images on record: templates of all revisions, pods, and
-    /// whatever else was seen. One image that does not tell makes the answer [`Newest::Untold`].
-    pub fn of<'a>(images: impl IntoIterator<Item = &'a Image>) -> Self {
-        let mut newest = Newest::Nothing;
-        for image in images {
-            let Some(version) = told_version(image) else { return Newest::Untold(image.clone()) };
-            newest = match newest {
-                Newest::Known(before) => match told_version(&before).and_then(|v| v.partial_cmp(&version)) {
-                    Some(Ordering::Less) => Newest::Known(image.clone()),
-                    Some(_) => Newest::Known(before),
-                    None => return Newest::Untold(image.clone()),
-                },
-                _ => Newest::Known(image.clone()),
-            };
-        }
-        newest
+impl<'a> Facts<'a> {
+    /// What is known where there is no database: the age of the images.
+    pub fn without_database(newest: Newest, catalog: &'a Catalog) -> Self {
+        let none = || Clean::ours("there is no database to ask");
+        Self { newest, catalog, rows: Err(none()), live: Err(none()), newer: &[] }
     }
 }
 
 /// What pods of a template may do to the schema when they start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "will", rename_all = "kebab-case")]
 pub enum Forecast {
-    /// They leave it alone, and why that is certain.
-    WillNotWrite(Clean),
-    /// They may change it, and may drop newer columns and tables.
+    /// They leave it alone.
+    NotWrite {
+        /// Why that is certain.
+        why: Clean,
+    },
+    /// They may change it, and no row is lost.
+    MayWrite {
+        /// Why.
+        why: Clean,
+        /// The migrations that they apply.
+        pending: Vec<Pending>,
+        /// What goes away and holds no data: indexes, types.
+        stake: Stake,
+    },
+    /// They may drop tables or columns, with what these hold.
     MayDrop {
         /// Why.
         why: Clean,
-        /// What makes it safe.
-        remedy: Clean,
-        /// `DISABLE_SCHEMA_UPDATE=true` in the same patch makes it safe.
-        protect_helps: bool,
+        /// What is at stake: at least one table or column.
+        stake: Stake,
+        /// The migrations that they apply.
+        pending: Vec<Pending>,
+        /// The way around.
+        way: Way,
+    },
+    /// Nobody can say what they do; treated like the worst.
+    Unknown {
+        /// Why.
+        why: Clean,
+        /// The way around.
+        way: Way,
     },
 }
 
-/// Forecasts from the template that would run and the newest image on record.
-pub fn forecast(template: &Template, newest: &Newest) -> Forecast {
-    match (age(template, newest), hands_off(template)) {
-        (Ok(()), _) => Forecast::WillNotWrite(Clean::ours("the image is not older than the newest on record")),
-        (Err(old), Ok(())) => Forecast::WillNotWrite(say!(
-            "{}, and the template keeps its hands off the schema (unless config.yaml sets disable_prisma_schema_update: false, which overrides the variable)",
-            old
-        )),
-        (Err(old), Err(Gap { why, remedy, protect_helps })) => {
-            Forecast::MayDrop { why: say!("{}, and {}", old, why), remedy, protect_helps }
+/// What makes a dangerous start safe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Way {
+    /// What to do.
+    pub remedy: Clean,
+    /// `DISABLE_SCHEMA_UPDATE=true` in the same patch does it.
+    pub protect_helps: bool,
+}
+
+impl Forecast {
+    /// The words for people: `will not write`, `may write`, `MAY DROP`, `unknown`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Forecast::NotWrite { .. } => "will not write to the schema",
+            Forecast::MayWrite { .. } => "may write to the schema",
+            Forecast::MayDrop { .. } => "MAY DROP tables or columns",
+            Forecast::Unknown { .. } => "UNKNOWN, may drop newer columns and tables",
         }
+    }
+
+    /// Why.
+    pub fn why(&self) -> &Clean {
+        match self {
+            Forecast::NotWrite { why }
+            | Forecast::MayWrite { why, .. }
+            | Forecast::MayDrop { why, .. }
+            | Forecast::Unknown { why, .. } => why,
+        }
+    }
+
+    /// The way around, when the guard stops it.
+    pub fn stopped(&self) -> Option<&Way> {
+        match self {
+            Forecast::MayDrop { way, .. } | Forecast::Unknown { way, .. } => Some(way),
+            Forecast::NotWrite { .. } | Forecast::MayWrite { .. } => None,
+        }
+    }
+
+    /// What may go away; empty where nothing may, or where nobody can say.
+    pub fn stake(&self) -> Stake {
+        match self {
+            Forecast::MayWrite { stake, .. } | Forecast::MayDrop { stake, .. } => stake.clone(),
+            Forecast::NotWrite { .. } | Forecast::Unknown { .. } => Stake::default(),
+        }
+    }
+
+    /// The migrations that are applied.
+    pub fn pending(&self) -> &[Pending] {
+        match self {
+            Forecast::MayWrite { pending, .. } | Forecast::MayDrop { pending, .. } => pending,
+            Forecast::NotWrite { .. } | Forecast::Unknown { .. } => &[],
+        }
+    }
+
+    /// In one sentence: the verdict, what is at stake as far as fits, and why.
+    pub fn sentence(&self) -> Clean {
+        let stake = self.stake();
+        let at_stake = if stake.is_empty() { Clean::default() } else { say!(" ({})", stake.first(3)) };
+        say!("{}{}: {}", self.word(), at_stake, self.why())
+    }
+
+    /// How much it has to be feared, for the worst of several.
+    fn rank(&self) -> u8 {
+        match self {
+            Forecast::NotWrite { .. } => 0,
+            Forecast::MayWrite { .. } => 1,
+            Forecast::MayDrop { .. } => 2,
+            Forecast::Unknown { .. } => 3,
+        }
+    }
+
+    /// The worse one of two that both happen: what is at stake in either is at stake.
+    fn and(self, other: Self) -> Self {
+        let (mut worse, milder) = if other.rank() > self.rank() { (other, self) } else { (self, other) };
+        let helps = milder.stopped().is_none_or(|way| way.protect_helps);
+        if let Forecast::MayDrop { way, .. } | Forecast::Unknown { way, .. } = &mut worse
+            && way.protect_helps
+            && !helps
+        {
+            *way = milder.stopped().cloned().unwrap_or_else(|| way.clone());
+        }
+        if let Forecast::MayWrite { stake, pending, .. } | Forecast::MayDrop { stake, pending, .. } = &mut worse {
+            stake.extend(milder.stake());
+            let more: Vec<_> = milder.pending().iter().filter(|each| !pending.contains(each)).cloned().collect();
+            pending.extend(more);
+        }
+        worse
     }
 }
 
-/// The version that an image tells. Only LiteLLM's own repositories number their tags by LiteLLM's
-/// versions; somebody else's `gateway:2.5.0` tells nothing.
-fn told_version(image: &Image) -> Option<Version> {
-    if image.is_litellm() { image.version() } else { None }
-}
-
-struct Gap {
-    why: Clean,
-    remedy: Clean,
-    protect_helps: bool,
-}
-
-/// `Ok` when every gateway image of the template is certainly not older than the newest on record.
-fn age(template: &Template, newest: &Newest) -> Result<(), Clean> {
-    let newest = match newest {
-        Newest::Known(image) => image,
-        Newest::Untold(image) => return Err(say!("the age of {} on record cannot be told from its tag", image)),
-        Newest::Unseen(workload) => {
-            return Err(say!("{} is not seen right now, so the newest image is not known", workload));
-        }
-        Newest::Nothing => return Err(Clean::ours("no image is on record to compare with")),
-    };
-    let mut containers = gateway_containers(template).peekable();
-    if containers.peek().is_none() {
-        return Err(Clean::ours("the template has no container"));
-    }
-    for container in containers {
-        match told_version(&container.image).zip(told_version(newest)).and_then(|(a, b)| a.partial_cmp(&b)) {
-            Some(Ordering::Less) => return Err(say!("{} is older than {}", container.image, newest)),
-            Some(_) => {}
-            None => return Err(say!("the age of {} cannot be told from its tag", container.image)),
-        }
-    }
-    Ok(())
-}
-
-/// `Ok` when no container of the template would write to the schema.
-fn hands_off(template: &Template) -> Result<(), Gap> {
-    for container in &template.containers {
-        if words(container, "use_prisma_db_push") {
-            return Err(Gap {
-                why: say!(
-                    "container {} is started with --use_prisma_db_push, which overwrites the schema",
-                    container.name
-                ),
-                remedy: Clean::ours("choose a revision without that argument"),
-                protect_helps: false,
-            });
-        }
-        if MIGRATORS.iter().any(|word| words(container, word)) {
-            return Err(Gap {
-                why: say!(
-                    "container {} runs migrations by itself and ignores {}",
-                    container.name,
-                    DISABLE_SCHEMA_UPDATE
-                ),
-                remedy: Clean::ours("choose a revision without that container"),
-                protect_helps: false,
-            });
-        }
-    }
-    gateway_containers(template).try_for_each(disabled)
-}
-
-/// Commands that migrate whatever the variable says.
-const MIGRATORS: [&str; 5] = ["prisma_migration", "prisma migrate", "prisma db push", "migrate deploy", "db push"];
-
-fn words(container: &Container, word: &str) -> bool {
-    let joined: Vec<&str> = container.words.iter().map(Clean::as_str).collect();
-    joined.join(" ").contains(word)
-}
-
-fn disabled(container: &Container) -> Result<(), Gap> {
-    let value = container.variable(DISABLE_SCHEMA_UPDATE);
-    let state = match value {
-        Some(EnvValue::Literal(Field::Shown(value))) if value.as_str().eq_ignore_ascii_case("true") => return Ok(()),
-        None => "does not set DISABLE_SCHEMA_UPDATE",
-        Some(EnvValue::From(_)) => "takes DISABLE_SCHEMA_UPDATE from elsewhere, so its value cannot be told",
-        Some(EnvValue::Literal(_)) => "sets DISABLE_SCHEMA_UPDATE to something other than true",
-    };
-    Err(Gap {
-        why: say!("container {} {}", container.name, state),
-        remedy: Clean::ours("set DISABLE_SCHEMA_UPDATE=true in the same patch"),
-        protect_helps: true,
+/// Forecasts what the pods of a template do when they start: the worst that any container does.
+pub fn forecast(template: &Template, facts: &Facts<'_>) -> Forecast {
+    let each = start::starting(template).map(|container| of_container(container, facts));
+    each.reduce(Forecast::and).unwrap_or_else(|| Forecast::Unknown {
+        why: Clean::ours("the template has no container"),
+        way: Way { remedy: Clean::ours("choose a revision with a gateway in it"), protect_helps: false },
     })
 }
 
-/// The containers that run the gateway: those with a LiteLLM image, init containers included.
-/// Where no ordinary container looks like one, every ordinary container counts as well, because
-/// a private registry may call the image anything.
-pub fn gateway_containers(template: &Template) -> impl Iterator<Item = &Container> {
-    let named = template.containers.iter().any(|c| !c.init && c.image.is_litellm());
-    template.containers.iter().filter(move |c| c.image.is_litellm() || (!named && !c.init))
+/// Forecasts what a migration Job does. LiteLLM's charts force `DISABLE_SCHEMA_UPDATE=false` in
+/// it, so nothing in its environment counts (`helm/litellm-helm`, `templates/migrations-job.yaml`).
+pub fn forecast_job(image: &Image, facts: &Facts<'_>) -> Forecast {
+    let why = say!("a migration Job ignores {}", DISABLE_SCHEMA_UPDATE);
+    let way = Way {
+        remedy: Clean::ours("keep the Job from running: migrationJob.enabled=false, or delete it before it starts"),
+        protect_helps: false,
+    };
+    of_image(image, How::Job, why, way, facts)
 }
+
+fn of_container(container: &Container, facts: &Facts<'_>) -> Forecast {
+    match start::start(container) {
+        Start::HandsOff(why) => Forecast::NotWrite { why },
+        Start::Writes { how, why, way } => of_image(&container.image, how, why, way, facts),
+    }
+}
+
+/// What an image does when it starts in this way: by the catalog where it can speak, else by age.
+fn of_image(image: &Image, how: How, open: Clean, way: Way, facts: &Facts<'_>) -> Forecast {
+    match (stake::computed(image, how, &open, &way, facts), age::not_older(image, &facts.newest)) {
+        (Ok(forecast), _) => forecast,
+        (Err(_), Ok(why)) => Forecast::NotWrite { why },
+        (Err(unspoken), Err(old)) => Forecast::Unknown { why: say!("{}, and {}; {}", old, open, unspoken), way },
+    }
+}
+
+#[cfg(test)]
+mod tests;

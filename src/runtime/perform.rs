@@ -31,6 +31,9 @@ const MIGRATIONS_EVERY: Duration = Duration::from_secs(3);
 /// migration.
 const SCHEMA_EVERY: Duration = Duration::from_secs(15);
 
+/// How often encrypted values are counted: they change when somebody saves a model or a credential.
+const NEWER_EVERY: Duration = Duration::from_secs(60);
+
 async fn ask<P: ?Sized, T>(part: Part<P>, question: impl FnOnce(&P) -> crate::world::Reply<T>) -> Result<T, Trouble> {
     match part {
         Ok(port) => question(&port).await,
@@ -160,6 +163,7 @@ fn items(world: World, feed: &Feed, signatures: Arc<Signatures>) -> Option<BoxSt
         Feed::Migrations => {
             repeated(world.database.ok()?, MIGRATIONS_EVERY, |port| port.migrations(), Item::Migrations)
         }
+        Feed::Newer => repeated(world.database.ok()?, NEWER_EVERY, |port| port.newer(), Item::Newer),
         Feed::Schema => repeated(world.database.ok()?, SCHEMA_EVERY, |port| port.schema(), Item::Schema),
     })
 }

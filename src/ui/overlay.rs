@@ -90,6 +90,7 @@ fn dialog<'a>(scene: &Scene<'a>, overlay: &'a Overlay, width: usize) -> Dialog<'
         Overlay::Asking { change, .. } => questions::asking(scene, width, change),
         Overlay::Review(review) => questions::review(scene, width, review),
         Overlay::Refused(refused) => questions::refused(scene, width, refused),
+        Overlay::Accept { confirm, input, scroll, .. } => questions::accept(scene, width, confirm, input, *scroll),
         Overlay::Delete { confirm, input } => questions::delete(scene, width, confirm, input),
         Overlay::Resolve { confirm, input } => questions::resolve(scene, width, confirm, input),
         Overlay::Restore(kept) => questions::restore(scene, width, kept),
@@ -118,10 +119,15 @@ pub fn keys(scene: &Scene<'_>, overlay: &Overlay) -> Vec<(String, String)> {
         Overlay::Review(_) => {
             &[("A", "arm, then y sends it"), ("esc", "change nothing"), ("up down", "scroll the diff")]
         }
-        Overlay::Refused(refused) if refused.refusal.protect_helps => {
-            &[("p", "preview it with DISABLE_SCHEMA_UPDATE=true"), ("esc", "change nothing")]
+        Overlay::Refused(refused) => match (refused.refusal.protect_helps, refused.refusal.acceptance.is_some()) {
+            (true, true) => &[("p", "preview it protected"), ("t", "type each name"), ("esc", "change nothing")],
+            (true, false) => &[("p", "preview it with DISABLE_SCHEMA_UPDATE=true"), ("esc", "change nothing")],
+            (false, true) => &[("t", "type each name"), ("esc", "change nothing")],
+            (false, false) => &[("esc", "close")],
+        },
+        Overlay::Accept { .. } => {
+            &[("enter", "take it, when typed in full"), ("up down", "scroll"), ("esc", "change nothing")]
         }
-        Overlay::Refused(_) => &[("esc", "close")],
         Overlay::Delete { .. } => &[("enter", "DELETE, when it is typed in full"), ("esc", "change nothing")],
         Overlay::Resolve { .. } => &[("enter", "mark, when it is typed in full"), ("esc", "change nothing")],
         Overlay::Restore(_) => &[("y", "put the row back"), ("n", "leave it")],

@@ -3,7 +3,7 @@
 use ratatui::text::Line;
 
 use crate::app::action::Pane;
-use crate::app::change;
+use crate::app::forecast;
 use crate::domain::candidate::{self, Candidate};
 use crate::domain::live::Live;
 use crate::domain::workload::{Owner, Revision, RevisionStatus, Workload};
@@ -22,13 +22,13 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
         let (words, role) = empty(scene);
         return Sheet { note, ..Sheet::says(scene, room, words.as_str(), role) };
     }
-    let newest = change::newest(state);
+    let facts = forecast::facts(state);
     let ranked: Vec<(&Workload, Vec<Candidate>)> = state
         .setting
         .workloads
         .iter()
         .filter_map(|reference| state.workload(reference))
-        .map(|workload| (workload, candidate::rank(workload, &newest, state.now)))
+        .map(|workload| (workload, candidate::rank(workload, &facts, state.now)))
         .collect();
     let mut sheet = Sheet { count: revisions.len().to_string(), note, ..Sheet::default() };
     if let Some(why) = gone {

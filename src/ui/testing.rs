@@ -16,12 +16,13 @@ use crate::app::overlay::{Overlay, Purpose, Refused, Review};
 use crate::app::state::{Asking, Missing, Running, Setting, State};
 use crate::app::update::update;
 use crate::domain::cache::{Product, Tally, too_old};
-use crate::domain::change::{Change, ChangeKind, Preview, clear};
+use crate::domain::catalog::Catalog;
+use crate::domain::change::{Change, ChangeKind, Cleared, Preview, Refusal, clear};
 use crate::domain::checklist::{CheckId, Mark, Verdict};
 use crate::domain::cluster::{ContainerStatus, Field, Fingerprint, Identity, Phase, Pod, PodsItem, WorkloadRef};
 use crate::domain::confirm::Confirm;
 use crate::domain::environment::Kind;
-use crate::domain::forecast::Newest;
+use crate::domain::forecast::{Facts, Newest};
 use crate::domain::incident::Moment;
 use crate::domain::log::{LogItem, LogLine, LogSource};
 use crate::domain::migration::{Deletion, Kept, LockHolder, MigrationTable, Resolution, Row, RowState};
@@ -70,6 +71,7 @@ pub fn empty(kind: Kind) -> State {
         database: Some(words("db.internal:5432/litellm, schema public")),
         gateway: Some(words("http://litellm.llm:4000")),
         folder: words("~/.local/state/lastgood/prod-eu"),
+        catalog: std::sync::Arc::default(),
         newcomer: false,
     };
     let keymap = Keymap::parse(keymap::DEFAULT).unwrap();
@@ -380,7 +382,12 @@ fn revert(protect: bool) -> Change {
 }
 
 fn asking() -> Asking {
-    Asking { look: LookId(7), step: StepKind::Revert, node: None }
+    Asking { look: LookId(7), step: StepKind::Revert, node: None, accepted: None }
+}
+
+fn judged(preview: &Preview) -> Result<Cleared, Refusal> {
+    let newest = Newest::Known(NEW.parse().unwrap());
+    clear(preview, &Facts::without_database(newest, &Catalog::default()), None)
 }
 
 /// A change that the guard let through.
@@ -392,7 +399,7 @@ pub fn review() -> Overlay {
     let diff = template(NEW).diff(&after);
     let warnings = vec![words("spec.template.spec.containers[0].env[3]: hides previous definition")];
     let preview = Preview { change: revert(true), template: after, diff, warnings, jobs: Some(vec![]) };
-    let cleared = clear(&preview, &Newest::Known(NEW.parse().unwrap())).unwrap();
+    let cleared = judged(&preview).unwrap();
     Overlay::Review(Box::new(Review { preview, cleared, asking: asking(), at: night(), scroll: 0 }))
 }
 
@@ -400,8 +407,8 @@ pub fn review() -> Overlay {
 pub fn refused() -> Overlay {
     let template = template(OLD);
     let preview = Preview { change: revert(false), template, diff: vec![], warnings: vec![], jobs: Some(vec![]) };
-    let refusal = clear(&preview, &Newest::Known(NEW.parse().unwrap())).unwrap_err();
-    Overlay::Refused(Box::new(Refused { change: preview.change, refusal, asking: asking() }))
+    let refusal = judged(&preview).unwrap_err();
+    Overlay::Refused(Box::new(Refused { change: preview.change, refusal, asking: asking(), scroll: 0 }))
 }
 
 /// Starts an act, and loses its answer when it is not to go on running.

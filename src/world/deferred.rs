@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::backup::{BackupItem, BackupOrder};
 use crate::domain::cache::{CacheSurvey, ClearItem, Clearance};
 use crate::domain::confirm::Confirmed;
+use crate::domain::encrypted::Newer;
 use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settings, SpendRow, Vitals};
 use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution};
 use crate::domain::name::{ModelName, RequestId};
@@ -75,6 +76,10 @@ impl<P: Database + 'static> Database for Deferred<P> {
 
     fn schema(&self) -> Reply<LiveSchema> {
         self.ask(P::schema)
+    }
+
+    fn newer(&self) -> Reply<Vec<Newer>> {
+        self.ask(P::newer)
     }
 
     fn delete(&self, proof: Confirmed<Deletion>, folder: PathBuf) -> Reply<Kept> {

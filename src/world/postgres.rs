@@ -7,6 +7,7 @@
 mod bridge;
 mod change;
 pub(crate) mod connect;
+mod encrypted;
 pub(crate) mod holder;
 pub(crate) mod migrations;
 mod schema;
@@ -26,6 +27,7 @@ use sqlx::{Connection as _, Executor as _};
 
 use crate::domain::confirm::Confirmed;
 use crate::domain::database_url::DatabaseUrl;
+use crate::domain::encrypted::Newer;
 use crate::domain::gateway::SpendRow;
 use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution};
 use crate::domain::name::RequestId;
@@ -125,6 +127,15 @@ impl Database for Postgres {
             let doing = say!("could not read what {} holds", inner.connector.url().display());
             let connector = inner.connector.clone();
             inner.read(doing, move |connection| Box::pin(schema::read(connection, connector))).await
+        })
+    }
+
+    fn newer(&self) -> Reply<Vec<Newer>> {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move {
+            let doing = say!("could not count encrypted values in {}", inner.connector.url().display());
+            let connector = inner.connector.clone();
+            inner.read(doing, move |connection| Box::pin(encrypted::count(connection, connector))).await
         })
     }
 

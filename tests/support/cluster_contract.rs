@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use kube::Client;
+use lastgood::domain::catalog::Catalog;
 use lastgood::domain::change::{Change, ChangeKind, Cleared, Preview, clear};
 use lastgood::domain::cluster::{Ask, Phase, Pod, PodsItem, WorkloadRef};
-use lastgood::domain::forecast::Newest;
+use lastgood::domain::forecast::{Facts, Newest};
 use lastgood::domain::name::Uid;
 use lastgood::domain::trouble::{Trouble, TroubleKind};
 use lastgood::domain::workload::{Owner, RevisionStatus, Workload};
@@ -182,7 +183,8 @@ fn revert(workload: &Workload, to: &Uid, protect: bool) -> Change {
 }
 
 fn cleared(preview: &Preview) -> Cleared {
-    clear(preview, &Newest::Known(NEW.parse().unwrap())).unwrap_or_else(|why| panic!("{why:?}"))
+    clear(preview, &Facts::without_database(Newest::Known(NEW.parse().unwrap()), &Catalog::default()), None)
+        .unwrap_or_else(|why| panic!("{why:?}"))
 }
 
 fn kind<T: std::fmt::Debug>(outcome: Result<T, Trouble>) -> TroubleKind {
@@ -351,7 +353,11 @@ pub async fn revert_contract(stage: &Stage) {
 
     let plain = kubernetes.preview(revert(&before, &old, false)).await.unwrap();
     assert_eq!(plain.diff.len(), 1, "{:?}", plain.diff);
-    assert!(clear(&plain, &Newest::Known(NEW.parse().unwrap())).is_err(), "an older image needs protection");
+    assert!(
+        clear(&plain, &Facts::without_database(Newest::Known(NEW.parse().unwrap()), &Catalog::default()), None)
+            .is_err(),
+        "an older image needs protection"
+    );
     let preview = kubernetes.preview(revert(&before, &old, true)).await.unwrap();
     let paths: Vec<_> = preview.diff.iter().map(|change| change.path.to_string()).collect();
     assert!(paths.contains(&"spec.containers[litellm].image".to_owned()), "{paths:?}");

@@ -6,11 +6,12 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use lastgood::domain::backup::{BackupItem, BackupOrder, BackupProof};
+use lastgood::domain::catalog::Catalog;
 use lastgood::domain::change::{Change, ChangeKind, Refusal, clear};
 use lastgood::domain::checks::{LagoLine, lago_line, waits_for};
 use lastgood::domain::cluster::{Pod, PodsItem, WorkloadRef};
 use lastgood::domain::confirm::Confirm;
-use lastgood::domain::forecast::{Newest, gateway_containers};
+use lastgood::domain::forecast::{Facts, Newest, gateway_containers};
 use lastgood::domain::log::{LogItem, LogSource};
 use lastgood::domain::migration::{Deletion, Kept, MigrationTable, Row};
 use lastgood::domain::scenario::{Scenario, bundled_scenarios};
@@ -39,10 +40,12 @@ pub fn morning() -> Timestamp {
     "2026-11-20T03:12:00Z".parse().unwrap()
 }
 
-/// The newest image on record in a workload's revisions.
-pub fn newest(workload: &Workload) -> Newest {
+/// What a forecast rests on without a database: the images of a workload's revisions.
+pub fn facts(workload: &Workload) -> Facts<'static> {
+    static EMPTY: std::sync::LazyLock<Catalog> = std::sync::LazyLock::new(Catalog::default);
     let templates = workload.revisions.iter().map(|revision| &revision.template);
-    Newest::of(templates.flat_map(gateway_containers).map(|container| &container.image))
+    let newest = Newest::of(templates.flat_map(gateway_containers).map(|container| &container.image));
+    Facts::without_database(newest, &EMPTY)
 }
 
 impl Drill {
@@ -115,7 +118,7 @@ impl Drill {
         let workload = self.workload().await;
         let change = Change::on(&workload, kind, protect);
         let preview = self.world.workloads.as_ref().unwrap().preview(change.clone()).await.unwrap();
-        let cleared = clear(&preview, &newest(&workload))?;
+        let cleared = clear(&preview, &facts(&workload), None)?;
         self.world.workloads.as_ref().unwrap().apply(cleared).await.unwrap();
         Ok(change)
     }

@@ -179,6 +179,7 @@ impl Desk {
             database: None,
             gateway: None,
             folder: Clean::default(),
+            catalog: std::sync::Arc::default(),
             newcomer: false,
         };
         let state = State::new(

@@ -1,11 +1,15 @@
 //! How the schema stands to the target: which image is the newest, and who keeps its hands off.
 
 use crate::app::change;
-use crate::app::preflight::Finding;
+use crate::app::forecast;
+use crate::app::preflight::{self, Finding};
 use crate::app::state::State;
+use crate::domain::change::unreadable_remedy;
 use crate::domain::cluster::{Field, WorkloadRef};
-use crate::domain::forecast::{DISABLE_SCHEMA_UPDATE, Newest};
+use crate::domain::encrypted::{self, Newer};
+use crate::domain::forecast::{DISABLE_SCHEMA_UPDATE, Forecast, Newest};
 use crate::domain::live::Live;
+use crate::domain::step::StepKind;
 use crate::domain::workload::EnvValue;
 use crate::text::Clean;
 
@@ -37,7 +41,60 @@ pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
             Some(EnvValue::Literal(_)) => say!("{} sets {}", reference, DISABLE_SCHEMA_UPDATE),
         };
         found.push(Finding::fine("schema-update", what));
+        if let Some((revision, _)) = preflight::target(state, workload) {
+            let forecast = forecast::of(state, &revision.template);
+            found.push(foreseen(&say!("pods of revision {} of {}", revision.number, reference), &forecast));
+        }
+        for (job, forecast) in forecast::of_jobs(state, workload) {
+            found.push(foreseen(&say!("the migration Job {}", job), &forecast));
+        }
     }
+    found.extend(stored(state));
+}
+
+/// A forecast as a finding, with the first few objects at stake.
+fn foreseen(who: &Clean, forecast: &Forecast) -> Finding {
+    let what = say!("{}: {}", who, forecast.word());
+    let why = forecast.why().clone();
+    let stake = forecast.stake();
+    let at_stake = || say!("at stake: {} ({})", stake.counted(), stake.first(5));
+    let finding = match (forecast, forecast.stopped()) {
+        (Forecast::NotWrite { .. }, _) => Finding::fine("forecast", what),
+        (Forecast::MayWrite { .. }, _) => {
+            let consequence = if stake.is_empty() { Clean::ours("no table and no column is lost") } else { at_stake() };
+            Finding { consequence, ..Finding::fine("forecast", what) }
+        }
+        (Forecast::MayDrop { .. }, Some(way)) if way.protect_helps => {
+            Finding::warns("forecast", what, at_stake(), way.remedy.clone())
+        }
+        (_, Some(way)) if way.protect_helps => {
+            let consequence = Clean::ours("newer columns and tables may be lost, and nobody can name them");
+            Finding::warns("forecast", what, consequence, way.remedy.clone())
+        }
+        (_, way) => {
+            let remedy = way.map(|way| way.remedy.clone()).unwrap_or_default();
+            let consequence = if stake.is_empty() { Clean::default() } else { at_stake() };
+            Finding { consequence, ..Finding::blocks("forecast", StepKind::Revert, what, remedy) }
+        }
+    };
+    finding.because(why)
+}
+
+/// Stored values that only newer versions can read.
+fn stored(state: &State) -> Option<Finding> {
+    let newer = state.newer.last()?;
+    let places = newer.iter().map(Newer::words).reduce(|all, words| say!("{}, {}", all, words));
+    Some(match places {
+        None => Finding::fine("encrypted", say!("no stored value is encrypted as {}", Clean::ours(encrypted::MARK))),
+        Some(places) => Finding::warns(
+            "encrypted",
+            say!("values are encrypted as {}: {}", Clean::ours(encrypted::MARK), places),
+            Clean::ours(
+                "versions up to 1.91.0 cannot read them: models lose their keys, and the gateway stays healthy",
+            ),
+            unreadable_remedy(),
+        ),
+    })
 }
 
 fn is_lost(state: &State, reference: &WorkloadRef) -> bool {

@@ -121,6 +121,7 @@ pub fn suggestions(scenario: &Scenario) -> Orders {
         confirm: Confirmations::Any,
         consent: true,
         protect: true,
+        may_drop: Vec::new(),
         backup: BackupOrders::Full,
         targets: std::collections::BTreeMap::new(),
         manual: Some("carried out in the drill".to_owned()),

@@ -177,11 +177,11 @@ pub(super) async fn plan(
 }
 
 fn candidates(state: &State, format: Format) -> eyre::Result<Outcome> {
-    let newest = crate::app::change::newest(state);
+    let facts = crate::app::forecast::facts(state);
     let mut rows = Vec::new();
     for reference in &state.setting.workloads {
         let Some(workload) = state.workload(reference) else { continue };
-        for (rank, candidate) in candidate::rank(workload, &newest, state.now).into_iter().enumerate() {
+        for (rank, candidate) in candidate::rank(workload, &facts, state.now).into_iter().enumerate() {
             let image = workload.revision(&candidate.uid).and_then(|revision| revision.image().cloned());
             rows.push(CandidateRow {
                 workload: reference.name.clone(),
@@ -302,6 +302,7 @@ pub(super) async fn run(chosen: &Chosen, run: &Run, gate: &Gate) -> eyre::Result
         confirm: Confirmations::Given(run.confirm.clone()),
         consent: run.spend_money,
         protect: run.protect,
+        may_drop: run.may_drop.clone(),
         backup,
         targets,
         manual: None,

@@ -39,6 +39,7 @@ pub(super) fn orders(arm: &EnvName, confirm: Vec<String>) -> Orders {
         confirm: Confirmations::Given(confirm),
         consent: false,
         protect: false,
+        may_drop: Vec::new(),
         backup: BackupOrders::Skip,
         targets: std::collections::BTreeMap::new(),
         manual: None,

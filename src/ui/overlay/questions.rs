@@ -8,8 +8,8 @@ use tui_input::Input;
 use super::{Dialog, lists};
 use crate::app::overlay::{Purpose, Refused, Review};
 use crate::app::status::fact_about;
-use crate::domain::change::{Change, ChangeKind};
-use crate::domain::confirm::Confirm;
+use crate::domain::change::{Acceptance, Change, ChangeKind};
+use crate::domain::confirm::{Confirm, Subject as _};
 use crate::domain::environment::Kind;
 use crate::domain::migration::{Deletion, Kept, Resolution, Row};
 use crate::domain::record::ActId;
@@ -154,7 +154,7 @@ fn place(scene: &Scene<'_>) -> String {
 
 /// A change that was refused, and the step that would let it pass.
 pub fn refused<'a>(scene: &Scene<'a>, width: usize, refused: &Refused) -> Dialog<'a> {
-    let mut dialog = Dialog::dangerous("Refused: nothing was changed");
+    let mut dialog = Dialog { scroll: refused.scroll, ..Dialog::dangerous("Refused: nothing was changed") };
     dialog.fact(scene, width, "asked", refused.change.sentence().as_str(), Role::Title);
     dialog.fact(scene, width, "why", refused.refusal.what.as_str(), Role::Danger);
     dialog.fact(scene, width, "remedy", refused.refusal.remedy.as_str(), Role::Text);
@@ -162,6 +162,38 @@ pub fn refused<'a>(scene: &Scene<'a>, width: usize, refused: &Refused) -> Dialog
         let words = "p asks for the same change with DISABLE_SCHEMA_UPDATE=true in the same patch; it is shown again before it is sent";
         dialog.fact(scene, width, "offer", words, Role::Suggested);
     }
+    if let Some(lost) = &refused.refusal.acceptance {
+        at_stake(scene, width, lost, &mut dialog);
+    }
+    dialog
+}
+
+/// Every object that may be lost, a line each.
+fn at_stake<'a>(scene: &Scene<'a>, width: usize, lost: &Acceptance, dialog: &mut Dialog<'a>) {
+    let lines = lost.lines();
+    let words = if lost.stake.is_empty() { say!("{} places", lines.len()) } else { lost.stake.counted() };
+    dialog.fact(scene, width, "at stake", words.as_str(), Role::Danger);
+    let objects = lines.iter().flat_map(|words| wrapped(scene, width, words.as_str(), "  ", Role::Warn));
+    dialog.middle = objects.collect();
+}
+
+/// Losses to accept, each by its name.
+pub fn accept<'a>(
+    scene: &Scene<'a>,
+    width: usize,
+    confirm: &Confirm<Acceptance>,
+    input: &'a Input,
+    scroll: usize,
+) -> Dialog<'a> {
+    let mut dialog = Dialog { scroll, ..Dialog::dangerous("Accept a loss of data") };
+    let lost = confirm.subject();
+    dialog.fact(scene, width, "change", lost.change.sentence().as_str(), Role::Title);
+    at_stake(scene, width, lost, &mut dialog);
+    let undo = "none: what is dropped comes back only from a backup";
+    dialog.bottom = fact(scene, width, "undo", undo, Role::Danger);
+    let (given, all) = (confirm.given(), lost.phrases().len());
+    dialog.bottom.extend(fact(scene, width, "typed", &format!("{given} of {all}"), Role::Text));
+    ask(scene, width, &confirm.wanted(), input, &mut dialog);
     dialog
 }
 

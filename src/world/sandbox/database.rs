@@ -20,6 +20,7 @@ use super::parts::StoredRow;
 use crate::domain::backup::{BackupItem, BackupOrder, BackupProgress, BackupProof};
 use crate::domain::cluster::Fingerprint;
 use crate::domain::confirm::Confirmed;
+use crate::domain::encrypted::Newer;
 use crate::domain::gateway::SpendRow;
 use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution, Row, RowState, may_resolve};
 use crate::domain::name::RequestId;
@@ -155,6 +156,10 @@ impl Database for Sandbox {
     fn schema(&self) -> Reply<LiveSchema> {
         let what = say!("the drill {} does not say what its database holds", self.scenario.id);
         async { Err(Trouble::new(TroubleKind::Missing, what).remedy(Clean::ours("go by the migration table"))) }.boxed()
+    }
+
+    fn newer(&self) -> Reply<Vec<Newer>> {
+        async { Ok(Vec::new()) }.boxed()
     }
 
     fn delete(&self, proof: Confirmed<Deletion>, folder: PathBuf) -> Reply<Kept> {

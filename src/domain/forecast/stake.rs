@@ -1,0 +1,325 @@
+//! What a start takes away, computed: what the version knows against what the database holds.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::age::told_version;
+use super::start::How;
+use super::{Facts, Forecast, Way};
+use crate::domain::catalog::{Catalog, Known, Package, PackageVersion, Pin, Release, Startup};
+use crate::domain::effects::{Effect, Weight, weight};
+use crate::domain::image::Image;
+use crate::domain::migration::{MigrationTable, RowState};
+use crate::domain::name::{MigrationName, SqlName};
+use crate::domain::schema::{Object, Schema};
+use crate::text::Clean;
+
+/// A migration that a start applies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Pending {
+    /// Its name.
+    pub name: MigrationName,
+    /// How dangerous it is.
+    pub weight: Weight,
+}
+
+/// Objects that may go away, in the order of lists: tables, columns, then what holds no data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stake(BTreeSet<Object>);
+
+impl Stake {
+    /// Nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Every object.
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.0.iter()
+    }
+
+    /// The tables that go altogether.
+    pub fn tables(&self) -> impl Iterator<Item = &SqlName> {
+        self.0.iter().filter_map(|object| match object {
+            Object::Table(table) => Some(table),
+            _ => None,
+        })
+    }
+
+    /// The columns that go from tables that stay.
+    pub fn columns(&self) -> impl Iterator<Item = &Object> {
+        self.0.iter().filter(|object| matches!(object, Object::Column(..)))
+    }
+
+    /// Tables and columns: what holds data.
+    pub fn data(&self) -> impl Iterator<Item = &Object> {
+        self.0.iter().filter(|object| object.holds_data())
+    }
+
+    /// Whether everything of another one is here too; a table covers its columns. The first
+    /// object that is not.
+    ///
+    /// # Errors
+    /// That object.
+    pub fn covers<'a>(&self, other: &'a Stake) -> Result<(), &'a Object> {
+        let covered = |object: &Object| {
+            self.0.contains(object)
+                || matches!(object, Object::Column(table, _) if self.0.contains(&Object::Table(table.clone())))
+        };
+        other.0.iter().find(|object| !covered(object)).map_or(Ok(()), Err)
+    }
+
+    /// How many of each kind: `59 tables, 72 columns and 12 others`.
+    pub fn counted(&self) -> Clean {
+        let (tables, columns) = (self.tables().count(), self.columns().count());
+        let rest = self.0.len() - tables - columns;
+        let of = |count: usize, one: &'static str, more: &'static str| {
+            (count > 0).then(|| say!("{} {}", count, if count == 1 { one } else { more }))
+        };
+        let parts = [
+            of(tables, "table", "tables"),
+            of(columns, "column", "columns"),
+            of(rest, "index or type", "indexes and types"),
+        ];
+        parts.into_iter().flatten().reduce(|all, part| say!("{}, {}", all, part)).unwrap_or_default()
+    }
+
+    /// The first few by name, then how many more.
+    pub fn first(&self, most: usize) -> Clean {
+        let named = self.0.iter().take(most).map(|object| say!("{}", object));
+        let named = named.reduce(|all, object| say!("{}, {}", all, object)).unwrap_or_default();
+        match self.0.len().saturating_sub(most) {
+            0 => named,
+            more => say!("{} and {} more", named, more),
+        }
+    }
+
+    pub(super) fn extend(&mut self, other: Stake) {
+        self.0.extend(other.0);
+        self.settle();
+    }
+
+    /// The table speaks for its columns.
+    fn settle(&mut self) {
+        let tables: BTreeSet<SqlName> = self.tables().cloned().collect();
+        self.0.retain(|object| !matches!(object, Object::Column(table, _) if tables.contains(table)));
+    }
+}
+
+/// As people read and type them.
+impl Serialize for Stake {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(ToString::to_string))
+    }
+}
+
+impl FromIterator<Object> for Stake {
+    fn from_iter<I: IntoIterator<Item = Object>>(objects: I) -> Self {
+        let mut stake = Self(objects.into_iter().collect());
+        stake.settle();
+        stake
+    }
+}
+
+/// From this package on the newer resolver is the default: a database without a migration table
+/// is baselined only when it equals the package's own schema, and refused otherwise
+/// (litellm-proxy-extras 0.4.105, `utils.py`).
+const REFUSES_TO_BASELINE: &str = "0.4.105";
+
+/// What an image does when it starts.
+///
+/// # Errors
+/// Why the catalog cannot speak: the version, or what the database holds, is not known.
+pub(super) fn computed(image: &Image, how: How, open: &Clean, way: &Way, facts: &Facts<'_>) -> Result<Forecast, Clean> {
+    let release = release(image, facts.catalog)?;
+    let packages: Vec<&Package> = facts.catalog.packages_of(release.pin).collect();
+    let (Some(first), Some(last)) = (packages.first(), packages.last()) else {
+        return Err(say!("the catalog has no package of LiteLLM {}", release.version));
+    };
+    let rows = facts.rows.clone()?;
+    let live = facts.live.clone()?;
+    let startup = startup(release, how);
+    let starts: Vec<Begun<'_>> =
+        packages.iter().map(|package| Begun::of(package, startup, facts.catalog, rows, live)).collect();
+    let stake: Stake = starts.iter().flat_map(|begun| begun.gone.iter().copied().cloned()).collect();
+    let mut pending: Vec<Pending> = Vec::new();
+    for each in starts.iter().flat_map(|begun| &begun.pending) {
+        if !pending.contains(each) {
+            pending.push(each.clone());
+        }
+    }
+    let of = if matches!(release.pin, Pin::Range { .. }) {
+        say!(
+            "LiteLLM {} takes any package from {} to {}, and the worst of them counts",
+            release.version,
+            first.version,
+            last.version
+        )
+    } else {
+        say!("LiteLLM {}", release.version)
+    };
+    if let Some(unread) = pending.iter().find(|each| each.weight == Weight::Unknown) {
+        let why = say!("{}: it would apply {}, and what that does could not be read", of, unread.name);
+        return Ok(Forecast::Unknown { why: say!("{}; {}", why, open), way: way.clone() });
+    }
+    let syncs = starts.iter().any(|begun| begun.syncs);
+    let adds = starts.iter().any(|begun| begun.adds);
+    let does = does(startup, syncs, rows.exists);
+    Ok(if stake.data().next().is_some() {
+        Forecast::MayDrop { why: say!("{} {}, and {}", of, does, open), stake, pending, way: way.clone() }
+    } else if !pending.is_empty() || adds || !stake.is_empty() {
+        let applies = match pending.len() {
+            0 => Clean::default(),
+            1 => Clean::ours("; 1 migration is pending"),
+            more => say!("; {} migrations are pending", more),
+        };
+        Forecast::MayWrite { why: say!("{} {}; it drops no table and no column{}", of, does, applies), pending, stake }
+    } else if syncs {
+        Forecast::NotWrite { why: say!("{} {}, and the database holds just what it knows", of, does) }
+    } else {
+        Forecast::NotWrite { why: say!("{} {}, and nothing is pending for it", of, does) }
+    })
+}
+
+/// How many applied migrations of the database an image does not know; `None` where the catalog
+/// cannot tell. Prisma leaves them alone and says nothing of them.
+pub fn ahead(image: &Image, facts: &Facts<'_>) -> Option<usize> {
+    let release = release(image, facts.catalog).ok()?;
+    let rows = facts.rows.as_ref().ok()?;
+    let package = facts.catalog.packages_of(release.pin).next()?;
+    let applied = rows.rows.iter().filter(|row| row.state == RowState::Applied);
+    let ahead: BTreeSet<_> =
+        applied.map(|row| &row.name).filter(|name| !package.migrations.contains_key(*name)).collect();
+    Some(ahead.len())
+}
+
+/// The release that an image has, or why it is not known.
+fn release<'a>(image: &Image, catalog: &'a Catalog) -> Result<&'a Release, Clean> {
+    let Some(version) = told_version(image) else {
+        return Err(Clean::ours("its version cannot be told, so the catalog cannot say what it does"));
+    };
+    let of = |release: Option<&Release>| release.map(|release| say!("{}", release.version));
+    match catalog.release(&version) {
+        Known::Exactly(release) if release.pin == Pin::Nothing => {
+            Err(say!("LiteLLM {} is older than the package that carries the migrations", version))
+        }
+        Known::Exactly(release) => Ok(release),
+        Known::Unknown { below, above } => Err(match (of(below), of(above)) {
+            (Some(below), Some(above)) => {
+                say!("the catalog does not know LiteLLM {}, which lies between {} and {}", version, below, above)
+            }
+            (Some(below), None) => say!("the catalog does not know LiteLLM {}; its newest is {}", version, below),
+            (None, Some(above)) => say!("the catalog does not know LiteLLM {}; its oldest is {}", version, above),
+            (None, None) => Clean::ours("the catalog is empty"),
+        }),
+    }
+}
+
+fn startup(release: &Release, how: How) -> Startup {
+    match how {
+        How::Pods => release.pods,
+        How::Legacy => release.pods.max(Startup::DeploysThenSyncsIfPending),
+        How::Job => release.job,
+        How::Deploy => Startup::Deploys,
+        How::Push => Startup::Pushes,
+    }
+}
+
+/// What a start does, as a verb.
+fn does(startup: Startup, syncs: bool, managed: bool) -> &'static str {
+    match startup {
+        Startup::Pushes => "pushes its own schema when it starts (prisma db push --accept-data-loss)",
+        _ if !managed && syncs => {
+            "finds no migration table, baselines the database (P3005) and makes it equal to its own schema"
+        }
+        _ if !managed => "finds no migration table, and baselines only a database that equals its own schema (P3005)",
+        Startup::DeploysThenSyncs => "makes the database equal to its own schema after every start",
+        Startup::DeploysThenSyncsIfPending if syncs => {
+            "makes the database equal to its own schema after migrating, because something is pending for it"
+        }
+        Startup::DeploysThenSyncsIfPending => "makes the database equal to its own schema only after migrating",
+        Startup::Deploys => "only applies pending migrations when it starts",
+    }
+}
+
+/// What one package's code does to this database.
+struct Begun<'a> {
+    pending: Vec<Pending>,
+    gone: BTreeSet<&'a Object>,
+    syncs: bool,
+    adds: bool,
+}
+
+impl<'a> Begun<'a> {
+    fn of(
+        package: &'a Package,
+        startup: Startup,
+        catalog: &'a Catalog,
+        rows: &MigrationTable,
+        live: &'a Schema,
+    ) -> Self {
+        let holds = live.objects().any(|object| matches!(object, Object::Table(_)));
+        // Without a migration table and with tables in it, Prisma refuses to deploy (P3005).
+        let unmanaged = !rows.exists && holds;
+        let deploys = startup != Startup::Pushes && !unmanaged;
+        let applied: Vec<(&MigrationName, &[Effect])> =
+            if deploys { waiting(package, catalog, rows).collect() } else { Vec::new() };
+        let syncs = match startup {
+            Startup::Pushes => true,
+            _ if unmanaged => baselines(package.version),
+            Startup::DeploysThenSyncs => true,
+            Startup::DeploysThenSyncsIfPending => !applied.is_empty(),
+            Startup::Deploys => false,
+        };
+        let dropped = applied.iter().flat_map(|(_, effects)| *effects).filter_map(|effect| match effect {
+            Effect::Drop { object, .. } => live.objects().find(|there| *there == object),
+            _ => None,
+        });
+        let mut gone: BTreeSet<&Object> = dropped.collect();
+        if syncs {
+            gone.extend(live.beyond(&package.schema).filter(|object| described(object, live)));
+        }
+        let adds = syncs && package.schema.beyond(live).any(Object::holds_data);
+        let pending =
+            applied.iter().map(|(name, effects)| Pending { name: (*name).clone(), weight: weight(effects) }).collect();
+        Self { pending, gone, syncs, adds }
+    }
+}
+
+/// Whether the older code baselines a database without a migration table.
+fn baselines(package: PackageVersion) -> bool {
+    REFUSES_TO_BASELINE.parse().is_ok_and(|first: PackageVersion| package < first)
+}
+
+/// Whether `schema.prisma` would mention such an object: an index that serves a constraint, a
+/// function or a trigger is never mentioned, and Prisma leaves it alone.
+fn described(object: &Object, live: &Schema) -> bool {
+    match object {
+        Object::Table(_) | Object::Column(..) | Object::Type(_) => true,
+        Object::Index(name) => {
+            !live.objects().any(|other| matches!(other, Object::Constraint(_, constraint) if constraint == name))
+        }
+        Object::Constraint(..) | Object::Function(_) | Object::Trigger(..) => false,
+    }
+}
+
+/// The migrations of a package that `prisma migrate deploy` would apply: by name alone, those
+/// without a row that was applied and not rolled back. One that runs right now is somebody else's.
+fn waiting<'a>(
+    package: &'a Package,
+    catalog: &'a Catalog,
+    rows: &MigrationTable,
+) -> impl Iterator<Item = (&'a MigrationName, &'a [Effect])> {
+    let there: BTreeSet<&MigrationName> = rows
+        .rows
+        .iter()
+        .filter(|row| matches!(row.state, RowState::Applied | RowState::Running))
+        .map(|row| &row.name)
+        .collect();
+    let waiting: Vec<_> = package.migrations.iter().filter(|(name, _)| !there.contains(name)).collect();
+    waiting.into_iter().map(move |(name, edition)| {
+        let effects = catalog.editions(name).get(*edition).map_or(&[Effect::Unread][..], |found| &found.effects);
+        (name, effects)
+    })
+}
