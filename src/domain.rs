@@ -20,6 +20,7 @@ pub mod gateway;
 pub mod headway;
 pub mod image;
 pub mod incident;
+pub mod ledger;
 pub mod live;
 pub mod log;
 pub mod migration;

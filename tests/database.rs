@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use futures::FutureExt as _;
 use lastgood::domain::confirm::{Confirm, Confirmed, Subject};
 use lastgood::domain::database_url::DatabaseUrl;
+use lastgood::domain::ledger::Course;
 use lastgood::domain::migration::{APPLIED_PHRASE, Deletion, Kept, MigrationTable, Resolution, Row, RowState};
 use lastgood::domain::trouble::{Trouble, TroubleKind};
 use lastgood::text::Gate;
@@ -58,7 +59,7 @@ fn confirmed<T: Subject>(subject: T) -> Confirmed<T> {
 }
 
 async fn deletion(port: &Postgres, id: &str) -> Confirmed<Deletion> {
-    confirmed(Deletion { row: row(port, id).await })
+    confirmed(Deletion { row: row(port, id).await, again: Course::Untold })
 }
 
 async fn resolution(port: &Postgres, id: &str) -> Confirmed<Resolution> {
@@ -180,8 +181,15 @@ async fn an_applied_row_needs_both_phrases_and_comes_back() {
     let folder = folder();
     let before = database.one(EVERYTHING).await;
     let row = row(&port, ONE).await;
-    assert!(Confirm::new(Deletion { row: row.clone() }).answer_all(["20250326162113_baseline"]).is_err());
-    let proof = Confirm::new(Deletion { row }).answer_all(["20250326162113_baseline", APPLIED_PHRASE]).ok().unwrap();
+    assert!(
+        Confirm::new(Deletion { row: row.clone(), again: Course::Untold })
+            .answer_all(["20250326162113_baseline"])
+            .is_err()
+    );
+    let proof = Confirm::new(Deletion { row, again: Course::Untold })
+        .answer_all(["20250326162113_baseline", APPLIED_PHRASE])
+        .ok()
+        .unwrap();
     let kept = port.delete(proof, folder.path().into()).await.unwrap();
     port.restore(kept, folder.path().into()).await.unwrap();
     assert_eq!(database.one(EVERYTHING).await, before);

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use futures::StreamExt as _;
 use lastgood::domain::backup::{BackupItem, BackupOrder};
 use lastgood::domain::confirm::{Confirm, Confirmed, Subject};
+use lastgood::domain::ledger::Course;
 use lastgood::domain::migration::{Deletion, Resolution, RowState};
 use lastgood::domain::schema::Object;
 use lastgood::text::{Clean, Gate};
@@ -69,7 +70,10 @@ async fn the_ledger_of_the_published_migrations_is_read_repaired_and_dumped() {
     let kept = port.resolve(confirmed(Resolution { row: row.clone() }), folder.path().into()).await.unwrap();
     assert_ne!(database.one(everything).await, before);
     port.restore(kept, folder.path().into()).await.unwrap();
-    let kept = port.delete(confirmed(Deletion { row: row.clone() }), folder.path().into()).await.unwrap();
+    let kept = port
+        .delete(confirmed(Deletion { row: row.clone(), again: Course::Untold }), folder.path().into())
+        .await
+        .unwrap();
     assert_eq!(port.migrations().await.unwrap().failed().count(), 0);
     // The other row of that name was applied before: it does not speak against the undo.
     port.restore(kept, folder.path().into()).await.unwrap();

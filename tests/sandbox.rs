@@ -117,6 +117,7 @@ async fn holds(drill: &Drill, known: &Known, fact: Fact) -> bool {
         Fact::ImageChanged => image(0) != image(1),
         Fact::OnlyConfigChanged => image(0) == image(1),
         Fact::TemplateUnchanged | Fact::NoDatabase => false,
+        Fact::RowWithoutObject | Fact::ObjectWithoutRow => false,
         Fact::BackupProved => known.backed_up,
         Fact::TargetChosen => known.targeted,
         Fact::ChecklistComplete => known.verified == Some(true),

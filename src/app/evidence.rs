@@ -2,6 +2,7 @@
 
 use crate::app::state::State;
 use crate::domain::cluster::Pod;
+use crate::domain::ledger::{Ledger, Reality};
 use crate::domain::migration::MigrationTable;
 use crate::domain::step::Fact;
 use crate::domain::workload::Revision;
@@ -45,6 +46,8 @@ pub fn evidence(state: &State, fact: Fact) -> Evidence {
             let words = if running { Clean::ours("a migration is running") } else { failed.words };
             Evidence { holds, words }
         }
+        Fact::RowWithoutObject => row_without_object(state),
+        Fact::ObjectWithoutRow => object_without_row(state),
         Fact::RelationMissing => signature(
             state,
             &["relation-missing", "relation-missing-code", "column-missing", "column-missing-code"],
@@ -130,6 +133,38 @@ fn failed_migration(state: &State) -> Evidence {
     match failed.first() {
         Some(row) => Evidence::is(true, say!("{} failed rows, first {}", failed.len(), row.name)),
         None => Evidence::is(false, say!("none of {} rows is failed", table.rows.len())),
+    }
+}
+
+/// Rows and objects are compared only while both are seen.
+fn compared(state: &State) -> Option<&Ledger> {
+    (state.migrations.fresh().is_some() && state.schema.fresh().is_some()).then_some(&state.ledger)
+}
+
+fn row_without_object(state: &State) -> Evidence {
+    let Some(ledger) = compared(state) else { return Evidence::untold("what the database holds is not known yet") };
+    let stale: Vec<_> = ledger.without_object().collect();
+    let unknown = ledger.rows.iter().filter(|row| matches!(row.reality, Reality::Unknown { .. })).count();
+    match (stale.first().and_then(|row| Some((row, row.reality.missing().first()?))), unknown) {
+        (Some((row, missing)), _) => Evidence::is(
+            true,
+            say!("{} applied rows without what they made, first {}: {} is missing", stale.len(), row.name, missing),
+        ),
+        (None, 0) => Evidence::is(false, say!("what {} rows made is there", ledger.rows.len())),
+        (None, unknown) => Evidence {
+            holds: None,
+            words: say!("of {} of {} rows nobody knows what they make", unknown, ledger.rows.len()),
+        },
+    }
+}
+
+fn object_without_row(state: &State) -> Evidence {
+    let Some(ledger) = compared(state) else { return Evidence::untold("what the database holds is not known yet") };
+    match ledger.object_without_row().next() {
+        Some(pending) => Evidence::is(true, say!("{}: {}", pending.name, pending.sentence())),
+        None => {
+            Evidence::is(false, say!("{} migrations are pending, and nothing of them is there", ledger.pending.len()))
+        }
     }
 }
 

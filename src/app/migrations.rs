@@ -6,8 +6,11 @@ use tui_input::Input;
 use crate::app::action::Pane;
 use crate::app::effect::{Act, Effect};
 use crate::app::overlay::Overlay;
-use crate::app::state::{State, Told, Tone};
-use crate::domain::confirm::{Answer, Confirm, Confirmed};
+use crate::app::state::{Anchor, RowFilter, State, Told, Tone};
+use crate::domain::confirm::{Answer, Confirm, Confirmed, Subject as _};
+use crate::domain::effects::Effect as Statement;
+use crate::domain::image::{Image, Version};
+use crate::domain::ledger::{Course, Finding, Ledger, Sources};
 use crate::domain::migration::{self, Deletion, Kept, MigrationTable, Resolution, Row, RowState};
 use crate::domain::name::MigrationId;
 use crate::domain::record::ActKind;
@@ -18,8 +21,28 @@ use crate::text::Clean;
 
 /// The selected row.
 pub fn selected(state: &State) -> Option<&Row> {
-    let rows = &state.migrations.last()?.rows;
-    rows.get(state.view.selected(Pane::Migrations, rows.len()))
+    let rows = shown(state);
+    rows.get(state.view.selected(Pane::Migrations, rows.len())).copied()
+}
+
+/// The rows that the filter lets through, in the order of the table.
+pub fn shown(state: &State) -> Vec<&Row> {
+    let rows = state.migrations.last().map_or(&[][..], |table| &table.rows);
+    let passes = |row: &&Row| match (state.view.rows, state.ledger.of(&row.id)) {
+        (RowFilter::All, _) => true,
+        (RowFilter::Ahead, finding) => finding.is_some_and(|finding| finding.target_knows == Some(false)),
+        (RowFilter::Attention, finding) => finding.is_none_or(Finding::attention),
+    };
+    rows.iter().filter(passes).collect()
+}
+
+/// Shows other rows of the table; the selection stays with its row where that is still shown.
+pub fn filter(state: &mut State) {
+    let row = selected(state).map(|row| row.id.clone());
+    state.view.rows = state.view.rows.next();
+    let line = shown(state).iter().position(|other| Some(&other.id) == row.as_ref()).unwrap_or(0);
+    let anchor = shown(state).get(line).map(|row| Anchor::Row(row.id.clone()));
+    state.view.select(Pane::Migrations, line, anchor);
 }
 
 /// The table was read, or could not be.
@@ -29,6 +52,7 @@ pub fn seen(state: &mut State, result: Result<MigrationTable, Trouble>) {
         Ok(table) => state.migrations.see(table, now),
         Err(why) => state.migrations.lose(why, now),
     }
+    compare(state);
 }
 
 /// What the database holds was read, or could not be.
@@ -38,6 +62,29 @@ pub fn seen_schema(state: &mut State, result: Result<LiveSchema, Trouble>) {
         Ok(schema) => state.schema.see(schema, now),
         Err(why) => state.schema.lose(why, now),
     }
+    compare(state);
+}
+
+/// Compares the table with the database again.
+pub fn compare(state: &mut State) {
+    let Some(table) = state.migrations.last() else { return };
+    let target = target(state);
+    state.ledger = Ledger::compare(Sources {
+        table,
+        live: state.schema.last(),
+        catalog: &state.setting.catalog,
+        target: target.as_ref(),
+    });
+}
+
+/// The version that will run next: that of the first chosen target, or else of what is live.
+pub fn target(state: &State) -> Option<Version> {
+    let chosen =
+        state.incident.targets.values().find_map(|target| target.image.as_str().parse::<Image>().ok()?.version());
+    chosen.or_else(|| {
+        let workloads = state.setting.workloads.iter().filter_map(|reference| state.workload(reference));
+        workloads.filter_map(|workload| workload.template.main()?.image.version()).next()
+    })
 }
 
 fn may_touch(state: &State) -> Result<&Row, Clean> {
@@ -103,16 +150,16 @@ pub fn clean(state: &State) -> bool {
 /// Shows the selected row in full.
 pub fn show_selected(state: &mut State) -> Vec<Effect> {
     if let Some(row) = selected(state) {
-        let (title, text) = (say!("{}", row.name), in_full(row));
+        let (title, text) = (say!("{}", row.name), in_full(row, state.ledger.of(&row.id), target(state).as_ref()));
         state.overlays.push(Overlay::words(title, text));
     }
     Vec::new()
 }
 
-/// A row in full, a column a line.
-pub fn in_full(row: &Row) -> Clean {
+/// A row in full, a column a line, and what there is to say about it.
+pub fn in_full(row: &Row, finding: Option<&Finding>, target: Option<&Version>) -> Clean {
     let at = |time: Option<Timestamp>| time.map_or(Clean::ours("-"), |time| say!("{}", time));
-    say!(
+    let columns = say!(
         "id           {}\nname         {}\nstate        {}\nstarted      {}\nfinished     {}\nrolled back  {}\nsteps        {}\nchecksum     {}\nlogs         {}",
         row.id,
         row.name,
@@ -123,13 +170,31 @@ pub fn in_full(row: &Row) -> Clean {
         row.steps,
         row.checksum,
         row.logs.clone().unwrap_or_else(|| Clean::ours("-"))
+    );
+    let Some(finding) = finding else { return columns };
+    let effects =
+        finding.effects.iter().map(Statement::sentence).reduce(|all, one| say!("{}\n             {}", all, one));
+    let deletion = Deletion { row: row.clone(), again: finding.deleted.clone() };
+    let typed = deletion.phrases().into_iter().reduce(|all, one| say!("{}, then: {}", all, one));
+    say!(
+        "{}\norigin       {}\nweight       {}\ndoes         {}\nreality      {}\nadvice       {}: {}\nif deleted   {}\nto delete    type {}",
+        columns,
+        finding.origin(target),
+        finding.weight.word(),
+        effects.unwrap_or_else(|| Clean::ours("-")),
+        finding.reality.sentence(),
+        finding.advice.verb.word(),
+        finding.advice.why,
+        deletion.consequence(),
+        typed.unwrap_or_default()
     )
 }
 
 /// Opens the deletion dialog.
 pub fn ask_delete(state: &mut State) -> Vec<Effect> {
     if let Some(row) = selected(state).cloned() {
-        let confirm = Box::new(Confirm::new(Deletion { row }));
+        let again = state.ledger.of(&row.id).map_or(Course::Untold, |finding| finding.deleted.clone());
+        let confirm = Box::new(Confirm::new(Deletion { row, again }));
         state.overlays.push(Overlay::Delete { confirm, input: Input::default() });
     }
     Vec::new()

@@ -6,6 +6,7 @@ mod backup;
 mod coupled;
 mod identity;
 mod in_flight;
+mod ledger;
 mod owner;
 mod permissions;
 mod programs;
@@ -128,6 +129,7 @@ pub fn findings(state: &State) -> Vec<Finding> {
         permissions::findings,
         programs::findings,
         in_flight::findings,
+        ledger::findings,
         target::findings,
         schema::findings,
         coupled::findings,

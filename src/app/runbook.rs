@@ -6,7 +6,7 @@ use crate::app::evidence::{Evidence, evidence};
 use crate::app::overlay::{Overlay, Purpose};
 use crate::app::preflight::{self, Severity};
 use crate::app::state::{Anchor, State, Tone};
-use crate::app::{acts, backup, cache, change, checks, forecast, logs, status};
+use crate::app::{acts, backup, cache, change, checks, forecast, logs, migrations, status};
 use crate::domain::candidate;
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::name::Uid;
@@ -429,6 +429,7 @@ pub fn target(state: &mut State, reference: &WorkloadRef, uid: &Uid) -> Vec<Effe
     };
     let words = say!("target of {}: revision {}", reference, revision.number);
     let mut effects = vec![state.commit(entry)];
+    migrations::compare(state);
     state.tell(Tone::Good, words);
     if state.step() == Some(StepKind::ChooseTarget) && evidence(state, Fact::TargetChosen).holds == Some(true) {
         effects.extend(leave(state, true, Clean::default()));

@@ -19,6 +19,7 @@ use crate::domain::encrypted::Newer;
 use crate::domain::environment::Kind;
 use crate::domain::headway::Headway;
 use crate::domain::incident::{ActRecord, Incident};
+use crate::domain::ledger::Ledger;
 use crate::domain::live::Live;
 use crate::domain::migration::MigrationTable;
 use crate::domain::name::{CacheNamespace, ContextName, EnvName, MigrationId, ModelName, Name, Slug, Uid};
@@ -179,12 +180,37 @@ pub struct View {
     pub focus: Pane,
     /// The pane alone on the screen.
     pub zoom: bool,
+    /// Which migration rows are shown.
+    pub rows: RowFilter,
     /// The selected line of each pane.
     pub cursor: BTreeMap<Pane, usize>,
     /// What is on that line: lines move, the selection stays with its object.
     pub anchor: BTreeMap<Pane, Anchor>,
     /// The screen, in cells.
     pub size: (u16, u16),
+}
+
+/// Which migration rows are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RowFilter {
+    /// All of them.
+    #[default]
+    All,
+    /// Those that the target's version does not know.
+    Ahead,
+    /// Those that a person should look at.
+    Attention,
+}
+
+impl RowFilter {
+    /// The one after this one.
+    pub fn next(self) -> Self {
+        match self {
+            RowFilter::All => RowFilter::Ahead,
+            RowFilter::Ahead => RowFilter::Attention,
+            RowFilter::Attention => RowFilter::All,
+        }
+    }
 }
 
 /// The object on a selected line.
@@ -249,6 +275,8 @@ pub struct State {
     pub schema: Live<LiveSchema>,
     /// Stored values that only newer versions of LiteLLM can read.
     pub newer: Live<Vec<Newer>>,
+    /// How those two agree, as they were last seen.
+    pub ledger: Ledger,
     /// The checklist and what it rests on.
     pub checks: Checks,
     /// Acts that run.
@@ -322,6 +350,7 @@ impl State {
             migrations: live(missing.database.as_ref()),
             schema: live(missing.database.as_ref()),
             newer: live(missing.database.as_ref()),
+            ledger: Ledger::default(),
             setting: Arc::new(setting),
             runbooks: library,
             signatures,
@@ -339,6 +368,7 @@ impl State {
             view: View {
                 focus: Pane::Runbook,
                 zoom: false,
+                rows: RowFilter::default(),
                 cursor: BTreeMap::new(),
                 anchor: BTreeMap::new(),
                 size: (80, 24),

@@ -220,6 +220,10 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::DeleteRow => migrations::ask_delete(state),
         Action::ResolveRow => migrations::ask_resolve(state),
         Action::UndoRow => migrations::ask_undo(state),
+        Action::FilterRows => {
+            migrations::filter(state);
+            Vec::new()
+        }
         Action::RunCheck => checks::run_selected(state),
         Action::Consent => open(state, Overlay::Consent),
         Action::Filter => open(state, Overlay::text(Purpose::Filter)),
@@ -326,9 +330,7 @@ fn anchor(state: &State, pane: Pane, line: usize) -> Option<Anchor> {
                 .get(line)
                 .map(|(workload, revision)| Anchor::Revision(workload.reference.clone(), revision.uid.clone()))
         }
-        Pane::Migrations => {
-            state.migrations.last().and_then(|table| table.rows.get(line)).map(|row| Anchor::Row(row.id.clone()))
-        }
+        Pane::Migrations => migrations::shown(state).get(line).map(|row| Anchor::Row(row.id.clone())),
         Pane::Runbook | Pane::Checklist | Pane::Logs | Pane::Preflight | Pane::Timeline => None,
     }
 }
@@ -342,9 +344,7 @@ fn follow_anchor(state: &mut State, pane: Pane) {
             .revisions()
             .iter()
             .position(|(workload, revision)| workload.reference == *reference && revision.uid == *uid),
-        Some(Anchor::Row(id)) => {
-            state.migrations.last().and_then(|table| table.rows.iter().position(|row| row.id == *id))
-        }
+        Some(Anchor::Row(id)) => migrations::shown(state).iter().position(|row| row.id == *id),
     };
     if let Some(line) = line {
         state.view.cursor.insert(pane, line);
@@ -359,7 +359,7 @@ pub fn lines(state: &State, pane: Pane) -> usize {
         Pane::Pods => state.pods().len(),
         Pane::Logs => 0,
         Pane::Revisions => state.revisions().len(),
-        Pane::Migrations => state.migrations.last().map_or(0, |table| table.rows.len()),
+        Pane::Migrations => migrations::shown(state).len(),
         Pane::Preflight => preflight::findings(state).len(),
         Pane::Timeline => state.incident.timeline.len(),
     }

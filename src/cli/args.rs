@@ -12,6 +12,7 @@ use super::command::{
     BackupChoice, Cache, Command, Document, Drill, Format, InitTo, Invocation, Look, Migrations, Place, RevisionRef,
     RowChange, Run, Targets, Walk,
 };
+use crate::domain::image::Version;
 use crate::domain::name::{CacheNamespace, ContextName, EnvName, IncidentId, MigrationId, Name, Slug, Uid};
 use crate::text::Gate;
 
@@ -247,14 +248,33 @@ struct VerifyArgs {
     json: Json,
 }
 
+#[derive(Args)]
+struct Next {
+    /// The version of LiteLLM that will run next: the target of the rollback
+    #[arg(long, value_name = "VERSION")]
+    next: Option<Version>,
+}
+
 #[derive(Subcommand)]
 enum MigrationsVerb {
-    /// List the rows, failed ones first
-    List(Json),
-    /// Show one row with its logs
+    /// List the rows, failed ones first: what brought each, whether it tells the truth, what to do with it
+    #[command(after_help = "\
+Examples:
+  lastgood migrations list --next 1.81.0    which rows 1.81.0 does not know, and what it would run
+
+A row of state `pending` is none: that version would run the migration.")]
+    List {
+        #[command(flatten)]
+        next: Next,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Show one row with its logs, what its migration does, and what deleting it leads to
     Show {
         /// The row's id
         id: MigrationId,
+        #[command(flatten)]
+        next: Next,
         #[command(flatten)]
         json: Json,
     },
@@ -495,8 +515,8 @@ impl RunArgs {
 impl MigrationsVerb {
     fn migrations(self) -> Migrations {
         match self {
-            MigrationsVerb::List(json) => Migrations::List(json.format()),
-            MigrationsVerb::Show { id, json } => Migrations::Show { id, format: json.format() },
+            MigrationsVerb::List { next, json } => Migrations::List { next: next.next, format: json.format() },
+            MigrationsVerb::Show { id, next, json } => Migrations::Show { id, next: next.next, format: json.format() },
             MigrationsVerb::Delete(row) => Migrations::Delete(row.change()),
             MigrationsVerb::Resolve(row) => Migrations::Resolve(row.change()),
             MigrationsVerb::Restore { id, arm, file, json } => {

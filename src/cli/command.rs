@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::domain::image::Version;
 use crate::domain::name::{CacheNamespace, ContextName, EnvName, IncidentId, MigrationId, Name, Slug, Uid};
 use crate::text::Clean;
 
@@ -190,11 +191,18 @@ pub enum Targets {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Migrations {
     /// All rows.
-    List(Format),
+    List {
+        /// The version that will run next.
+        next: Option<Version>,
+        /// Who reads it.
+        format: Format,
+    },
     /// One row in full.
     Show {
         /// Which one.
         id: MigrationId,
+        /// The version that will run next.
+        next: Option<Version>,
         /// Who reads it.
         format: Format,
     },
@@ -305,9 +313,9 @@ impl Command {
             | Command::Cache(Cache::Survey(format) | Cache::Clear { format, .. })
             | Command::RunbookLint { format, .. } => *format,
             Command::Migrations(migrations) => match migrations {
-                Migrations::List(format) | Migrations::Show { format, .. } | Migrations::Restore { format, .. } => {
-                    *format
-                }
+                Migrations::List { format, .. }
+                | Migrations::Show { format, .. }
+                | Migrations::Restore { format, .. } => *format,
                 Migrations::Delete(change) | Migrations::Resolve(change) => change.format,
             },
             Command::Console

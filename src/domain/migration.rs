@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use crate::domain::cluster::Fingerprint;
 use crate::domain::confirm::Subject;
+use crate::domain::ledger::Course;
 use crate::domain::name::{MigrationId, MigrationName};
+use crate::domain::schema::Object;
 use crate::domain::trouble::Trouble;
 use crate::text::Clean;
 
@@ -162,7 +164,7 @@ impl MigrationTable {
     }
 }
 
-/// The phrase that acknowledges what deleting an applied row leads to.
+/// The phrase that acknowledges what deleting an applied row leads to, where nothing worse is known.
 pub const APPLIED_PHRASE: &str = "the next upgrade runs it again";
 
 /// Deleting one row, as it was shown.
@@ -170,19 +172,31 @@ pub const APPLIED_PHRASE: &str = "the next upgrade runs it again";
 pub struct Deletion {
     /// The row, compared with the stored one before it goes.
     pub row: Row,
+    /// What running its migration again comes to, as the database is now.
+    pub again: Course,
 }
 
 impl Subject for Deletion {
     fn phrases(&self) -> Vec<Clean> {
         let mut phrases = vec![say!("{}", self.row.name)];
-        if matches!(self.row.state, RowState::Applied) {
-            phrases.push(Clean::ours(APPLIED_PHRASE));
-        }
+        phrases.extend(self.second_gate());
         phrases
     }
 }
 
 impl Deletion {
+    /// What must be acknowledged beside the name before an applied row goes.
+    fn second_gate(&self) -> Option<Clean> {
+        if self.row.state != RowState::Applied {
+            return None;
+        }
+        Some(match &self.again {
+            Course::Stops(_) => Clean::ours("the next upgrade stops there"),
+            Course::Runs { drops, .. } if !drops.is_empty() => Clean::ours("the next upgrade drops it again"),
+            _ => Clean::ours(APPLIED_PHRASE),
+        })
+    }
+
     /// What the deletion leads to, for the dialog.
     pub fn consequence(&self) -> Clean {
         match self.row.state {
@@ -192,13 +206,27 @@ impl Deletion {
             RowState::Running => {
                 Clean::ours("Somebody holds the migration lock: wait, or the running migration loses its row.")
             }
-            RowState::Applied => Clean::ours(
-                "The next upgrade runs this migration again. If what it creates is still in the database, that upgrade stops at the first statement without IF NOT EXISTS. Delete it only if the table or column is gone.",
-            ),
+            RowState::Applied => self.run_again(),
             RowState::RolledBack => {
                 Clean::ours("The row is history only; Prisma already counts the migration as pending.")
             }
         }
+    }
+
+    fn run_again(&self) -> Clean {
+        let course = self.again.sentence();
+        let advice = match &self.again {
+            Course::Stops(_) => "Keep the row, unless that object is dropped before.",
+            Course::Runs { drops, .. } if !drops.is_empty() => "Keep the row.",
+            Course::Runs { adds, .. } if adds.iter().any(Object::holds_data) => {
+                "What was in it comes back only from a backup."
+            }
+            Course::Runs { .. } => "Nothing is won by deleting it.",
+            Course::Untold => {
+                "If what it creates is still in the database, that upgrade stops at the first statement without IF NOT EXISTS. Delete it only if the table or column is gone."
+            }
+        };
+        say!("The next upgrade runs this migration again {}. {}", course, advice)
     }
 }
 
@@ -248,6 +276,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ledger::Stop;
 
     fn row(id: &str, name: &str, state: RowState, second: i64) -> Row {
         Row {
@@ -280,11 +309,17 @@ mod tests {
     #[test]
     fn an_applied_row_needs_a_second_phrase() {
         use crate::domain::confirm::Confirm;
-        let failed = Deletion { row: row("1", "a", RowState::Failed, 0) };
-        let applied = Deletion { row: row("1", "a", RowState::Applied, 0) };
+        let failed = Deletion { row: row("1", "a", RowState::Failed, 0), again: Course::Untold };
+        let applied = Deletion { row: row("1", "a", RowState::Applied, 0), again: Course::Untold };
         assert!(Confirm::new(failed).answer_all(["a"]).is_ok());
         assert!(Confirm::new(applied.clone()).answer_all(["a"]).is_err());
-        assert!(Confirm::new(applied).answer_all(["a", APPLIED_PHRASE]).is_ok());
+        assert!(Confirm::new(applied.clone()).answer_all(["a", APPLIED_PHRASE]).is_ok());
+        // Where it is known that the next upgrade stops, that is what must be typed.
+        let object = Object::Table("LiteLLM_Lens".parse().unwrap());
+        let stops = Deletion { again: Course::Stops(Stop { statement: 2, object, there: true }), ..applied };
+        assert!(stops.consequence().as_str().contains("stops at its statement 2: LiteLLM_Lens is already there"));
+        assert!(Confirm::new(stops.clone()).answer_all(["a", APPLIED_PHRASE]).is_err());
+        assert!(Confirm::new(stops).answer_all(["a", "the next upgrade stops there"]).is_ok());
     }
 
     #[test]

@@ -141,6 +141,10 @@ pub enum Fact {
     FailedMigration,
     /// The table was read and no row is failed.
     NoFailedMigration,
+    /// A row says applied, and what its migration makes is not there.
+    RowWithoutObject,
+    /// What a pending migration makes is there already, without a row.
+    ObjectWithoutRow,
     /// A log line says that a relation or column does not exist.
     RelationMissing,
     /// A log line says that stored credentials cannot be decrypted.

@@ -113,7 +113,7 @@ fn of_pane(scene: &Scene<'_>) -> Vec<(String, String)> {
             Action::Copy,
         ],
         Pane::Revisions => &[Action::Target, Action::Diff, Action::Revert, Action::SetImage, Action::SetVariable],
-        Pane::Migrations => &[Action::DeleteRow, Action::ResolveRow, Action::UndoRow],
+        Pane::Migrations => &[Action::DeleteRow, Action::ResolveRow, Action::UndoRow, Action::FilterRows],
         Pane::Preflight | Pane::Timeline => &[Action::Copy],
     };
     let general = [
@@ -202,7 +202,7 @@ fn short(scene: &Scene<'_>, action: Action) -> &'static str {
         Action::UndoRow => "undo",
         Action::RunCheck => "run now",
         Action::Consent => "allow model calls",
-        Action::Filter => "filter",
+        Action::Filter | Action::FilterRows => "filter",
         Action::Search => "search",
         Action::Follow if state.logs.held.is_some() => "follow",
         Action::Follow => "hold",

@@ -5,6 +5,9 @@ use jiff::tz::TimeZone;
 use ratatui::text::Line;
 
 use crate::app::action::Pane;
+use crate::app::migrations;
+use crate::app::state::RowFilter;
+use crate::domain::ledger::Finding;
 use crate::domain::live::Live;
 use crate::domain::migration::Row as Migration;
 use crate::domain::migration::{MigrationTable, RowState};
@@ -29,7 +32,7 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
         Standing::Shown(table, fresh) => (table, fresh),
         Standing::Nothing(words, role) => return Sheet { note, ..Sheet::says(scene, room, words.as_str(), role) },
     };
-    let mut sheet = Sheet { count: counts(table), note, ..Sheet::default() };
+    let mut sheet = Sheet { count: counts(scene, table), note, ..Sheet::default() };
     if let Live::Lost { why, .. } = &scene.state.migrations {
         sheet.loss(scene, room, why);
     }
@@ -48,23 +51,62 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
         sheet.wrap(scene, room, "the table has no rows", "", Role::Muted);
         return sheet;
     }
+    sheet.lines.extend(beside(scene, room));
     sheet.lines.push(head(scene, room));
-    let cursor = scene.state.view.selected(Pane::Migrations, table.rows.len());
-    let detail = table.rows.get(cursor).map(|row| detail(scene, room, row)).unwrap_or_default();
+    let shown = migrations::shown(scene.state);
+    if shown.is_empty() {
+        sheet.wrap(scene, room, "no row passes the filter", " ", Role::Muted);
+        return sheet;
+    }
+    let cursor = scene.state.view.selected(Pane::Migrations, shown.len());
+    let detail = shown.get(cursor).map(|row| detail(scene, room, row)).unwrap_or_default();
     let rows = room.height.saturating_sub(sheet.lines.len() + detail.len()).max(1);
-    let from = first(cursor, table.rows.len(), rows);
-    for (i, row) in table.rows.iter().enumerate().skip(from).take(rows) {
-        sheet.lines.push(line(scene, room, table, (i, row), i == cursor, fresh));
+    let from = first(cursor, shown.len(), rows);
+    for i in from..shown.len().min(from + rows) {
+        sheet.lines.push(line(scene, room, &shown, i, i == cursor, fresh));
     }
     sheet.lines.extend(detail);
     sheet
 }
 
-fn counts(table: &MigrationTable) -> String {
-    match table.failed().count() {
-        0 => format!("{} rows", table.rows.len()),
-        failed => format!("{} rows, {failed} failed", table.rows.len()),
+fn counts(scene: &Scene<'_>, table: &MigrationTable) -> String {
+    let shown = migrations::shown(scene.state).len();
+    let attention = scene.state.ledger.rows.iter().filter(|row| row.attention()).count();
+    let (all, failed) = (table.rows.len(), table.failed().count());
+    let mut words = match scene.state.view.rows {
+        RowFilter::All => format!("{all} rows"),
+        RowFilter::Ahead => format!("{shown} of {all} rows: ahead of the target"),
+        RowFilter::Attention => format!("{shown} of {all} rows: to look at"),
+    };
+    if failed > 0 {
+        words.push_str(&format!(", {failed} failed"));
     }
+    if attention > failed && scene.state.view.rows != RowFilter::Attention {
+        words.push_str(&format!(", {attention} to look at"));
+    }
+    words
+}
+
+/// What is to be known beside the rows: that they are not compared, and what has no row.
+fn beside<'a>(scene: &Scene<'a>, room: Room) -> Vec<Line<'a>> {
+    let plain = |words: &str, role| Row::plain(scene, room.width).rest(words, role).line();
+    let mut lines = Vec::new();
+    match &scene.state.schema {
+        Live::Lost { why, .. } => {
+            let words = format!("{} rows are not compared: {}", scene.sign(Sign::Warn), why.what);
+            lines.push(plain(&words, Role::Warn));
+        }
+        Live::Waiting => lines.push(plain("rows are not compared with the database yet", Role::Muted)),
+        Live::Seen { .. } | Live::Absent(_) => {}
+    }
+    let mut pending = scene.state.ledger.pending.iter().filter(|pending| pending.attention());
+    if let Some(first) = pending.next() {
+        let more = pending.count();
+        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        let words = format!("{} {}: {}{more}", scene.sign(Sign::Warn), first.name, first.sentence());
+        lines.extend(wrapped(scene, room.width, &words, "", Role::Warn).into_iter().take(3));
+    }
+    lines
 }
 
 fn lock<'a>(scene: &Scene<'a>, room: Room, table: &MigrationTable) -> Line<'a> {
@@ -87,14 +129,16 @@ fn lock<'a>(scene: &Scene<'a>, room: Room, table: &MigrationTable) -> Line<'a> {
     }
 }
 
-/// Wide enough for when it finished, and for its checksum.
-const FINISHED: usize = 84;
-const CHECKSUM: usize = 100;
+/// Wide enough for when it started, for what it does, for when it finished, and for its checksum.
+const STARTED: usize = 84;
+const WEIGHT: usize = 98;
+const FINISHED: usize = 114;
+const CHECKSUM: usize = 124;
 
 fn name_width(room: Room) -> usize {
-    let others =
-        1 + 14 + 15 + 6 + if room.width >= FINISHED { 15 } else { 0 } + if room.width >= CHECKSUM { 9 } else { 0 };
-    room.width.saturating_sub(others + 1)
+    let beyond = |threshold, width| if room.width >= threshold { width } else { 0 };
+    let wide = beyond(STARTED, 15) + beyond(WEIGHT, 13) + beyond(FINISHED, 15) + beyond(CHECKSUM, 9);
+    room.width.saturating_sub(1 + 14 + 10 + 14 + wide + 1)
 }
 
 fn head<'a>(scene: &Scene<'a>, room: Room) -> Line<'a> {
@@ -102,60 +146,85 @@ fn head<'a>(scene: &Scene<'a>, room: Room) -> Line<'a> {
     let mut row = Row::new(scene, Room { focused: false, ..room }, false)
         .cell("state", 13, muted)
         .cell("migration", name_width(room), muted)
-        .cell("started UTC", 14, muted);
+        .cell("from", 9, muted)
+        .cell("do", 13, muted);
+    if room.width >= STARTED {
+        row = row.cell("started UTC", 14, muted);
+    }
+    if room.width >= WEIGHT {
+        row = row.cell("does", 12, muted);
+    }
     if room.width >= FINISHED {
         row = row.cell("finished", 14, muted);
     }
-    row = row.right("steps", 5, muted);
     if room.width >= CHECKSUM { row.cell("checksum", 8, muted).line() } else { row.line() }
 }
 
-fn line<'a>(
-    scene: &Scene<'a>,
-    room: Room,
-    table: &MigrationTable,
-    (at, row): (usize, &Migration),
-    chosen: bool,
-    fresh: bool,
-) -> Line<'a> {
+fn line<'a>(scene: &Scene<'a>, room: Room, rows: &[&Migration], at: usize, chosen: bool, fresh: bool) -> Line<'a> {
+    let row = rows[at];
+    let finding = scene.state.ledger.of(&row.id);
     let (sign, role) = state(row.state);
     let (role, usual) = if fresh { (role, Role::Text) } else { (Role::Stale, Role::Stale) };
     let width = name_width(room);
     // Rows of one name stand together, so counting the neighbours tells which one this is.
-    let same = |other: &&Migration| other.name == row.name;
-    let before = table.rows[..at].iter().rev().take_while(same).count();
-    let after = table.rows[at + 1..].iter().take_while(same).count();
+    let same = |other: &&&Migration| other.name == row.name;
+    let before = rows[..at].iter().rev().take_while(same).count();
+    let after = rows[at + 1..].iter().take_while(same).count();
     let twin = if before + after > 0 { format!(" {} of {}", before + 1, before + after + 1) } else { String::new() };
     let name = crate::ui::fit::middle(row.name.as_str(), width.saturating_sub(twin.len()), scene.sign(Sign::Cut));
     let mut line = Row::new(scene, room, chosen)
         .cell(&format!("{} {}", scene.sign(sign), row.state.word()), 13, role)
         .cell(&format!("{name}{twin}"), width, if row.state == RowState::Failed { role } else { usual })
-        .cell(&moment(Some(row.started_at)), 14, usual);
+        .cell(&from(finding), 9, usual);
+    let attention = finding.is_some_and(Finding::attention);
+    let verb = finding.map_or("-", |finding| finding.advice.verb.word());
+    let verb = if attention { format!("{}{verb}", scene.sign(Sign::Warn)) } else { verb.to_owned() };
+    line = line.cell(&verb, 13, if attention && fresh { Role::Warn } else { usual });
+    if room.width >= STARTED {
+        line = line.cell(&moment(Some(row.started_at)), 14, usual);
+    }
+    if room.width >= WEIGHT {
+        line = line.cell(finding.map_or("-", |finding| finding.weight.word()), 12, usual);
+    }
     if room.width >= FINISHED {
         line = line.cell(&moment(row.finished_at), 14, usual);
     }
-    line = line.right(&row.steps.to_string(), 5, usual);
     if room.width >= CHECKSUM {
         line = line.cell(row.checksum.as_str().get(..8).unwrap_or(row.checksum.as_str()), 8, Role::Muted);
     }
     line.line()
 }
 
+/// The version that brought a row; `+` when the target does not know it.
+fn from(finding: Option<&Finding>) -> String {
+    let Some(finding) = finding else { return "-".to_owned() };
+    let version = finding.brought_by.as_ref().map_or("-".to_owned(), ToString::to_string);
+    if finding.target_knows == Some(false) { format!("{version}+") } else { version }
+}
+
 fn moment(at: Option<Timestamp>) -> String {
     at.map_or("-".to_owned(), |at| at.to_zoned(TimeZone::UTC).strftime("%m-%d %H:%M:%S").to_string())
 }
 
-/// The error of the selected row.
+/// What there is to say about the selected row, and its error.
 fn detail<'a>(scene: &Scene<'a>, room: Room, row: &Migration) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
+    let mut say = |words: &str, role| lines.extend(wrapped(scene, room.width, words, "  ", role));
     if let Some(at) = row.rolled_back_at {
-        lines.extend(wrapped(scene, room.width, &format!("rolled back at {}", moment(Some(at))), "  ", Role::Muted));
+        say(&format!("rolled back at {}", moment(Some(at))), Role::Muted);
     }
-    if row.state == RowState::Applied && row.steps == 0 {
-        lines.extend(wrapped(scene, room.width, "no step was run: the row was baselined", "  ", Role::Muted));
+    if let Some(finding) = scene.state.ledger.of(&row.id) {
+        let role = if finding.attention() { Role::Warn } else { Role::Text };
+        say(&format!("{}: {}", finding.advice.verb.word(), finding.advice.why), role);
     }
     if let Some(logs) = &row.logs {
-        lines.extend(wrapped(scene, room.width, logs.as_str(), "  ", Role::Warn));
+        say(logs.as_str(), Role::Warn);
+    }
+    if let Some(finding) = scene.state.ledger.of(&row.id) {
+        say(finding.origin(scene.state.ledger.target.as_ref()).as_str(), Role::Muted);
+        if !finding.effects.is_empty() {
+            say(finding.does().as_str(), Role::Muted);
+        }
     }
     let most = if room.focused { room.height / 2 } else { room.height / 4 };
     lines.truncate(most);

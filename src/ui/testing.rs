@@ -24,6 +24,7 @@ use crate::domain::confirm::Confirm;
 use crate::domain::environment::Kind;
 use crate::domain::forecast::{Facts, Newest};
 use crate::domain::incident::Moment;
+use crate::domain::ledger::Course;
 use crate::domain::log::{LogItem, LogLine, LogSource};
 use crate::domain::migration::{Deletion, Kept, LockHolder, MigrationTable, Resolution, Row, RowState};
 use crate::domain::record::{ActId, ActKind, Changed, Entry};
@@ -453,10 +454,13 @@ pub fn overlays(state: &mut State) -> Vec<Overlay> {
         review(),
         refused(),
         Overlay::Delete {
-            confirm: Box::new(Confirm::new(Deletion { row: row.clone() })),
+            confirm: Box::new(Confirm::new(Deletion { row: row.clone(), again: Course::Untold })),
             input: Input::new("2026".to_owned()),
         },
-        Overlay::Delete { confirm: Box::new(Confirm::new(Deletion { row: applied })), input: Input::default() },
+        Overlay::Delete {
+            confirm: Box::new(Confirm::new(Deletion { row: applied, again: Course::Untold })),
+            input: Input::default(),
+        },
         Overlay::Resolve { confirm: Box::new(Confirm::new(Resolution { row: row.clone() })), input: Input::default() },
         Overlay::Restore(Kept { id: row.id, name: row.name, file: "row-1.json".to_owned() }),
         unknown(state),

@@ -12,6 +12,7 @@ use lastgood::domain::checks::{LagoLine, lago_line, waits_for};
 use lastgood::domain::cluster::{Pod, PodsItem, WorkloadRef};
 use lastgood::domain::confirm::Confirm;
 use lastgood::domain::forecast::{Facts, Newest, gateway_containers};
+use lastgood::domain::ledger::Course;
 use lastgood::domain::log::{LogItem, LogSource};
 use lastgood::domain::migration::{Deletion, Kept, MigrationTable, Row};
 use lastgood::domain::scenario::{Scenario, bundled_scenarios};
@@ -142,7 +143,7 @@ impl Drill {
     }
 
     pub async fn delete(&self, row: &Row) -> Result<Kept, Trouble> {
-        let question = Confirm::new(Deletion { row: row.clone() });
+        let question = Confirm::new(Deletion { row: row.clone(), again: Course::Untold });
         let proof = question.answer_all([row.name.as_str()]).expect("the name confirms");
         self.world.database.as_ref().unwrap().delete(proof, self.folder.path().to_owned()).await
     }

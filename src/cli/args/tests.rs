@@ -57,7 +57,8 @@ fn the_words_fixed_for_pipelines_are_understood() {
         format: Format::Json,
     };
     assert_eq!(command("lastgood migrations restore 42 --arm staging --json"), Command::Migrations(restore));
-    assert_eq!(command("lastgood migrations list --json"), Command::Migrations(Migrations::List(Format::Json)));
+    let list = Migrations::List { next: Some("1.81.0".parse().unwrap()), format: Format::Json };
+    assert_eq!(command("lastgood migrations list --next 1.81.0 --json"), Command::Migrations(list));
     let verify = Command::Verify { timeout: Duration::from_secs(90), spend_money: false, format: Format::Json };
     assert_eq!(command("lastgood verify --timeout 1m30s --json"), verify);
     assert_eq!(command("lastgood verify --timeout 90 --json"), verify);

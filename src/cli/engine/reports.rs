@@ -6,13 +6,18 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::app::plan::Planned;
-use crate::app::preflight::{Finding, Severity};
+use crate::app::preflight::{self, Severity};
 use crate::app::state::State;
 use crate::cli::command::Format;
 use crate::cli::output::{self, Align, Table};
+use crate::domain::catalog::PackageVersion;
 use crate::domain::checklist::{CheckId, Mark};
-use crate::domain::migration::{MigrationTable, Row};
+use crate::domain::confirm::Subject as _;
+use crate::domain::effects::{Effect, Weight};
+use crate::domain::ledger::{Advice, Course, Finding, Ledger, Reality};
+use crate::domain::migration::{Deletion, MigrationTable, Row, RowState};
 use crate::domain::name::{MigrationId, MigrationName};
+use crate::domain::schema::Object;
 use crate::text::Clean;
 
 /// One check, as `verify --json` prints it.
@@ -48,7 +53,7 @@ pub(super) fn checks_table(state: &State) -> String {
 }
 
 /// The findings of the preflight as lines.
-pub(super) fn findings(findings: &[Finding]) -> String {
+pub(super) fn findings(findings: &[preflight::Finding]) -> String {
     let mut text = String::new();
     for finding in findings {
         let sign = match finding.severity {
@@ -87,12 +92,12 @@ pub(super) fn plan(steps: &[Planned]) -> String {
     text
 }
 
-/// One migration row, as `migrations list --json` prints it.
+/// One migration row, as `migrations show --json` prints it.
 #[derive(Serialize)]
 pub(super) struct RowLine<'a> {
     id: &'a MigrationId,
     name: &'a MigrationName,
-    state: crate::domain::migration::RowState,
+    state: RowState,
     started_at: Timestamp,
     finished_at: Option<Timestamp>,
     rolled_back_at: Option<Timestamp>,
@@ -100,10 +105,27 @@ pub(super) struct RowLine<'a> {
     checksum: &'a Clean,
     #[serde(skip_serializing_if = "Option::is_none")]
     logs: Option<&'a Clean>,
+    ledger: Option<FindingLine<'a>>,
+}
+
+/// What there is to say about a row, for programs.
+#[derive(Serialize)]
+struct FindingLine<'a> {
+    brought_by: Option<Clean>,
+    written_by: Option<(PackageVersion, PackageVersion)>,
+    target_knows: Option<bool>,
+    weight: Weight,
+    does: Vec<Clean>,
+    baselined: bool,
+    reality: &'a Reality,
+    advice: &'a Advice,
+    if_deleted: &'a Course,
+    /// What must be typed to delete it.
+    to_delete: Vec<Clean>,
 }
 
 impl<'a> RowLine<'a> {
-    pub fn new(row: &'a Row, with_logs: bool) -> Self {
+    pub fn new(row: &'a Row, finding: Option<&'a Finding>, with_logs: bool) -> Self {
         Self {
             id: &row.id,
             name: &row.name,
@@ -114,28 +136,85 @@ impl<'a> RowLine<'a> {
             steps: row.steps,
             checksum: &row.checksum,
             logs: row.logs.as_ref().filter(|_| with_logs),
+            ledger: finding.map(|finding| FindingLine {
+                brought_by: finding.brought_by.as_ref().map(|version| say!("{}", version)),
+                written_by: finding.written_by,
+                target_knows: finding.target_knows,
+                weight: finding.weight,
+                does: finding.effects.iter().map(Effect::sentence).collect(),
+                baselined: finding.baselined,
+                reality: &finding.reality,
+                advice: &finding.advice,
+                if_deleted: &finding.deleted,
+                to_delete: Deletion { row: row.clone(), again: finding.deleted.clone() }.phrases(),
+            }),
         }
     }
 }
 
+/// A migration without a row, as `migrations list --json` prints it.
+#[derive(Serialize)]
+pub(super) struct PendingLine<'a> {
+    name: &'a MigrationName,
+    state: &'static str,
+    brought_by: Option<Clean>,
+    there: &'a [Object],
+    runs: &'a Course,
+    words: Clean,
+}
+
+/// One element of `migrations list --json`: the rows, then what would run.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Listed<'a> {
+    Row(Box<RowLine<'a>>),
+    Pending(PendingLine<'a>),
+}
+
+/// Everything that `migrations list --json` prints.
+pub(super) fn listed<'a>(table: &'a MigrationTable, ledger: &'a Ledger) -> Vec<Listed<'a>> {
+    let rows = table.rows.iter().map(|row| Listed::Row(Box::new(RowLine::new(row, ledger.of(&row.id), false))));
+    let pending = ledger.pending.iter().map(|pending| {
+        Listed::Pending(PendingLine {
+            name: &pending.name,
+            state: "pending",
+            brought_by: pending.brought_by.as_ref().map(|version| say!("{}", version)),
+            there: &pending.there,
+            runs: &pending.course,
+            words: pending.sentence(),
+        })
+    });
+    rows.chain(pending).collect()
+}
+
 /// The migration table for people.
-pub(super) fn rows(table: &MigrationTable) -> String {
+pub(super) fn rows(table: &MigrationTable, ledger: &Ledger) -> String {
     let mut lines = Table::new([
         ("ID", Align::Left),
         ("STATE", Align::Left),
         ("STARTED", Align::Left),
-        ("FINISHED", Align::Left),
         ("STEPS", Align::Right),
+        ("FROM", Align::Left),
+        ("TARGET", Align::Left),
+        ("DO", Align::Left),
         ("NAME", Align::Left),
     ]);
-    let at = |time: Option<Timestamp>| time.map_or(Clean::ours("-"), |time| say!("{:.0}", time));
     for row in &table.rows {
+        let finding = ledger.of(&row.id);
+        let from = finding.and_then(|finding| finding.brought_by.as_ref()).map(|version| say!("{}", version));
+        let knows = match finding.and_then(|finding| finding.target_knows) {
+            Some(true) => "knows",
+            Some(false) => "newer",
+            None => "-",
+        };
         lines.row([
             say!("{}", row.id),
             Clean::ours(row.state.word()),
-            at(Some(row.started_at)),
-            at(row.finished_at),
+            say!("{:.0}", row.started_at),
             say!("{}", row.steps),
+            from.unwrap_or_else(|| Clean::ours("-")),
+            Clean::ours(knows),
+            Clean::ours(finding.map_or("-", |finding| finding.advice.verb.word())),
             say!("{}", row.name),
         ]);
     }
@@ -145,6 +224,15 @@ pub(super) fn rows(table: &MigrationTable) -> String {
         text.push_str(&format!("process {} ({}) {how} the migration lock\n", lock.pid, lock.application));
     }
     text.push_str(&lines.render());
+    for finding in ledger.rows.iter().filter(|finding| finding.attention()) {
+        text.push_str(&format!("{}: {}: {}\n", finding.name, finding.advice.verb.word(), finding.advice.why));
+    }
+    for pending in &ledger.pending {
+        text.push_str(&format!("{}: {}\n", pending.name, pending.sentence()));
+    }
+    if let Some(words) = ledger.all_deleted_sentence() {
+        text.push_str(&format!("{words}\n"));
+    }
     text
 }
 

@@ -18,6 +18,8 @@ use crate::cli::engine::{Outcome, journals, looking, reports};
 use crate::cli::exit::Exit;
 use crate::cli::output::{self, json};
 use crate::cli::session::{self, node};
+use crate::domain::image::Version;
+use crate::domain::ledger::{Ledger, Sources};
 use crate::domain::migration::{Kept, MigrationTable};
 use crate::domain::name::{EnvName, MigrationId};
 use crate::domain::runbook::NodeRef;
@@ -30,29 +32,27 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// One of the `migrations` commands.
 pub(super) async fn run(chosen: &Chosen, migrations: &Migrations, gate: &Gate) -> eyre::Result<Outcome> {
     match migrations {
-        Migrations::List(format) => {
-            let table = match table(chosen, gate).await {
-                Ok(table) => table,
+        Migrations::List { next, format } => {
+            let seen = match seen(chosen, next.as_ref(), gate).await {
+                Ok(seen) => seen,
                 Err(trouble) => return Ok(Err(trouble)),
             };
             match format {
-                Format::Json => {
-                    let rows: Vec<_> = table.rows.iter().map(|row| reports::RowLine::new(row, false)).collect();
-                    output::print(&json(&rows)?)?;
-                }
-                Format::Text => output::print(&reports::rows(&table))?,
+                Format::Json => output::print(&json(&reports::listed(&seen.table, &seen.ledger))?)?,
+                Format::Text => output::print(&reports::rows(&seen.table, &seen.ledger))?,
             }
             Ok(Ok(Exit::Reached))
         }
-        Migrations::Show { id, format } => {
-            let table = match table(chosen, gate).await {
-                Ok(table) => table,
+        Migrations::Show { id, next, format } => {
+            let seen = match seen(chosen, next.as_ref(), gate).await {
+                Ok(seen) => seen,
                 Err(trouble) => return Ok(Err(trouble)),
             };
-            let Some(row) = table.row(id) else { return Ok(Err(no_row(id))) };
+            let Some(row) = seen.table.row(id) else { return Ok(Err(no_row(id))) };
+            let finding = seen.ledger.of(id);
             match format {
-                Format::Json => output::print(&json(&reports::RowLine::new(row, true))?)?,
-                Format::Text => output::print(&format!("{}\n", in_full(row)))?,
+                Format::Json => output::print(&json(&reports::RowLine::new(row, finding, true))?)?,
+                Format::Text => output::print(&format!("{}\n", in_full(row, finding, next.as_ref())))?,
             }
             Ok(Ok(Exit::Reached))
         }
@@ -69,9 +69,23 @@ fn no_row(id: &MigrationId) -> Trouble {
         .remedy(Clean::ours("`lastgood migrations list` shows the ids"))
 }
 
-async fn table(chosen: &Chosen, gate: &Gate) -> Result<MigrationTable, Trouble> {
+/// The table, and how it agrees with the database.
+struct Seen {
+    table: MigrationTable,
+    ledger: Ledger,
+}
+
+async fn seen(chosen: &Chosen, next: Option<&Version>, gate: &Gate) -> Result<Seen, Trouble> {
     let scene = looking(chosen, gate).await?;
-    scene.world.database?.migrations().await
+    let database = scene.world.database?;
+    let (table, live) = (database.migrations().await?, database.schema().await);
+    // The rows are worth reading without it: then the ledger says that nobody can tell.
+    if let Err(why) = &live {
+        super::complain(&say!("lastgood: {}; rows are not compared with it", why.sentence()));
+    }
+    let sources = Sources { table: &table, live: live.as_ref().ok(), catalog: &scene.setting.catalog, target: next };
+    let ledger = Ledger::compare(sources);
+    Ok(Seen { table, ledger })
 }
 
 /// Where the incident of such a change begins.
