@@ -26,6 +26,8 @@ pub mod log;
 pub mod migration;
 pub mod name;
 pub mod record;
+pub mod release;
+pub mod rollback;
 pub mod runbook;
 pub mod salt;
 pub mod scenario;

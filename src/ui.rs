@@ -43,6 +43,7 @@ mod overlay;
 pub mod picture;
 mod pods;
 mod preflight;
+mod releases;
 mod revisions;
 mod runbook;
 mod scene;

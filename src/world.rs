@@ -11,6 +11,7 @@
 
 pub mod clock;
 pub mod deferred;
+pub mod helm;
 pub mod kubernetes;
 pub mod litellm;
 pub mod pg_dump;
@@ -38,7 +39,9 @@ use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settin
 use crate::domain::live::Live;
 use crate::domain::log::{LogItem, LogSource};
 use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution};
-use crate::domain::name::{ModelName, RequestId, Uid};
+use crate::domain::name::{ModelName, ReleaseName, RequestId, Uid};
+use crate::domain::release::{History, Release, ReleaseRevision, Storage};
+use crate::domain::rollback::{ClearedRollback, HelmProgram, RolledBack};
 use crate::domain::salt::{Keys, Opened};
 use crate::domain::schema::LiveSchema;
 use crate::domain::trouble::{Trouble, TroubleKind};
@@ -82,6 +85,28 @@ pub trait Workloads: Send + Sync {
     /// the object is not the one that was planned on any more, or when the template that would
     /// result is not the one that was cleared: then nothing was applied.
     fn apply(&self, cleared: Cleared) -> Reply<Applied>;
+}
+
+/// Helm releases: their records, and rolling one back.
+pub trait Releases: Send + Sync {
+    /// The revisions of the release that owns this Deployment, from the labels of their records
+    /// alone. [`TroubleKind::NotFound`] when nothing of it is kept in the cluster.
+    fn history(&self, workload: &WorkloadRef, release: &ReleaseName) -> Reply<History>;
+    /// One record in full, at most a few megabytes.
+    fn record(
+        &self,
+        workload: &WorkloadRef,
+        release: &ReleaseName,
+        revision: ReleaseRevision,
+        storage: Storage,
+    ) -> Reply<Box<Release>>;
+    /// The program that rolls back; [`TroubleKind::Program`] where there is none.
+    fn program(&self) -> Reply<HelmProgram>;
+    /// Rolls back, and reads the record that came of it. What the program says is kept in
+    /// `folder`. [`TroubleKind::Changed`] when the release has another newest revision than the
+    /// one that was planned on: then nothing was sent. Dropping the future does not end the
+    /// program: a killed one leaves the release pending.
+    fn rollback(&self, cleared: ClearedRollback, folder: PathBuf) -> Reply<RolledBack>;
 }
 
 /// LiteLLM's PostgreSQL database.
@@ -148,6 +173,8 @@ pub struct World {
     pub cluster: Part<dyn Cluster>,
     /// Changing Deployments.
     pub workloads: Part<dyn Workloads>,
+    /// Helm releases.
+    pub releases: Part<dyn Releases>,
     /// The database.
     pub database: Part<dyn Database>,
     /// Dumping it.

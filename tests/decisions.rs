@@ -11,6 +11,7 @@ use lastgood::app::overlay::Overlay;
 use lastgood::app::runbook::{Progress, progress};
 use lastgood::app::state::Arming;
 use lastgood::domain::change::{Applied, Preview};
+use lastgood::domain::incident::Goal;
 use lastgood::domain::migration::{Kept, RowState};
 use lastgood::domain::record::{ActId, End, Entry};
 use lastgood::domain::step::StepKind;
@@ -38,6 +39,7 @@ fn acts(effects: &[Effect]) -> Vec<&'static str> {
     let acts = effects.iter().filter_map(|effect| match effect {
         Effect::Act(announced) => Some(match announced.clone().into_parts().2 {
             Act::Apply(_) => "apply",
+            Act::Rollback(_) => "rollback",
             Act::Delete(_) => "delete",
             Act::Resolve(_) => "resolve",
             Act::Restore(_) => "restore",
@@ -57,7 +59,7 @@ fn refused(effects: &[Effect]) -> bool {
 /// A console at the revert, with revision 1 as its target.
 fn at_revert() -> Desk {
     let mut desk = Desk::seeing("litellm-rollback:revert");
-    desk.send(Msg::Target(reference(), "rs-1".parse().unwrap()));
+    desk.send(Msg::Target(reference(), Goal::Template("rs-1".parse().unwrap())));
     desk
 }
 

@@ -16,6 +16,7 @@ use lastgood::domain::change::{Change, ChangeKind, clear};
 use lastgood::domain::confirm::Confirm;
 use lastgood::domain::log::LogItem;
 use lastgood::domain::migration::{Resolution, RowState};
+use lastgood::domain::release::{History, ReleaseRevision};
 use lastgood::domain::runbook::{Node, NodeKind, bundled_runbooks};
 use lastgood::domain::scenario::{Condition, SCENARIOS, bundled_scenarios};
 use lastgood::domain::signature::Signatures;
@@ -28,6 +29,7 @@ use lastgood::world::sandbox::Sandbox;
 async fn meet(drill: &Drill, condition: &Condition) {
     match condition {
         Condition::RevertedTo(number) => drill.revert(*number).await,
+        Condition::RolledBackTo(number) => drill.roll_back(*number).await.unwrap(),
         Condition::Deleted(name) => {
             let table = drill.table().await;
             let row = table.rows.iter().find(|row| row.name == *name).expect("the row is there");
@@ -118,6 +120,7 @@ async fn holds(drill: &Drill, known: &Known, fact: Fact) -> bool {
         Fact::OnlyConfigChanged => image(0) == image(1),
         Fact::TemplateUnchanged | Fact::NoDatabase => false,
         Fact::RowWithoutObject | Fact::ObjectWithoutRow => false,
+        Fact::OwnedByHelm => drill.scenario.helm.is_some(),
         Fact::BackupProved => known.backed_up,
         Fact::TargetChosen => known.targeted,
         Fact::ChecklistComplete => known.verified == Some(true),
@@ -140,18 +143,20 @@ async fn carry_out(drill: &Drill, known: &mut Known, step: StepKind) -> bool {
             known.backed_up = true;
         }
         StepKind::ChooseTarget => {
+            known.targeted = true;
+            if drill.scenario.helm.is_some() {
+                return true;
+            }
             let workload = drill.workload().await;
             let best =
                 rank(&workload, &facts(&workload), drill.clock.now()).into_iter().next().expect("there is a target");
             assert!(drill.scenario.well.contains(&Condition::RevertedTo(best.number)), "{best:?}");
-            known.targeted = true;
         }
         StepKind::Revert => {
-            let reverted = drill.scenario.well.iter().find_map(|condition| match condition {
-                Condition::RevertedTo(number) => Some(*number),
-                _ => None,
-            });
-            drill.revert(reverted.expect("this drill is not about reverting")).await;
+            let back =
+                |condition: &&Condition| matches!(condition, Condition::RevertedTo(_) | Condition::RolledBackTo(_));
+            let back = drill.scenario.well.iter().find(back).expect("this drill is not about reverting");
+            meet(drill, back).await;
             return drill.wait_for_rollout(60).await.is_some();
         }
         StepKind::Restart => {
@@ -218,6 +223,33 @@ async fn following_the_suggestions_reaches_the_end_of_every_drill() {
         let took = drill.clock.now().duration_since(began);
         assert!(took < scenario.target, "{} took {took:#}: {path:?}", scenario.id);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_of_the_release_is_pending_until_its_pods_are_ready() {
+    let drill = Drill::open("pending-helm");
+    let workload = drill.workload().await;
+    let helm = drill.scenario.helm.clone().unwrap();
+    let releases = drill.world.releases.as_ref().unwrap();
+    let history = async || releases.history(&workload.reference, &helm.release).await.unwrap();
+    let words = |history: History| {
+        history.rows().map(|row| format!("{} {}", row.revision, row.status.word())).collect::<Vec<_>>()
+    };
+    assert_eq!(words(history().await), ["7 pending-upgrade", "6 failed", "5 deployed", "4 superseded"]);
+    let to = |number| ReleaseRevision::new(number).unwrap();
+    let refusal = drill.roll_back(to(4)).await.unwrap_err();
+    assert!(refusal.what.as_str().contains("may drop newer columns"), "{refusal:?}");
+    assert!(drill.roll_back(to(6)).await.unwrap_err().what.as_str().contains("is failed"));
+    assert_eq!(words(history().await).len(), 4, "a refusal changes nothing");
+    let pending = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        words(history().await)
+    };
+    let (done, during) = tokio::join!(drill.roll_back(to(5)), pending);
+    done.unwrap();
+    assert_eq!(during[0], "8 pending-rollback");
+    assert_eq!(words(history().await)[..4], ["8 deployed", "7 pending-upgrade", "6 failed", "5 superseded"]);
+    assert_eq!(drill.complaints().await, Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]

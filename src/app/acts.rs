@@ -32,7 +32,7 @@ fn succeeded(state: &mut State, id: ActId, done: Done) -> Vec<Effect> {
             effects.push(state.look(Look::Migrations));
         }
         Done::Restored(_) => effects.push(state.look(Look::Migrations)),
-        Done::Applied(_) => effects.extend(checks::changed(state)),
+        Done::Applied(_) | Done::RolledBack(_) => effects.extend(checks::changed(state)),
         Done::Completed(completion) => checks::completed(state, Ok(*completion)),
         Done::Backup(_) | Done::Emptied(_) => {}
     }
@@ -43,6 +43,7 @@ fn succeeded(state: &mut State, id: ActId, done: Done) -> Vec<Effect> {
 fn told(done: &Done) -> (Clean, Option<Made>) {
     match done {
         Done::Applied(applied) => (applied.words.clone(), Some(Made::Applied { generation: applied.generation })),
+        Done::RolledBack(done) => (done.words.clone(), Some(Made::RolledBack { revision: done.revision })),
         Done::Restored(words) => (words.clone(), None),
         Done::Kept(row) => {
             (say!("{}: done; the row is kept and can be put back", row.name), Some(Made::Kept(row.clone())))

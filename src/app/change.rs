@@ -8,18 +8,21 @@ use crate::app::effect::{Act, Effect, Look, LookId};
 use crate::app::forecast;
 use crate::app::migrations;
 use crate::app::overlay::{Overlay, Purpose, Refused, Review};
+use crate::app::past::Past;
+use crate::app::releases;
 use crate::app::state::{Asking, State, Told, Tone};
 use crate::domain::change::{Acceptance, Change, ChangeKind, Preview, clear};
 use crate::domain::cluster::{Ask, WorkloadRef};
 use crate::domain::confirm::{Confirm, Confirmed};
 use crate::domain::forecast::{Newest, gateway_containers};
 use crate::domain::image::Image;
+use crate::domain::incident::{Goal, Target};
 use crate::domain::name::Name;
 use crate::domain::record::Entry;
 use crate::domain::runbook::NodeRef;
 use crate::domain::step::StepKind;
 use crate::domain::trouble::Trouble;
-use crate::domain::workload::{Revision, Workload};
+use crate::domain::workload::Workload;
 use crate::text::Clean;
 
 /// How long a dry run is trusted.
@@ -44,7 +47,7 @@ pub fn permitted(state: &State) -> Result<(), Clean> {
 /// The workload of the selected line of the pane in focus, else the first one.
 fn selected_workload(state: &State) -> Option<WorkloadRef> {
     let workload = match state.view.focus {
-        Pane::Revisions => selected_revision(state).map(|(workload, _)| workload.reference.clone()),
+        Pane::Revisions => selected_revision(state).map(|past| past.workload().reference.clone()),
         Pane::Pods => {
             let pods = state.pods();
             pods.get(state.view.selected(Pane::Pods, pods.len())).map(|pod| pod.workload.clone())
@@ -55,17 +58,19 @@ fn selected_workload(state: &State) -> Option<WorkloadRef> {
 }
 
 /// The selected line of the revisions pane.
-pub fn selected_revision(state: &State) -> Option<(&Workload, &Revision)> {
+pub fn selected_revision(state: &State) -> Option<Past<'_>> {
     let revisions = state.revisions();
     revisions.get(state.view.selected(Pane::Revisions, revisions.len())).copied()
 }
 
 /// Reverts to the selected revision.
 pub fn revert_selected(state: &mut State) -> Vec<Effect> {
-    let Some((workload, revision)) = selected_revision(state) else { return Vec::new() };
-    let kind = ChangeKind::Revert { to: revision.uid.clone(), revision: revision.number };
-    let reference = workload.reference.clone();
-    ask(state, &reference, kind)
+    let Some(past) = selected_revision(state) else { return Vec::new() };
+    let (reference, goal, number) = (past.workload().reference.clone(), past.goal(), past.number());
+    match goal {
+        Goal::Template(to) => ask(state, &reference, ChangeKind::Revert { to, revision: number }),
+        Goal::Release(_, to) => releases::ask(state, &reference, to, None),
+    }
 }
 
 /// Restarts the selected workload.
@@ -101,9 +106,22 @@ pub fn ask_variable(state: &mut State) -> Vec<Effect> {
 
 /// Shows what differs between the live template and the selected revision's.
 pub fn diff_selected(state: &mut State) -> Vec<Effect> {
-    let Some((workload, revision)) = selected_revision(state) else { return Vec::new() };
-    let title = say!("{}: live template against revision {}", workload.reference, revision.number);
-    let lines = workload.template.diff(&revision.template);
+    let Some(past) = selected_revision(state) else { return Vec::new() };
+    let (title, lines) = match past {
+        Past::Template(workload, revision) => (
+            say!("{}: live template against revision {}", workload.reference, revision.number),
+            workload.template.diff(&revision.template),
+        ),
+        Past::Release(workload, known, row, _) => match releases::diff(state, workload, row.revision) {
+            Ok((current, lines)) => {
+                (say!("Helm release {}: revision {} against revision {}", known.release, current, row.revision), lines)
+            }
+            Err(why) => {
+                state.tell(Tone::Warn, why);
+                return Vec::new();
+            }
+        },
+    };
     state.overlays.push(Overlay::Diff { title, lines, scroll: 0 });
     Vec::new()
 }
@@ -119,9 +137,10 @@ pub fn ask(state: &mut State, reference: &WorkloadRef, kind: ChangeKind) -> Vec<
 
 /// The next change of a step of the runbook.
 pub fn next(state: &mut State, reference: &WorkloadRef, step: StepKind, node: Option<NodeRef>) -> Vec<Effect> {
-    let kind = match (step, state.incident.targets.get(reference)) {
+    let kind = match (step, state.incident.targets.get(reference).cloned()) {
         (StepKind::Restart, _) => ChangeKind::Restart { at: state.now },
-        (_, Some(target)) => ChangeKind::Revert { to: target.uid.clone(), revision: target.revision },
+        (_, Some(Target { goal: Goal::Template(to), revision, .. })) => ChangeKind::Revert { to, revision },
+        (_, Some(Target { goal: Goal::Release(_, to), .. })) => return releases::ask(state, reference, to, node),
         (_, None) => return Vec::new(),
     };
     preview_on(state, reference, kind, step, node)

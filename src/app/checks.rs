@@ -212,7 +212,7 @@ fn models_when_due(state: &mut State, effects: &mut Vec<Effect>) {
 /// those of the one before are lost.
 fn completions(state: &State) -> impl Iterator<Item = &ActRecord> {
     let acts = &state.incident.acts;
-    let change = acts.values().filter(|act| matches!(act.kind, ActKind::Change { .. })).map(|act| act.seq).max();
+    let change = acts.values().filter(|act| act.kind.workload().is_some()).map(|act| act.seq).max();
     let since = change.unwrap_or(0).max(state.incident.resumed);
     acts.values().filter(move |act| act.kind == ActKind::Complete && act.seq > since)
 }
@@ -308,6 +308,8 @@ pub fn looked(state: &mut State, look: &Look, sight: Sight) {
         | Sight::Permissions(_)
         | Sight::Workloads(_)
         | Sight::Preview(_)
+        | Sight::Record(_)
+        | Sight::Helm(_)
         | Sight::Migrations(_)
         | Sight::Schema(_)
         | Sight::CacheSurvey(_) => {}

@@ -7,12 +7,14 @@ use jiff::Timestamp;
 use crate::domain::backup::BackupOrder;
 use crate::domain::cache::Clearance;
 use crate::domain::change::{Change, Cleared};
-use crate::domain::cluster::WorkloadRef;
+use crate::domain::cluster::{Ask, WorkloadRef};
 use crate::domain::confirm::Confirmed;
 use crate::domain::log::LogSource;
 use crate::domain::migration::{Deletion, Kept, Resolution};
-use crate::domain::name::{EnvName, ModelName, RequestId};
+use crate::domain::name::{EnvName, ModelName, ReleaseName, RequestId};
 use crate::domain::record::{ActId, Entry};
+use crate::domain::release::{ReleaseRow, Storage};
+use crate::domain::rollback::ClearedRollback;
 use crate::text::Clean;
 
 /// Something that looks and changes nothing.
@@ -20,12 +22,16 @@ use crate::text::Clean;
 pub enum Look {
     /// Who we are in the cluster.
     Identity,
-    /// What we may do there.
-    Permissions,
+    /// What we may do there: the questions.
+    Permissions(Vec<Ask>),
     /// The Deployments that look like LiteLLM, where none is configured.
     Workloads,
     /// A server-side dry run of a change.
     Preview(Box<Change>),
+    /// One record of a Helm release, in full; its row as the history has it.
+    Record(WorkloadRef, ReleaseName, Box<ReleaseRow>, Storage),
+    /// The program that rolls Helm releases back.
+    Helm,
     /// The migration table, now.
     Migrations,
     /// What the database holds, now.
@@ -55,6 +61,8 @@ pub struct LookId(pub u64);
 pub enum Act {
     /// Apply a change that the schema guard let through.
     Apply(Box<Cleared>),
+    /// Roll a Helm release back, as the guard let through.
+    Rollback(Box<ClearedRollback>),
     /// Delete a migration row.
     Delete(Box<Confirmed<Deletion>>),
     /// Mark a failed migration row as rolled back.
@@ -154,6 +162,8 @@ pub enum Feed {
     Workload(WorkloadRef),
     /// The pods of a Deployment.
     Pods(WorkloadRef),
+    /// The revisions of the Helm release that owns a Deployment, read every few seconds.
+    Releases(WorkloadRef, ReleaseName),
     /// One container's log.
     Logs(LogSource),
     /// The migration table, read every few seconds.
@@ -169,6 +179,7 @@ impl fmt::Display for Feed {
         match self {
             Feed::Workload(workload) => write!(f, "{workload}"),
             Feed::Pods(workload) => write!(f, "pods of {workload}"),
+            Feed::Releases(_, release) => write!(f, "history of Helm release {release}"),
             Feed::Logs(source) => write!(f, "log of {}/{}", source.pod, source.container),
             Feed::Migrations => f.write_str("migrations"),
             Feed::Schema => f.write_str("schema"),

@@ -1,5 +1,6 @@
 //! Facts: what the evidence in the state says, in words that can be checked.
 
+use crate::app::releases;
 use crate::app::state::State;
 use crate::domain::cluster::Pod;
 use crate::domain::ledger::{Ledger, Reality};
@@ -89,10 +90,23 @@ pub fn evidence(state: &State, fact: Fact) -> Evidence {
                 None => Evidence::is(false, Clean::ours("no check failed")),
             }
         }
+        Fact::OwnedByHelm => owned_by_helm(state),
         Fact::NoDatabase => match &state.setting.missing.database {
             Some(why) => Evidence::is(true, why.what.clone()),
             None => Evidence::is(false, Clean::ours("a database is configured")),
         },
+    }
+}
+
+fn owned_by_helm(state: &State) -> Evidence {
+    let seen: Option<Vec<_>> = state.setting.workloads.iter().map(|reference| state.workload(reference)).collect();
+    let Some(seen) = seen.filter(|seen| !seen.is_empty()) else {
+        return Evidence::untold("the workloads are not known yet");
+    };
+    let owned = seen.iter().find_map(|workload| Some((&workload.reference, releases::release_of(workload)?)));
+    match owned {
+        Some((reference, release)) => Evidence::is(true, say!("{} belongs to Helm release {}", reference, release)),
+        None => Evidence::is(false, Clean::ours("no workload belongs to a Helm release")),
     }
 }
 

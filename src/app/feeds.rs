@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::app::effect::Feed;
+use crate::app::releases;
 use crate::app::state::State;
 use crate::domain::log::LogSource;
 
@@ -18,6 +19,8 @@ pub fn feeds(state: &State) -> BTreeSet<Feed> {
             wanted.insert(Feed::Workload(workload.clone()));
             wanted.insert(Feed::Pods(workload.clone()));
         }
+        wanted
+            .extend(releases::followed(state).into_iter().map(|(workload, release)| Feed::Releases(workload, release)));
         wanted.extend(followed(state).into_iter().map(Feed::Logs));
     }
     if state.setting.missing.database.is_none() {

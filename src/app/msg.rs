@@ -13,10 +13,13 @@ use crate::domain::cluster::{Identity, Permission, PodsItem, WorkloadRef};
 use crate::domain::encrypted::Newer;
 use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settings, SpendRow, Vitals};
 use crate::domain::headway::Headway;
+use crate::domain::incident::Goal;
 use crate::domain::log::LogItem;
 use crate::domain::migration::{Kept, MigrationTable};
-use crate::domain::name::{CacheNamespace, Uid};
+use crate::domain::name::CacheNamespace;
 use crate::domain::record::ActId;
+use crate::domain::release::{History, Release};
+use crate::domain::rollback::{HelmProgram, RolledBack};
 use crate::domain::schema::LiveSchema;
 use crate::domain::trouble::Trouble;
 use crate::domain::workload::{Discovered, Workload};
@@ -31,6 +34,8 @@ pub enum Sight {
     /// See [`crate::app::effect::Look::Workloads`].
     Workloads(Result<Vec<Discovered>, Trouble>),
     Preview(Result<Box<Preview>, Trouble>),
+    Record(Result<Box<Release>, Trouble>),
+    Helm(Result<HelmProgram, Trouble>),
     Migrations(Result<MigrationTable, Trouble>),
     Schema(Result<LiveSchema, Trouble>),
     Vitals(Result<Vitals, Trouble>),
@@ -47,6 +52,8 @@ pub enum Sight {
 pub enum Done {
     /// A Deployment was changed.
     Applied(Applied),
+    /// A Helm release was rolled back, and its record says so.
+    RolledBack(RolledBack),
     /// A row was deleted or resolved, and kept.
     Kept(Kept),
     /// A row was put back; in words.
@@ -65,6 +72,7 @@ pub enum Done {
 pub enum Item {
     Workload(Result<Box<Workload>, Trouble>),
     Pods(Result<PodsItem, Trouble>),
+    Releases(Result<History, Trouble>),
     Logs(LogItem),
     Migrations(Result<MigrationTable, Trouble>),
     Schema(Result<LiveSchema, Trouble>),
@@ -90,7 +98,7 @@ pub enum Msg {
     /// An action was asked for without a key: by the palette, or without a screen.
     Do(Action),
     /// A target was chosen without a cursor: without a screen.
-    Target(WorkloadRef, Uid),
+    Target(WorkloadRef, Goal),
     /// A line was selected without a cursor: without a screen.
     Select(Pane, Anchor),
     /// A kept row is to be put back: without a screen.

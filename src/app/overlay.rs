@@ -9,8 +9,9 @@ use crate::app::action::Action;
 use crate::app::cache::Clearing;
 use crate::app::effect::Effect;
 use crate::app::key::{Code, Key};
+use crate::app::releases::{RefusedRollback, RollbackReview};
 use crate::app::state::{Asking, State, Tone};
-use crate::app::{acts, arming, backup, cache, change, checks, logs, migrations, runbook, update};
+use crate::app::{acts, arming, backup, cache, change, checks, logs, migrations, releases, runbook, update};
 use crate::domain::change::{Acceptance, Change, ChangeKind, Cleared, Preview, Refusal};
 use crate::domain::cluster::{WorkloadRef, is_shown_variable};
 use crate::domain::confirm::Confirm;
@@ -134,6 +135,10 @@ pub enum Overlay {
         /// How far what is at stake is scrolled.
         scroll: usize,
     },
+    /// A rollback of a Helm release to say yes to.
+    Rollback(Box<RollbackReview>),
+    /// A rollback of a Helm release that was refused.
+    RefusedRollback(Box<RefusedRollback>),
     /// A row to delete, by typing.
     Delete {
         /// The question.
@@ -193,6 +198,8 @@ impl fmt::Debug for Overlay {
             Overlay::Review(_) => "Review",
             Overlay::Refused(_) => "Refused",
             Overlay::Accept { .. } => "Accept",
+            Overlay::Rollback(_) => "Rollback",
+            Overlay::RefusedRollback(_) => "RefusedRollback",
             Overlay::Delete { .. } => "Delete",
             Overlay::Resolve { .. } => "Resolve",
             Overlay::Restore(_) => "Restore",
@@ -223,6 +230,7 @@ impl Overlay {
             Overlay::Help { scroll } | Overlay::Diff { scroll, .. } | Overlay::Words { scroll, .. } => Some(scroll),
             Overlay::Review(review) => Some(&mut review.scroll),
             Overlay::Refused(refused) => Some(&mut refused.scroll),
+            Overlay::Rollback(review) => Some(&mut review.scroll),
             _ => None,
         }
     }
@@ -295,6 +303,7 @@ fn dismissed(state: &mut State, overlay: Overlay) -> Vec<Effect> {
     match overlay {
         Overlay::Review(_)
         | Overlay::Accept { .. }
+        | Overlay::Rollback(_)
         | Overlay::Delete { .. }
         | Overlay::Resolve { .. }
         | Overlay::Restore(_) => {
@@ -334,6 +343,12 @@ fn answered(state: &mut State, overlay: Overlay, key: Key) -> Vec<Effect> {
         },
         Overlay::Text { purpose, input } if enter => text(state, purpose, input.value().trim()),
         Overlay::Review(review) if letter == Some('y') => change::apply(state, *review),
+        Overlay::Rollback(review) if letter == Some('y') => releases::roll_back(state, *review),
+        Overlay::Rollback(review) if letter == Some('A') && !state.armed() => {
+            state.overlays.push(Overlay::Rollback(review));
+            state.overlays.push(Overlay::text(Purpose::Arm));
+            Vec::new()
+        }
         Overlay::Review(review) if letter == Some('A') && !state.armed() => {
             state.overlays.push(Overlay::Review(review));
             state.overlays.push(Overlay::text(Purpose::Arm));
@@ -365,9 +380,13 @@ fn answered(state: &mut State, overlay: Overlay, key: Key) -> Vec<Effect> {
         }
         Overlay::Consent if letter == Some('y') => checks::consent(state),
         Overlay::Leave if letter == Some('y') => vec![Effect::Quit(crate::app::effect::Exit::Left)],
-        Overlay::Refused(_) | Overlay::Restore(_) | Overlay::Consent | Overlay::Leave if letter == Some('n') => {
+        Overlay::Refused(_) | Overlay::RefusedRollback(_) | Overlay::Restore(_) | Overlay::Consent | Overlay::Leave
+            if letter == Some('n') =>
+        {
             Vec::new()
         }
+        Overlay::RefusedRollback(refused) if letter == Some('y') => vec![Effect::Copy(refused.refusal.remedy)],
+        Overlay::RefusedRollback(_) if enter => Vec::new(),
         kept => {
             state.overlays.push(kept);
             Vec::new()

@@ -14,16 +14,18 @@ use crate::app::overlay::{Overlay, Purpose};
 use crate::app::preflight;
 use crate::app::runbook::{self, Progress};
 use crate::app::state::{Arming, State};
-use crate::app::{backup, change, forecast};
+use crate::app::{backup, change, forecast, releases};
 use crate::domain::cache::Clearance;
 use crate::domain::change::{Acceptance, Change, ChangeKind};
 use crate::domain::checklist::{Check, Mark};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::confirm::{Confirm, Subject as _};
 use crate::domain::forecast::{Forecast, Newest};
+use crate::domain::incident::Goal;
 use crate::domain::live::Live;
 use crate::domain::name::Uid;
 use crate::domain::record::End;
+use crate::domain::release::ReleaseRevision;
 use crate::domain::runbook::NodeKind;
 use crate::domain::step::{Fact, StepKind};
 use crate::domain::trouble::{Trouble, TroubleKind};
@@ -193,6 +195,12 @@ pub fn forestalled(state: &State, orders: &Orders) -> Option<Move> {
         if matches!(state.permissions, Live::Waiting) {
             return Some(Move::Wait(Clean::ours("the permissions to be known")));
         }
+        if releases::release_of(workload).is_some() {
+            match aimed(state, workload, wanted).and_then(|goal| rollback_forestalled(state, workload, &goal)) {
+                Ok(()) => continue,
+                Err(stop) => return Some(stop),
+            }
+        }
         if let Err(why) = change::may_touch(state, workload) {
             return Some(Move::Stop(Exit::Refused, why));
         }
@@ -231,6 +239,62 @@ fn stopped(state: &State, orders: &Orders, workload: &Workload, revision: &Revis
     });
     let sentence = forecast.sentence();
     Some(say!("{} was not changed: {}; {}{}{}", workload.reference, sentence, way.remedy, protect, accept))
+}
+
+/// What is already known against a rollback of the release.
+fn rollback_forestalled(state: &State, workload: &Workload, goal: &Goal) -> Result<(), Move> {
+    let Goal::Release(release, to) = goal else { return Ok(()) };
+    if let Newest::Unseen(unseen) = change::newest(state) {
+        return Err(Move::Wait(say!("{} and its pods to be seen", unseen)));
+    }
+    match &state.releases.program {
+        Live::Waiting => return Err(Move::Wait(Clean::ours("the program helm to be found"))),
+        Live::Lost { why, .. } | Live::Absent(why) => return Err(lost(why)),
+        Live::Seen { .. } => {}
+    }
+    let concerns = releases::against(state, workload, *to).map_err(|why| Move::Stop(Exit::Refused, why))?;
+    match releases::refusal(&concerns) {
+        None => Ok(()),
+        Some(concern) => Err(Move::Stop(
+            Exit::Refused,
+            say!("{} was not rolled back: {}; {}; {}", release, concern.what, concern.consequence, concern.remedy),
+        )),
+    }
+}
+
+/// What a named revision means for this workload: of its own, or of the Helm release that owns it.
+///
+/// # Errors
+/// What is waited for, or why it cannot be gone back to.
+pub fn aimed(state: &State, workload: &Workload, wanted: &Wanted) -> Result<Goal, Move> {
+    let Some(release) = releases::release_of(workload) else {
+        return chosen(workload, wanted).map(|revision| Goal::Template(revision.uid.clone()));
+    };
+    let Wanted::Number(number) = wanted else {
+        let why =
+            say!("{} belongs to Helm release {}: name one of its revisions by number", workload.reference, release);
+        return Err(Move::Stop(Exit::Usage, why));
+    };
+    let history = match releases::known(state, workload).map(|known| &known.history) {
+        Some(Live::Seen { value, .. }) => value,
+        Some(Live::Lost { why, .. } | Live::Absent(why)) => return Err(lost(why)),
+        Some(Live::Waiting) | None => return Err(Move::Wait(say!("the history of Helm release {}", release))),
+    };
+    let row = ReleaseRevision::new(*number).and_then(|number| history.row(number));
+    let Some(row) = row else {
+        let why = say!("Helm release {} has no revision {}; `lastgood plan` lists them", release, *number);
+        return Err(Move::Stop(Exit::Usage, why));
+    };
+    if row.revision == history.current.revision {
+        return Err(Move::Stop(
+            Exit::Refused,
+            say!("revision {} is the newest of Helm release {}", row.revision, release),
+        ));
+    }
+    if releases::reading(state, workload) {
+        return Err(Move::Wait(say!("the records of Helm release {}", release)));
+    }
+    Ok(Goal::Release(release, row.revision))
 }
 
 /// The failed rows that the plan deletes, as far as nobody spelled them out.
@@ -281,8 +345,11 @@ pub fn answer(state: &State, orders: &Orders, overlay: &Overlay) -> Move {
             typed(orders.manual.as_deref().unwrap_or("without a screen"))
         }
         Overlay::Asking { .. } => Move::Wait(Clean::ours("the dry run")),
-        Overlay::Review(_) if !state.armed() => arm(state, orders),
-        Overlay::Review(_) | Overlay::Restore(_) => press('y'),
+        Overlay::Review(_) | Overlay::Rollback(_) if !state.armed() => arm(state, orders),
+        Overlay::Review(_) | Overlay::Rollback(_) | Overlay::Restore(_) => press('y'),
+        Overlay::RefusedRollback(refused) => {
+            Move::Stop(Exit::Refused, say!("{}; {}", refused.refusal.what, refused.refusal.remedy))
+        }
         Overlay::Refused(refused) if refused.refusal.protect_helps && orders.protect => press('p'),
         Overlay::Refused(refused)
             if refused
@@ -374,6 +441,9 @@ fn step_on(state: &State, orders: &Orders, step: StepKind) -> Move {
             Progress::Next(reference) if state.workload(&reference).is_none() => {
                 Move::Wait(say!("{} to be seen", reference))
             }
+            Progress::Next(reference) if waits_for_records(state, &reference) => {
+                Move::Wait(say!("the records of the Helm release of {}", reference))
+            }
             Progress::Next(_) => match failed_since_entered(state) {
                 Some(why) => Move::Stop(Exit::NotReached, why),
                 None => go_on(),
@@ -445,15 +515,23 @@ fn target(state: &State, orders: &Orders) -> Move {
     };
     let Some(workload) = state.workload(open) else { return Move::Wait(say!("{} to be seen", open)) };
     match orders.targets.get(open) {
-        Some(wanted) => match chosen(workload, wanted) {
-            Ok(revision) => Move::Send(vec![Msg::Target(open.clone(), revision.uid.clone())]),
+        Some(wanted) => match aimed(state, workload, wanted) {
+            Ok(goal) => Move::Send(vec![Msg::Target(open.clone(), goal)]),
             Err(stop) => stop,
         },
+        None if waits_for_records(state, open) => Move::Wait(say!("the records of the Helm release of {}", open)),
         None => match runbook::best_target(state) {
-            Some((reference, uid)) => Move::Send(vec![Msg::Target(reference, uid)]),
+            Some((reference, goal)) => Move::Send(vec![Msg::Target(reference, goal)]),
             None => Move::Stop(Exit::NotReached, say!("{} has no older revision to go back to", open)),
         },
     }
+}
+
+/// The records of the release that owns a workload are on their way.
+fn waits_for_records(state: &State, reference: &WorkloadRef) -> bool {
+    state
+        .workload(reference)
+        .is_some_and(|workload| releases::release_of(workload).is_some() && releases::reading(state, workload))
 }
 
 fn verify(state: &State, orders: &Orders) -> Move {

@@ -7,12 +7,16 @@ use crate::app::cache;
 use crate::app::evidence::evidence;
 use crate::app::forecast::{self, Foreseen};
 use crate::app::preflight::{self, Finding, Severity};
+use crate::app::releases;
 use crate::app::state::State;
 use crate::app::status;
 use crate::domain::backup::BackupOrder;
 use crate::domain::cache::{Clearance, PODS_REMEMBER};
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::forecast::Forecast;
+use crate::domain::incident::{Goal, Target};
+use crate::domain::release::{ReleaseRevision, concerns, review_lines};
+use crate::domain::rollback;
 use crate::domain::runbook::{Node, NodeKind, NodeRef};
 use crate::domain::step::{Risk, StepKind};
 use crate::domain::workload::Workload;
@@ -126,10 +130,10 @@ fn planned(state: &State, node: &Node, step: StepKind, findings: &[Finding]) -> 
 /// The change of a step on one workload, and what pods of its template may do; `None` without a
 /// target. No forecast where the revision is gone.
 fn foreseen(state: &State, workload: &Workload, step: StepKind) -> Option<(ChangeKind, Option<Forecast>)> {
-    let kind = match (step, state.incident.targets.get(&workload.reference)) {
+    let kind = match (step, state.incident.targets.get(&workload.reference).cloned()) {
         (StepKind::Restart, _) => ChangeKind::Restart { at: state.now },
-        (_, Some(target)) => ChangeKind::Revert { to: target.uid.clone(), revision: target.revision },
-        (_, None) => return None,
+        (_, Some(Target { goal: Goal::Template(to), revision, .. })) => ChangeKind::Revert { to, revision },
+        (_, Some(Target { goal: Goal::Release(..), .. }) | None) => return None,
     };
     let template = match &kind {
         ChangeKind::Revert { to, .. } => workload.revision(to).map(|revision| &revision.template),
@@ -147,7 +151,9 @@ fn unprotected(state: &State, step: StepKind, protect: bool) -> Vec<Clean> {
     }
     let workloads = state.setting.workloads.iter().filter_map(|reference| state.workload(reference));
     let refusal = |workload: &Workload| {
-        let forecast = foreseen(state, workload, step)?.1?;
+        let Some(forecast) = foreseen(state, workload, step).and_then(|(_, forecast)| forecast) else {
+            return release_refused(state, workload);
+        };
         let way = forecast.stopped().filter(|way| !(way.protect_helps && protect))?;
         let how = if way.protect_helps { Clean::ours(" (--protect)") } else { Clean::default() };
         let (reference, why) = (&workload.reference, forecast.sentence());
@@ -191,6 +197,34 @@ fn foretold(forecast: Option<&Forecast>, protect: bool) -> Vec<Clean> {
     lines
 }
 
+/// The release's revision that a workload is to go back to.
+fn release_goal(state: &State, workload: &Workload) -> Option<ReleaseRevision> {
+    match state.incident.targets.get(&workload.reference)?.goal {
+        Goal::Release(_, revision) => Some(revision),
+        Goal::Template(_) => None,
+    }
+}
+
+/// Why the guard is going to refuse the rollback of the release that owns a workload.
+fn release_refused(state: &State, workload: &Workload) -> Option<Clean> {
+    let concerns = releases::against(state, workload, release_goal(state, workload)?).ok()?;
+    releases::refusal(&concerns).map(|concern| say!("{}; {}; {}", concern.what, concern.consequence, concern.remedy))
+}
+
+/// The rollback of the release that owns a workload: what it does, what must be known, its command.
+fn rollback(state: &State, workload: &Workload, to: ReleaseRevision, does: &mut Vec<Clean>, commands: &mut Vec<Clean>) {
+    let forecast = forecast::facts(state);
+    let facts = match releases::facts(state, workload, to, &forecast) {
+        Ok(facts) => facts,
+        Err(why) => return does.push(why),
+    };
+    let rollback = rollback::plan(&facts);
+    does.push(rollback.sentence());
+    does.extend(concerns(&facts).into_iter().map(|concern| say!("{}; {}", concern.what, concern.consequence)));
+    does.push(say!("{} fields change", review_lines(facts.current, facts.target).len()));
+    commands.push(rollback.command(state.setting.context.as_ref()));
+}
+
 fn details(state: &State, step: StepKind, findings: &[Finding]) -> (Vec<Clean>, Vec<Clean>) {
     let context = state.setting.context.as_ref();
     match step {
@@ -199,6 +233,10 @@ fn details(state: &State, step: StepKind, findings: &[Finding]) -> (Vec<Clean>, 
             let mut commands = Vec::new();
             for reference in &state.setting.workloads {
                 let Some(workload) = state.workload(reference) else { continue };
+                if let (StepKind::Revert, Some(to)) = (step, release_goal(state, workload)) {
+                    rollback(state, workload, to, &mut does, &mut commands);
+                    continue;
+                }
                 let Some((kind, forecast)) = foreseen(state, workload, step) else {
                     does.push(say!("{}: no target is chosen yet", reference));
                     continue;

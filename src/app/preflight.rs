@@ -10,14 +10,17 @@ mod ledger;
 mod owner;
 mod permissions;
 mod programs;
+mod release;
 mod schema;
 mod target;
 
 use serde::Serialize;
 
 use crate::app::forecast;
+use crate::app::releases;
 use crate::app::state::State;
 use crate::domain::candidate::{self, Candidate};
+use crate::domain::incident::Goal;
 use crate::domain::step::StepKind;
 use crate::domain::trouble::Trouble;
 use crate::domain::workload::{Revision, Workload};
@@ -131,6 +134,7 @@ pub fn findings(state: &State) -> Vec<Finding> {
         in_flight::findings,
         ledger::findings,
         target::findings,
+        release::findings,
         schema::findings,
         coupled::findings,
         backup::findings,
@@ -148,10 +152,15 @@ fn ranked(state: &State, workload: &Workload) -> Vec<Candidate> {
 }
 
 /// The revision that the rollback goes to: the one that was chosen (`true`), else the best
-/// candidate. `None` where there is none, or where the chosen one is gone.
+/// candidate. For a Helm release it is the ReplicaSet with the template of the manifest. `None`
+/// where there is none, or where the chosen one is gone.
 fn target<'a>(state: &State, workload: &'a Workload) -> Option<(&'a Revision, bool)> {
-    match state.incident.targets.get(&workload.reference) {
-        Some(target) => Some((workload.revision(&target.uid)?, true)),
+    match state.incident.targets.get(&workload.reference).map(|target| &target.goal) {
+        Some(Goal::Template(uid)) => Some((workload.revision(uid)?, true)),
+        Some(Goal::Release(_, revision)) => Some((releases::replica_set(state, workload, *revision)?, true)),
+        None if releases::release_of(workload).is_some() => {
+            Some((releases::replica_set(state, workload, releases::best(state, workload)?)?, false))
+        }
         None => Some((workload.revision(&ranked(state, workload).first()?.uid)?, false)),
     }
 }

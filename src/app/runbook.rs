@@ -6,11 +6,13 @@ use crate::app::evidence::{Evidence, evidence};
 use crate::app::overlay::{Overlay, Purpose};
 use crate::app::preflight::{self, Severity};
 use crate::app::state::{Anchor, State, Tone};
-use crate::app::{acts, backup, cache, change, checks, forecast, logs, migrations, status};
+use crate::app::{acts, backup, cache, change, checks, forecast, logs, migrations, releases, status};
 use crate::domain::candidate;
 use crate::domain::cluster::WorkloadRef;
-use crate::domain::name::Uid;
+use crate::domain::incident::Goal;
+use crate::domain::name::{ReleaseName, Uid};
 use crate::domain::record::{ActKind, Changed, Entry, Made};
+use crate::domain::release::ReleaseRevision;
 use crate::domain::runbook::{Choice, NodeKind, NodeRef, Show};
 use crate::domain::step::{Fact, StepKind};
 use crate::domain::workload::Rollout;
@@ -159,8 +161,7 @@ pub fn show(state: &mut State) {
         _ => Pane::Runbook,
     };
     if let Some((workload, best)) = best_target(state)
-        && let Some(line) =
-            state.revisions().iter().position(|(of, revision)| of.reference == workload && revision.uid == best)
+        && let Some(line) = state.revisions().iter().position(|past| past.is(&workload, &best))
     {
         state.view.select(Pane::Revisions, line, Some(Anchor::Revision(workload, best)));
     }
@@ -179,10 +180,14 @@ pub fn shown(state: &State) -> Option<Pane> {
 }
 
 /// The first workload without a target and its best candidate.
-pub fn best_target(state: &State) -> Option<(WorkloadRef, Uid)> {
+pub fn best_target(state: &State) -> Option<(WorkloadRef, Goal)> {
     let open = state.setting.workloads.iter().find(|reference| !state.incident.targets.contains_key(reference))?;
-    let best = candidate::rank(state.workload(open)?, &forecast::facts(state), state.now).into_iter().next()?;
-    Some((open.clone(), best.uid))
+    let workload = state.workload(open)?;
+    let goal = match releases::release_of(workload) {
+        Some(release) => Goal::Release(release, releases::best(state, workload)?),
+        None => Goal::Template(candidate::rank(workload, &forecast::facts(state), state.now).into_iter().next()?.uid),
+    };
+    Some((open.clone(), goal))
 }
 
 /// Goes on: the one key that always does the next sensible thing.
@@ -320,11 +325,16 @@ fn of_workload(state: &State, step: StepKind, reference: &WorkloadRef) -> Progre
     if step == StepKind::Revert && target.is_none() {
         return Progress::NoTarget(reference.clone());
     }
+    if let (StepKind::Revert, Some(Goal::Release(release, to))) = (step, target.map(|target| &target.goal)) {
+        return releases::progress(state, reference, release, *to);
+    }
     // Only the last change counts: an earlier revert to the same target is history.
     let Some((id, act)) = state.incident.last_change(reference) else { return Progress::Next(reference.clone()) };
     let ActKind::Change { change, generation, .. } = &act.kind else { return Progress::Next(reference.clone()) };
     let ours = match (step, change) {
-        (StepKind::Revert, Changed::Revert { to }) => target.is_some_and(|target| target.uid == *to),
+        (StepKind::Revert, Changed::Revert { to }) => {
+            target.is_some_and(|target| target.goal == Goal::Template(to.clone()))
+        }
         (StepKind::Restart, Changed::Restart) => act.seq > state.incident.entered,
         _ => false,
     };
@@ -398,36 +408,25 @@ fn change_on(state: &mut State, step: StepKind) -> Vec<Effect> {
 
 /// Makes the selected revision the target of its workload.
 pub fn target_selected(state: &mut State) -> Vec<Effect> {
-    let Some((workload, revision)) = change::selected_revision(state) else { return Vec::new() };
-    let (workload, uid) = (workload.reference.clone(), revision.uid.clone());
-    target(state, &workload, &uid)
+    let Some(past) = change::selected_revision(state) else { return Vec::new() };
+    let (workload, goal) = (past.workload().reference.clone(), past.goal());
+    target(state, &workload, &goal)
 }
 
 /// Makes a revision the target of a workload.
-pub fn target(state: &mut State, reference: &WorkloadRef, uid: &Uid) -> Vec<Effect> {
-    if let Err(why) = open(state) {
-        state.tell(Tone::Warn, why);
-        return Vec::new();
-    }
-    let Some(workload) = state.workload(reference) else { return Vec::new() };
-    let Some(revision) = workload.revision(uid) else { return Vec::new() };
-    if revision.current() {
-        let words = say!("revision {} is the live one; choose another", revision.number);
-        state.tell(Tone::Warn, words);
-        return Vec::new();
-    }
-    let ranked = candidate::rank(workload, &forecast::facts(state), state.now);
-    let candidate = ranked.iter().find(|candidate| &candidate.uid == uid);
-    let reasons =
-        candidate.map(|c| c.reasons.iter().chain(&c.warnings).map(Clean::to_string).collect()).unwrap_or_default();
-    let entry = Entry::Targeted {
-        workload: reference.clone(),
-        uid: uid.clone(),
-        revision: revision.number,
-        image: revision.image().map(ToString::to_string).unwrap_or_default(),
-        reasons,
+pub fn target(state: &mut State, reference: &WorkloadRef, goal: &Goal) -> Vec<Effect> {
+    let chosen = open(state).and_then(|()| match goal {
+        Goal::Template(uid) => template_target(state, reference, uid),
+        Goal::Release(release, to) => release_target(state, reference, release, *to),
+    });
+    let (entry, number) = match chosen {
+        Ok(chosen) => chosen,
+        Err(why) => {
+            state.tell(Tone::Warn, why);
+            return Vec::new();
+        }
     };
-    let words = say!("target of {}: revision {}", reference, revision.number);
+    let words = say!("target of {}: revision {}", reference, number);
     let mut effects = vec![state.commit(entry)];
     migrations::compare(state);
     state.tell(Tone::Good, words);
@@ -437,6 +436,58 @@ pub fn target(state: &mut State, reference: &WorkloadRef, uid: &Uid) -> Vec<Effe
         show(state);
     }
     effects
+}
+
+fn strings(words: impl IntoIterator<Item = Clean>) -> Vec<String> {
+    words.into_iter().map(|words| words.to_string()).collect()
+}
+
+fn template_target(state: &State, reference: &WorkloadRef, uid: &Uid) -> Result<(Entry, u64), Clean> {
+    let gone = || say!("{} has no such revision any more", reference);
+    let workload = state.workload(reference).ok_or_else(gone)?;
+    if let Some(release) = releases::release_of(workload) {
+        return Err(say!("{} belongs to Helm release {}: choose one of its revisions", reference, release));
+    }
+    let revision = workload.revision(uid).ok_or_else(gone)?;
+    if revision.current() {
+        return Err(say!("revision {} is the live one; choose another", revision.number));
+    }
+    let ranked = candidate::rank(workload, &forecast::facts(state), state.now);
+    let candidate = ranked.into_iter().find(|candidate| &candidate.uid == uid);
+    let entry = Entry::Targeted {
+        workload: reference.clone(),
+        uid: uid.clone(),
+        revision: revision.number,
+        image: revision.image().map(ToString::to_string).unwrap_or_default(),
+        reasons: candidate.map(|found| strings(found.reasons.into_iter().chain(found.warnings))).unwrap_or_default(),
+    };
+    Ok((entry, revision.number))
+}
+
+fn release_target(
+    state: &State,
+    reference: &WorkloadRef,
+    release: &ReleaseName,
+    to: ReleaseRevision,
+) -> Result<(Entry, u64), Clean> {
+    let workload = state.workload(reference).ok_or_else(|| say!("{} is not seen right now", reference))?;
+    let ranked = releases::ranked(state, workload);
+    let Some(candidate) = ranked.into_iter().find(|candidate| candidate.revision == to) else {
+        return Err(say!("revision {} is not an older one of Helm release {}", to, release));
+    };
+    if let Some(why) = &candidate.refused {
+        return Err(say!("revision {} cannot be gone back to: {}; choose another", to, why));
+    }
+    let record = releases::known(state, workload).and_then(|known| known.records.get(&to));
+    let image = record.and_then(|record| record.image(reference));
+    let entry = Entry::TargetedRelease {
+        workload: reference.clone(),
+        release: release.clone(),
+        revision: to,
+        image: image.map(ToString::to_string).unwrap_or_default(),
+        reasons: strings(candidate.reasons.into_iter().chain(candidate.warnings)),
+    };
+    Ok((entry, to.get().into()))
 }
 
 /// Goes to the runbook node of the selected log line's signature.

@@ -11,6 +11,8 @@ use crate::app::effect::{Act, Announced, Effect, Exit, Look, LookId};
 use crate::app::keymap::Keymap;
 use crate::app::logs::Logs;
 use crate::app::overlay::Overlay;
+use crate::app::past::{self, Past};
+use crate::app::releases::Releases;
 use crate::domain::catalog::Catalog;
 use crate::domain::change::{Acceptance, ChangeKind, Cleared};
 use crate::domain::cluster::{Identity, Permission, Pod, WorkloadRef};
@@ -18,7 +20,7 @@ use crate::domain::confirm::Confirmed;
 use crate::domain::encrypted::Newer;
 use crate::domain::environment::Kind;
 use crate::domain::headway::Headway;
-use crate::domain::incident::{ActRecord, Incident};
+use crate::domain::incident::{ActRecord, Goal, Incident};
 use crate::domain::ledger::Ledger;
 use crate::domain::live::Live;
 use crate::domain::migration::MigrationTable;
@@ -88,6 +90,7 @@ pub struct Setting {
 pub struct Missing {
     pub cluster: Option<Trouble>,
     pub workloads: Option<Trouble>,
+    pub releases: Option<Trouble>,
     pub database: Option<Trouble>,
     pub backup: Option<Trouble>,
     pub gateway: Option<Trouble>,
@@ -218,8 +221,8 @@ impl RowFilter {
 pub enum Anchor {
     /// A pod.
     Pod(Uid),
-    /// A revision of a workload.
-    Revision(WorkloadRef, Uid),
+    /// A revision that a workload can go back to.
+    Revision(WorkloadRef, Goal),
     /// A migration row.
     Row(MigrationId),
 }
@@ -267,6 +270,8 @@ pub struct State {
     pub permissions: Live<Vec<Permission>>,
     /// The Deployments.
     pub watched: BTreeMap<WorkloadRef, Watched>,
+    /// Helm releases.
+    pub releases: Releases,
     /// The logs.
     pub logs: Logs,
     /// The migration table.
@@ -359,6 +364,7 @@ impl State {
             incident: Incident::default(),
             journal: JournalState::default(),
             arming: Arming::ReadOnly,
+            releases: Releases::default(),
             logs: Logs::default(),
             checks: Checks::default(),
             running: BTreeMap::new(),
@@ -499,10 +505,8 @@ impl State {
     }
 
     /// The revisions of every workload, in the order of the pane: newest first.
-    pub fn revisions(&self) -> Vec<(&Workload, &crate::domain::workload::Revision)> {
-        let workloads =
-            self.setting.workloads.iter().filter_map(|reference| self.watched.get(reference)?.workload.last());
-        workloads.flat_map(|workload| workload.revisions.iter().map(move |revision| (&**workload, revision))).collect()
+    pub fn revisions(&self) -> Vec<Past<'_>> {
+        past::lines(self)
     }
 
     /// The workload as last seen.

@@ -3,6 +3,7 @@
 
 use crate::app::action::{Action, Pane};
 use crate::app::effect::Effect;
+use crate::app::releases;
 use crate::app::state::{Briefing, State, Tone};
 use crate::domain::environment::Kind;
 use crate::domain::record::{ActId, ActKind};
@@ -172,6 +173,7 @@ pub fn fact_about(state: &State, act: ActId) -> Clean {
                 }
             }
         }
+        ActKind::Rollback { workload, from, to, .. } => releases::fact_about(state, workload, *from, *to),
         ActKind::DeleteRow { id, name } | ActKind::ResolveRow { id, name } | ActKind::RestoreRow { id, name } => {
             let name = state.gate.clean(name);
             match state.migrations.fresh() {
@@ -199,7 +201,7 @@ pub fn copy_selected(state: &mut State) -> Vec<Effect> {
             let revisions = state.revisions();
             revisions
                 .get(view.selected(Pane::Revisions, revisions.len()))
-                .and_then(|(_, revision)| revision.image().map(|image| say!("{}", image)))
+                .and_then(|past| past.image().map(|image| say!("{}", image)))
         }
         Pane::Timeline => state
             .incident

@@ -13,7 +13,7 @@ use crate::app::msg::{Item, JournalNews, Msg, Sight};
 use crate::app::overlay::{Overlay, Purpose};
 use crate::app::state::{Anchor, Arming, State, Tone};
 use crate::app::{
-    acts, arming, backup, cache, change, checks, feeds, logs, migrations, overlay, preflight, runbook, status,
+    acts, arming, backup, cache, change, checks, feeds, logs, migrations, overlay, preflight, releases, runbook, status,
 };
 use crate::domain::cluster::{Ask, Pod, PodsItem, WorkloadRef};
 use crate::domain::live::Live;
@@ -38,7 +38,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
             Vec::new()
         }
         Msg::Do(action) => act(state, action),
-        Msg::Target(workload, uid) => runbook::target(state, &workload, &uid),
+        Msg::Target(workload, goal) => runbook::target(state, &workload, &goal),
         Msg::Select(pane, anchor) => {
             state.view.focus = pane;
             state.view.select(pane, 0, Some(anchor));
@@ -85,6 +85,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
     if !logs_only {
         effects.extend(runbook::walk_on(state));
         effects.extend(checks::due(state));
+        effects.extend(releases::due(state));
         effects.extend(questions_due(state));
     }
     if let Some(Effect::Quit(exit)) = effects.iter().find(|effect| matches!(effect, Effect::Quit(_))) {
@@ -120,7 +121,7 @@ fn questions_due(state: &mut State) -> Vec<Effect> {
     let mut wanted = Vec::new();
     let questions = [
         (Look::Identity, state.identity.fresh().is_some(), state.identity.at(), true),
-        (Look::Permissions, state.permissions.fresh().is_some(), state.permissions.at(), true),
+        (Look::Permissions(asks(state)), answered_all(state), state.permissions.at(), true),
         (Look::Workloads, false, state.found.at(), state.setting.workloads.is_empty()),
     ];
     for (place, (look, fresh, at, open)) in questions.into_iter().enumerate() {
@@ -135,6 +136,16 @@ fn questions_due(state: &mut State) -> Vec<Effect> {
             state.look(look)
         })
         .collect()
+}
+
+/// Whether every permission that matters now was answered.
+fn answered_all(state: &State) -> bool {
+    state.permissions.fresh().is_some_and(|answers| answers.len() >= asks(state).len())
+}
+
+/// What is to be allowed: the records of a Helm release are asked about only where one is.
+fn asks(state: &State) -> Vec<Ask> {
+    if releases::followed(state).is_empty() { Ask::without_helm() } else { Ask::ALL.to_vec() }
 }
 
 fn press(state: &mut State, key: Key) -> Vec<Effect> {
@@ -326,9 +337,7 @@ fn anchor(state: &State, pane: Pane, line: usize) -> Option<Anchor> {
         Pane::Pods => state.pods().get(line).map(|pod| Anchor::Pod(pod.uid.clone())),
         Pane::Revisions => {
             let revisions = state.revisions();
-            revisions
-                .get(line)
-                .map(|(workload, revision)| Anchor::Revision(workload.reference.clone(), revision.uid.clone()))
+            revisions.get(line).map(|past| Anchor::Revision(past.workload().reference.clone(), past.goal()))
         }
         Pane::Migrations => migrations::shown(state).get(line).map(|row| Anchor::Row(row.id.clone())),
         Pane::Runbook | Pane::Checklist | Pane::Logs | Pane::Preflight | Pane::Timeline => None,
@@ -340,10 +349,7 @@ fn follow_anchor(state: &mut State, pane: Pane) {
     let line = match state.view.anchor.get(&pane) {
         None => return,
         Some(Anchor::Pod(uid)) => state.pods().iter().position(|pod| pod.uid == *uid),
-        Some(Anchor::Revision(reference, uid)) => state
-            .revisions()
-            .iter()
-            .position(|(workload, revision)| workload.reference == *reference && revision.uid == *uid),
+        Some(Anchor::Revision(reference, goal)) => state.revisions().iter().position(|past| past.is(reference, goal)),
         Some(Anchor::Row(id)) => migrations::shown(state).iter().position(|row| row.id == *id),
     };
     if let Some(line) = line {
@@ -400,6 +406,10 @@ fn fed(state: &mut State, feed: &Feed, item: Item) -> Vec<Effect> {
         (Feed::Pods(reference), Item::Pods(result)) => {
             pods(state, reference, result);
             follow_anchor(state, Pane::Pods);
+        }
+        (Feed::Releases(workload, release), Item::Releases(result)) => {
+            releases::seen(state, workload, release, result);
+            follow_anchor(state, Pane::Revisions);
         }
         (Feed::Logs(source), Item::Logs(item)) => logs::fed(state, source, item),
         (Feed::Migrations, Item::Migrations(result)) => {
@@ -459,6 +469,12 @@ fn looked(state: &mut State, id: LookId, look: &Look, sight: Sight) -> Vec<Effec
         Sight::Workloads(Ok(found)) => state.discovered(found.into_iter().map(|found| found.reference).collect()),
         Sight::Workloads(Err(why)) => state.found.lose(why, now),
         Sight::Preview(result) => return change::previewed(state, id, result),
+        Sight::Record(result) => {
+            if let Look::Record(workload, _, row, _) = look {
+                releases::read(state, workload, row, result);
+            }
+        }
+        Sight::Helm(result) => releases::program(state, result),
         Sight::Migrations(result) => migrations::seen(state, result),
         Sight::Schema(result) => migrations::seen_schema(state, result),
         Sight::CacheSurvey(result) => cache::surveyed(state, id, result),

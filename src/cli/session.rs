@@ -53,6 +53,7 @@ fn missing(world: &World) -> Missing {
     Missing {
         cluster: world.cluster.as_ref().err().cloned(),
         workloads: world.workloads.as_ref().err().cloned(),
+        releases: world.releases.as_ref().err().cloned(),
         database: world.database.as_ref().err().cloned(),
         backup: world.backup.as_ref().err().cloned(),
         gateway: world.gateway.as_ref().err().cloned(),

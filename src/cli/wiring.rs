@@ -21,6 +21,7 @@ use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::domain::workload::Discovered;
 use crate::text::{Clean, Gate, Secret};
 use crate::world::deferred::Deferred;
+use crate::world::helm::Helm;
 use crate::world::kubernetes::{ConnectOptions, ForwardTarget as KubeTarget, Kubernetes};
 use crate::world::litellm::LiteLlm;
 use crate::world::pg_dump::PgDump;
@@ -76,9 +77,12 @@ pub async fn open(chosen: &Chosen, interactive: bool, gate: &Gate) -> Live {
     let secrets = Secrets { folder: chosen.folder().to_owned(), gate: gate.clone(), cluster: cluster.clone() };
     let workloads = workloads(environment, &cluster, interactive).await;
     let kubernetes = |cluster: &Result<Kubernetes, Trouble>| cluster.clone().map(Arc::new);
+    let kubeconfig = environment.cluster.as_ref().and_then(|place| place.kubeconfig.as_ref());
+    let kubeconfig = kubeconfig.map(|path| resolve_path(chosen.folder(), path));
     let world = World {
         cluster: kubernetes(&cluster).map(|port| port as _),
         workloads: kubernetes(&cluster).map(|port| port as _),
+        releases: cluster.clone().map(|cluster| Arc::new(Helm::new(cluster, kubeconfig)) as _),
         database: store(environment.database.as_ref(), "database", &secrets, |store, secrets| {
             Arc::new(Deferred::new(move || postgres(store.clone(), secrets.clone()))) as _
         }),

@@ -80,13 +80,16 @@ pub enum Ask {
     GetConfigMap,
     /// `list horizontalpodautoscalers.autoscaling`
     ListAutoscalers,
+    /// `list secrets`: only where a Helm release owns a workload, for its history. It lets one read
+    /// every secret of the namespace; Kubernetes knows no narrower right to list.
+    ListSecrets,
     /// `get services`: only to find the pod behind a service for a port-forward.
     GetService,
 }
 
 impl Ask {
     /// Every question, in the order of the permissions page.
-    pub const ALL: [Ask; 17] = [
+    pub const ALL: [Ask; 18] = [
         Ask::GetDeployment,
         Ask::ListDeployments,
         Ask::WatchDeployments,
@@ -103,8 +106,14 @@ impl Ask {
         Ask::GetSecret,
         Ask::GetConfigMap,
         Ask::ListAutoscalers,
+        Ask::ListSecrets,
         Ask::GetService,
     ];
+
+    /// The questions where nothing of a Helm release is to be read.
+    pub fn without_helm() -> Vec<Ask> {
+        Self::ALL.into_iter().filter(|ask| *ask != Ask::ListSecrets).collect()
+    }
 
     /// Verb, API group, resource and subresource, as the authorizer knows them.
     pub fn attributes(self) -> (&'static str, &'static str, &'static str, &'static str) {
@@ -125,6 +134,7 @@ impl Ask {
             Ask::GetSecret => ("get", "", "secrets", ""),
             Ask::GetConfigMap => ("get", "", "configmaps", ""),
             Ask::ListAutoscalers => ("list", "autoscaling", "horizontalpodautoscalers", ""),
+            Ask::ListSecrets => ("list", "", "secrets", ""),
             Ask::GetService => ("get", "", "services", ""),
         }
     }
@@ -142,9 +152,12 @@ impl Ask {
             Ask::PatchDeployment => "the revert, the image, the variable and the restart",
             Ask::ListJobs | Ask::WatchJobs => "knowing whether a migration Job runs, and so every revert",
             Ask::GetPortForward | Ask::CreatePortForward => "reaching the gateway or the database by port-forward",
-            Ask::GetSecret => "reading the configured secrets, comparing salt keys, seeing which Secrets changed",
+            Ask::GetSecret => {
+                "reading the configured secrets and Helm's records, comparing salt keys, seeing which Secrets changed"
+            }
             Ask::GetConfigMap => "seeing which ConfigMaps changed since the target ran, and config.yaml",
             Ask::ListAutoscalers => "knowing which autoscaler sets the replicas",
+            Ask::ListSecrets => "the history of a Helm release, and so its rollback",
             Ask::GetService => "finding the pod behind a service for a port-forward",
         }
     }

@@ -9,16 +9,26 @@ use crate::domain::checklist::{CheckId, Mark};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::image::Image;
 use crate::domain::migration::Kept;
-use crate::domain::name::{EnvName, IncidentId, Slug, Uid};
+use crate::domain::name::{EnvName, IncidentId, ReleaseName, Slug, Uid};
 use crate::domain::record::{ActId, ActKind, End, Entry, Made};
+use crate::domain::release::ReleaseRevision;
 use crate::domain::runbook::{NodeRef, Stage};
 use crate::text::{Clean, Gate};
+
+/// What a workload can go back to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Goal {
+    /// The template of the ReplicaSet with this UID.
+    Template(Uid),
+    /// A revision of the Helm release that owns it.
+    Release(ReleaseName, ReleaseRevision),
+}
 
 /// The revision that a workload is to go back to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// UID of the ReplicaSet.
-    pub uid: Uid,
+    /// Which one.
+    pub goal: Goal,
     /// Its number when it was chosen.
     pub revision: u64,
     /// Its image.
@@ -183,7 +193,13 @@ impl Incident {
             Entry::Jumped { to, signature, .. } => self.leave(say!("jumped by signature {}", signature), to, at),
             Entry::TookBack { to, .. } => self.take_back(to, at),
             Entry::Targeted { workload, uid, revision, image, .. } => {
-                let target = Target { uid: uid.clone(), revision: *revision, image: gate.clean(image) };
+                let goal = Goal::Template(uid.clone());
+                let target = Target { goal, revision: *revision, image: gate.clean(image) };
+                self.targets.insert(workload.clone(), target);
+            }
+            Entry::TargetedRelease { workload, release, revision, image, .. } => {
+                let goal = Goal::Release(release.clone(), *revision);
+                let target = Target { goal, revision: revision.get().into(), image: gate.clean(image) };
                 self.targets.insert(workload.clone(), target);
             }
             Entry::Started { act, node, kind, words, command, .. } => {
@@ -271,9 +287,9 @@ impl Incident {
         CheckId::ALL.iter().all(|id| self.marks.get(id).is_some_and(|mark| mark.settled()))
     }
 
-    /// The last act on a Deployment, whatever it changed there.
+    /// The last act on a Deployment, whatever it changed there, and whoever sent it.
     pub fn last_change(&self, workload: &WorkloadRef) -> Option<(ActId, &ActRecord)> {
-        let of = |act: &ActRecord| matches!(&act.kind, ActKind::Change { workload: of, .. } if of == workload);
+        let of = |act: &ActRecord| act.kind.workload() == Some(workload);
         self.acts
             .iter()
             .rev()
@@ -299,7 +315,7 @@ impl Incident {
     /// When a Deployment was last changed, as far as is known: logs and checks are judged from
     /// here on.
     pub fn last_change_at(&self) -> Option<Timestamp> {
-        let changes = self.acts.values().filter(|act| act.done() && matches!(act.kind, ActKind::Change { .. }));
+        let changes = self.acts.values().filter(|act| act.done() && act.kind.workload().is_some());
         changes.map(|act| act.started_at).max()
     }
 
@@ -360,6 +376,9 @@ fn words(entry: &Entry, gate: &Gate) -> Clean {
         Entry::Jumped { to, signature, .. } => say!("signature {} led to {}", signature, to.node),
         Entry::Targeted { workload, revision, image, .. } => {
             say!("target of {}: revision {} ({})", workload, *revision, gate.clean(image))
+        }
+        Entry::TargetedRelease { workload, release, revision, image, .. } => {
+            say!("target of {}: revision {} of Helm release {} ({})", workload, *revision, release, gate.clean(image))
         }
         Entry::Armed => Clean::ours("armed"),
         Entry::Disarmed => Clean::ours("disarmed"),

@@ -102,6 +102,11 @@ identifier!(
     Name, "a Kubernetes name", "lower case letters, digits, '-' and '.', at most 253 characters", dns_subdomain
 );
 identifier!(
+    /// A Helm release name (Helm `chartutil.ValidateReleaseName`).
+    ReleaseName, "a Helm release name", "lower case letters, digits, '-' and '.', at most 53 characters",
+    |raw| raw.len() <= 53 && dns_subdomain(raw)
+);
+identifier!(
     /// A Kubernetes UID, which tells an object from a later one of the same name.
     Uid, "a Kubernetes UID", "letters, digits and '-', at most 64 characters",
     |raw| (1..=64).contains(&raw.len()) && raw.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')

@@ -10,7 +10,8 @@ use crate::domain::checklist::{CheckId, Mark};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::image::Image;
 use crate::domain::migration::Kept;
-use crate::domain::name::{CacheNamespace, EnvName, IncidentId, RequestId, Slug, Uid};
+use crate::domain::name::{CacheNamespace, EnvName, IncidentId, ReleaseName, RequestId, Slug, Uid};
+use crate::domain::release::ReleaseRevision;
 use crate::domain::runbook::NodeRef;
 
 /// Version of the line format below. Raised when an old reader could misread a new line.
@@ -110,6 +111,19 @@ pub enum Entry {
         uid: Uid,
         /// Its number then.
         revision: u64,
+        /// Its image.
+        image: String,
+        /// Why it ranks where it does.
+        reasons: Vec<String>,
+    },
+    /// A revision of the Helm release that owns a workload was chosen as its target.
+    TargetedRelease {
+        /// The workload.
+        workload: WorkloadRef,
+        /// The release.
+        release: ReleaseName,
+        /// Its revision.
+        revision: ReleaseRevision,
         /// Its image.
         image: String,
         /// Why it ranks where it does.
@@ -217,6 +231,17 @@ pub enum ActKind {
         /// What was to change.
         change: Changed,
     },
+    /// A Helm release was to be rolled back.
+    Rollback {
+        /// The Deployment that it was about.
+        workload: WorkloadRef,
+        /// The release.
+        release: ReleaseName,
+        /// The newest revision before.
+        from: ReleaseRevision,
+        /// The revision to go back to.
+        to: ReleaseRevision,
+    },
     /// A migration row was to be deleted.
     DeleteRow {
         /// Its id.
@@ -263,6 +288,7 @@ impl ActKind {
     pub fn word(&self) -> &'static str {
         match self {
             ActKind::Change { .. } => "change",
+            ActKind::Rollback { .. } => "rollback",
             ActKind::DeleteRow { .. } => "deletion",
             ActKind::ResolveRow { .. } => "resolution",
             ActKind::RestoreRow { .. } => "row restore",
@@ -275,6 +301,14 @@ impl ActKind {
     /// It takes long, tells how far it is, and can be cancelled.
     pub fn cancellable(&self) -> bool {
         matches!(self, ActKind::Backup { .. } | ActKind::ClearCache { .. })
+    }
+
+    /// The Deployment whose template it changes.
+    pub fn workload(&self) -> Option<&WorkloadRef> {
+        match self {
+            ActKind::Change { workload, .. } | ActKind::Rollback { workload, .. } => Some(workload),
+            _ => None,
+        }
     }
 
     /// The row that such an act keeps before it changes it, once it is known to have happened.
@@ -313,6 +347,11 @@ pub enum Made {
     Applied {
         /// Its generation after.
         generation: i64,
+    },
+    /// A Helm release was rolled back.
+    RolledBack {
+        /// The revision that it made.
+        revision: ReleaseRevision,
     },
     /// A row was changed, and kept as it was.
     Kept(Kept),

@@ -21,8 +21,9 @@ use crate::domain::document::{Fault, Source};
 use crate::domain::image::Image;
 use crate::domain::migration::RowState;
 use crate::domain::name::{
-    CacheNamespace, ContextName, EnvName, MigrationId, MigrationName, ModelName, Name, Slug, VarName,
+    CacheNamespace, ContextName, EnvName, MigrationId, MigrationName, ModelName, Name, ReleaseName, Slug, VarName,
 };
+use crate::domain::release::{ReleaseRevision, ReleaseStatus};
 use crate::domain::runbook::Stage;
 use crate::text::{Clean, Gate, Secret};
 
@@ -53,6 +54,8 @@ pub struct Scenario {
     pub sources: Vec<SourcePlan>,
     /// Autoscalers of the Deployment.
     pub scalers: Vec<Scaler>,
+    /// The Helm release that owns the Deployment, where one does.
+    pub helm: Option<HelmPlan>,
     /// Rows of `_prisma_migrations`.
     pub rows: Vec<RowPlan>,
     /// The database.
@@ -214,6 +217,40 @@ pub struct SourcePlan {
     pub breaks: Option<(Image, Crash)>,
 }
 
+/// A Helm release that owns the Deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HelmPlan {
+    /// Its name.
+    pub release: ReleaseName,
+    /// What the program calls itself, as `v3.18.0`.
+    pub program: Clean,
+    /// The name of its chart.
+    pub chart: Clean,
+    /// Its revisions, oldest first.
+    pub revisions: Vec<RecordPlan>,
+}
+
+/// One revision of a Helm release when the drill begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordPlan {
+    /// Its number.
+    pub number: ReleaseRevision,
+    /// How long ago its record was made.
+    pub age: SignedDuration,
+    /// Its status.
+    pub status: ReleaseStatus,
+    /// What Helm wrote about it.
+    pub description: Clean,
+    /// The version of its chart.
+    pub version: Clean,
+    /// The revision of the Deployment whose template its manifest holds.
+    pub template: u64,
+    /// The image of the migration Job, where that is an ordinary object of its manifest.
+    pub job: Option<Image>,
+    /// Names of ConfigMaps in its manifest.
+    pub config_maps: Vec<Clean>,
+}
+
 /// One row of `_prisma_migrations` when the drill begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowPlan {
@@ -284,6 +321,8 @@ pub struct RedisPlan {
 pub enum Condition {
     /// The Deployment runs the template of this revision.
     RevertedTo(u64),
+    /// The Helm release went back to this revision.
+    RolledBackTo(ReleaseRevision),
     /// The failed row of this migration is gone.
     Deleted(MigrationName),
     /// The pods were restarted after that.
@@ -294,6 +333,7 @@ impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Condition::RevertedTo(number) => write!(f, "revert to revision {number}"),
+            Condition::RolledBackTo(number) => write!(f, "roll the Helm release back to revision {number}"),
             Condition::Deleted(name) => write!(f, "delete the failed row of {name}"),
             Condition::Restarted => f.write_str("restart the pods"),
         }

@@ -165,4 +165,6 @@ pub enum Fact {
     CheckFailed,
     /// This environment has no database configured.
     NoDatabase,
+    /// A Helm release owns a workload, and neither Argo CD nor Flux is above it.
+    OwnedByHelm,
 }

@@ -72,19 +72,24 @@ impl Template {
 
     /// What differs, by path, in path order.
     pub fn diff(&self, other: &Template) -> Vec<FieldChange> {
-        let paths: std::collections::BTreeSet<_> = self.fields.keys().chain(other.fields.keys()).collect();
-        paths
-            .into_iter()
-            .filter_map(|path| {
-                let (before, after) = (self.fields.get(path), other.fields.get(path));
-                (before != after).then(|| FieldChange {
-                    path: path.clone(),
-                    before: before.map(Field::words),
-                    after: after.map(Field::words),
-                })
-            })
-            .collect()
+        field_changes(&self.fields, &other.fields)
     }
+}
+
+/// What differs between two sets of fields, by path, in path order.
+pub fn field_changes(before: &BTreeMap<Clean, Field>, after: &BTreeMap<Clean, Field>) -> Vec<FieldChange> {
+    let paths: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    paths
+        .into_iter()
+        .filter_map(|path| {
+            let (before, after) = (before.get(path), after.get(path));
+            (before != after).then(|| FieldChange {
+                path: path.clone(),
+                before: before.map(Field::words),
+                after: after.map(Field::words),
+            })
+        })
+        .collect()
 }
 
 /// One line of a template diff. Hidden values show only that they changed.

@@ -13,7 +13,6 @@ use crate::app::effect::{Act, Feed, Look};
 use crate::app::msg::{Done, Item, Msg, Sight};
 use crate::domain::backup::{BackupItem, BackupOrder};
 use crate::domain::cache::{ClearItem, Clearance};
-use crate::domain::cluster::Ask;
 use crate::domain::confirm::Confirmed;
 use crate::domain::headway::Headway;
 use crate::domain::log::LogItem;
@@ -22,10 +21,13 @@ use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::runtime::Places;
 use crate::runtime::folder::private_folder;
 use crate::text::{Clean, Gate};
-use crate::world::{Part, World};
+use crate::world::{Part, Releases, World};
 
 /// How often the migration table is read.
 const MIGRATIONS_EVERY: Duration = Duration::from_secs(3);
+
+/// How often the labels of a Helm release's records are read: a few hundred bytes each.
+const RELEASES_EVERY: Duration = Duration::from_secs(5);
 
 /// How often the catalogue of the database is read: some 2,000 names, which change only with a
 /// migration.
@@ -47,13 +49,16 @@ pub(in crate::runtime) fn look(world: &World, look: Look) -> BoxFuture<'static, 
     async move {
         match look {
             Look::Identity => Sight::Identity(ask(world.cluster, |port| port.identity()).await),
-            Look::Permissions => {
-                Sight::Permissions(ask(world.cluster, |port| port.permissions(Ask::ALL.to_vec())).await)
-            }
+            Look::Permissions(asks) => Sight::Permissions(ask(world.cluster, |port| port.permissions(asks)).await),
             Look::Workloads => Sight::Workloads(ask(world.cluster, |port| port.discover()).await),
             Look::Preview(change) => {
                 Sight::Preview(ask(world.workloads, |port| port.preview(*change)).await.map(Box::new))
             }
+            Look::Record(workload, release, row, storage) => {
+                let read = ask(world.releases, |port| port.record(&workload, &release, row.revision, storage)).await;
+                Sight::Record(read)
+            }
+            Look::Helm => Sight::Helm(ask(world.releases, |port| port.program()).await),
             Look::Migrations => Sight::Migrations(ask(world.database, |port| port.migrations()).await),
             Look::Schema => Sight::Schema(ask(world.database, |port| port.schema()).await),
             Look::Vitals => Sight::Vitals(ask(world.gateway, |port| port.vitals()).await),
@@ -82,6 +87,9 @@ pub(in crate::runtime) fn act(
     async move {
         match act {
             Act::Apply(cleared) => ask(world.workloads, |port| port.apply(*cleared)).await.map(Done::Applied),
+            Act::Rollback(cleared) => {
+                ask(world.releases, |port| port.rollback(*cleared, folder)).await.map(Done::RolledBack)
+            }
             Act::Delete(proof) => ask(world.database, |port| port.delete(*proof, folder)).await.map(Done::Kept),
             Act::Resolve(proof) => ask(world.database, |port| port.resolve(*proof, folder)).await.map(Done::Kept),
             Act::Restore(kept) => ask(world.database, |port| port.restore(kept, folder)).await.map(Done::Restored),
@@ -156,6 +164,11 @@ fn items(world: World, feed: &Feed, signatures: Arc<Signatures>) -> Option<BoxSt
     Some(match feed {
         Feed::Workload(workload) => world.cluster.ok()?.workload(workload).map(Item::Workload).boxed(),
         Feed::Pods(workload) => world.cluster.ok()?.pods(workload).map(Item::Pods).boxed(),
+        Feed::Releases(workload, release) => {
+            let (workload, release) = (workload.clone(), release.clone());
+            let history = move |port: &(dyn Releases + 'static)| port.history(&workload, &release);
+            repeated(world.releases.ok()?, RELEASES_EVERY, history, Item::Releases)
+        }
         Feed::Logs(source) => {
             let lines = world.cluster.ok()?.logs(source, crate::app::logs::TAIL);
             lines.map(move |item| Item::Logs(matched(item, &signatures))).boxed()
@@ -172,11 +185,11 @@ fn items(world: World, feed: &Feed, signatures: Arc<Signatures>) -> Option<BoxSt
 fn repeated<P: ?Sized + Send + Sync + 'static, T: Send + 'static>(
     port: Arc<P>,
     every: Duration,
-    question: fn(&P) -> crate::world::Reply<T>,
+    question: impl Fn(&P) -> crate::world::Reply<T> + Clone + Send + Sync + 'static,
     item: fn(Result<T, Trouble>) -> Item,
 ) -> BoxStream<'static, Item> {
     let ask = move |first: bool| {
-        let port = Arc::clone(&port);
+        let (port, question) = (Arc::clone(&port), question.clone());
         async move {
             if !first {
                 tokio::time::sleep(every).await;

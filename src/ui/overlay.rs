@@ -91,6 +91,8 @@ fn dialog<'a>(scene: &Scene<'a>, overlay: &'a Overlay, width: usize) -> Dialog<'
         Overlay::Review(review) => questions::review(scene, width, review),
         Overlay::Refused(refused) => questions::refused(scene, width, refused),
         Overlay::Accept { confirm, input, scroll, .. } => questions::accept(scene, width, confirm, input, *scroll),
+        Overlay::Rollback(review) => questions::rollback(scene, width, review),
+        Overlay::RefusedRollback(refused) => questions::refused_rollback(scene, width, refused),
         Overlay::Delete { confirm, input } => questions::delete(scene, width, confirm, input),
         Overlay::Resolve { confirm, input } => questions::resolve(scene, width, confirm, input),
         Overlay::Restore(kept) => questions::restore(scene, width, kept),
@@ -113,10 +115,10 @@ pub fn keys(scene: &Scene<'_>, overlay: &Overlay) -> Vec<(String, String)> {
         }
         Overlay::Text { .. } => &[("enter", "take it"), ("esc", "leave it")],
         Overlay::Asking { .. } => &[("esc", "change nothing")],
-        Overlay::Review(_) if scene.state.armed() => {
+        Overlay::Review(_) | Overlay::Rollback(_) if scene.state.armed() => {
             &[("y", "SEND IT"), ("esc", "change nothing"), ("up down", "scroll the diff")]
         }
-        Overlay::Review(_) => {
+        Overlay::Review(_) | Overlay::Rollback(_) => {
             &[("A", "arm, then y sends it"), ("esc", "change nothing"), ("up down", "scroll the diff")]
         }
         Overlay::Refused(refused) => match (refused.refusal.protect_helps, refused.refusal.acceptance.is_some()) {
@@ -128,6 +130,7 @@ pub fn keys(scene: &Scene<'_>, overlay: &Overlay) -> Vec<(String, String)> {
         Overlay::Accept { .. } => {
             &[("enter", "take it, when typed in full"), ("up down", "scroll"), ("esc", "change nothing")]
         }
+        Overlay::RefusedRollback(_) => &[("esc", "close"), ("y", "copy the remedy")],
         Overlay::Delete { .. } => &[("enter", "DELETE, when it is typed in full"), ("esc", "change nothing")],
         Overlay::Resolve { .. } => &[("enter", "mark, when it is typed in full"), ("esc", "change nothing")],
         Overlay::Restore(_) => &[("y", "put the row back"), ("n", "leave it")],

@@ -4,13 +4,17 @@ use ratatui::text::Line;
 
 use crate::app::action::Pane;
 use crate::app::forecast;
+use crate::app::past::Past;
+use crate::app::releases::release_of;
 use crate::domain::candidate::{self, Candidate};
+use crate::domain::incident::Goal;
 use crate::domain::live::Live;
+use crate::domain::release::ReleaseCandidate;
 use crate::domain::workload::{Owner, Revision, RevisionStatus, Workload};
-use crate::ui::pods;
 use crate::ui::scene::Scene;
 use crate::ui::sheet::{Room, Row, Sheet, first, hanging, watched, wrapped};
 use crate::ui::theme::{Role, Sign};
+use crate::ui::{pods, releases};
 
 /// The pane.
 pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
@@ -22,46 +26,87 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
         let (words, role) = empty(scene);
         return Sheet { note, ..Sheet::says(scene, room, words.as_str(), role) };
     }
-    let facts = forecast::facts(state);
-    let ranked: Vec<(&Workload, Vec<Candidate>)> = state
-        .setting
-        .workloads
-        .iter()
-        .filter_map(|reference| state.workload(reference))
-        .map(|workload| (workload, candidate::rank(workload, &facts, state.now)))
-        .collect();
+    let workloads: Vec<&Workload> =
+        state.setting.workloads.iter().filter_map(|reference| state.workload(reference)).collect();
+    let ranked: Vec<Ranked<'_>> = workloads.into_iter().map(|workload| ranked(scene, workload)).collect();
     let mut sheet = Sheet { count: revisions.len().to_string(), note, ..Sheet::default() };
     if let Some(why) = gone {
         sheet.loss(scene, room, why);
     }
-    for (workload, _) in &ranked {
-        sheet.lines.push(of_workload(scene, room, workload));
+    for of in &ranked {
+        sheet.lines.push(of_workload(scene, room, of.workload));
+        if let Some(line) = releases::line(scene, room, of.workload) {
+            sheet.lines.push(line);
+        }
     }
-    sheet.lines.push(head(scene, room));
-    let best = ranked.iter().find_map(|(_, all)| all.first());
+    let best = ranked.iter().find_map(|of| Some((&of.workload.reference, of.best.as_ref()?)));
     let cursor = if room.focused || state.view.cursor.contains_key(&Pane::Revisions) {
         state.view.selected(Pane::Revisions, revisions.len())
     } else {
         // Nobody has selected anything: the best candidate is what is worth telling about.
-        revisions.iter().position(|(_, revision)| best.is_some_and(|best| best.uid == revision.uid)).unwrap_or(0)
+        let best = best.and_then(|(workload, goal)| revisions.iter().position(|past| past.is(workload, goal)));
+        best.unwrap_or(0)
     };
-    let detail = revisions.get(cursor).map(|(workload, revision)| {
-        let candidates =
-            ranked.iter().find(|(of, _)| of.reference == workload.reference).map(|(_, all)| all.as_slice());
-        reasons(scene, room, revision, candidates.unwrap_or_default())
+    sheet.lines.push(match revisions.get(cursor) {
+        Some(Past::Release(..)) => releases::head(scene, room),
+        _ => head(scene, room),
+    });
+    let detail = revisions.get(cursor).map(|past| {
+        let of = ranked.iter().find(|of| of.workload.reference == past.workload().reference);
+        match (past, of.map(|of| &of.all)) {
+            (Past::Template(_, revision), Some(All::Templates(all))) => reasons(scene, room, revision, all),
+            (Past::Release(workload, _, row, _), Some(All::Releases(all))) => {
+                releases::reasons(scene, room, workload, row, all)
+            }
+            _ => Vec::new(),
+        }
     });
     let detail = detail.unwrap_or_default();
     let rows = room.height.saturating_sub(sheet.lines.len() + detail.len()).max(1);
     let from = first(cursor, revisions.len(), rows);
-    for (i, (workload, revision)) in revisions.iter().enumerate().skip(from).take(rows) {
-        let best = ranked.iter().any(|(of, all)| {
-            of.reference == workload.reference && all.first().is_some_and(|best| best.uid == revision.uid)
+    for (i, past) in revisions.iter().enumerate().skip(from).take(rows) {
+        let (reference, goal) = (&past.workload().reference, past.goal());
+        let best = ranked.iter().any(|of| of.workload.reference == *reference && of.best.as_ref() == Some(&goal));
+        let target = state.incident.targets.get(reference).is_some_and(|target| target.goal == goal);
+        let marks = Marks { chosen: i == cursor, best, target, fresh };
+        sheet.lines.push(match past {
+            Past::Template(_, revision) => row(scene, room, revision, marks),
+            Past::Release(workload, _, of, record) => releases::row(scene, room, workload, of, *record, marks),
         });
-        let target = state.incident.targets.get(&workload.reference).is_some_and(|target| target.uid == revision.uid);
-        sheet.lines.push(row(scene, room, revision, Marks { chosen: i == cursor, best, target, fresh }));
     }
     sheet.lines.extend(detail);
     sheet
+}
+
+/// The candidates of a workload, the best first.
+enum All {
+    Templates(Vec<Candidate>),
+    Releases(Vec<ReleaseCandidate>),
+}
+
+struct Ranked<'a> {
+    workload: &'a Workload,
+    best: Option<Goal>,
+    all: All,
+}
+
+fn ranked<'a>(scene: &Scene<'a>, workload: &'a Workload) -> Ranked<'a> {
+    let state = scene.state;
+    match release_of(workload) {
+        Some(release) => Ranked {
+            workload,
+            best: crate::app::releases::best(state, workload).map(|revision| Goal::Release(release, revision)),
+            all: All::Releases(crate::app::releases::ranked(state, workload)),
+        },
+        None => {
+            let all = candidate::rank(workload, &forecast::facts(state), state.now);
+            Ranked {
+                workload,
+                best: all.first().map(|best| Goal::Template(best.uid.clone())),
+                all: All::Templates(all),
+            }
+        }
+    }
 }
 
 fn empty(scene: &Scene<'_>) -> (crate::text::Clean, Role) {
@@ -86,6 +131,9 @@ fn of_workload<'a>(scene: &Scene<'a>, room: Room, workload: &Workload) -> Line<'
     let mut row = Row::plain(scene, room.width).words(&workload.reference.to_string(), Role::Title);
     row = match &workload.owner {
         Owner::Nobody => row,
+        Owner::Helm { release } if release_of(workload).is_some() => {
+            row.words(&format!("Helm release {release}"), Role::Text)
+        }
         owner => match owner.forbids_patch() {
             Some((why, _)) => row.words(&format!("{} {why}", scene.sign(Sign::No)), Role::Danger),
             None => row,
@@ -102,11 +150,12 @@ fn of_workload<'a>(scene: &Scene<'a>, room: Room, workload: &Workload) -> Line<'
     row.line()
 }
 
-struct Marks {
-    chosen: bool,
-    best: bool,
-    target: bool,
-    fresh: bool,
+/// What is known of a line besides what it says.
+pub(super) struct Marks {
+    pub(super) chosen: bool,
+    pub(super) best: bool,
+    pub(super) target: bool,
+    pub(super) fresh: bool,
 }
 
 struct Columns {

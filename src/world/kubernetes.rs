@@ -10,7 +10,9 @@ mod logs;
 mod objects;
 mod patch;
 mod pods;
+mod record;
 mod references;
+mod releases;
 mod salt;
 mod template;
 mod watch;
@@ -56,6 +58,7 @@ struct Shared {
     /// Which cluster the first [`Cluster::identity`] met: no act may meet another one.
     first_seen: OnceLock<Option<Uid>>,
     forwards: forward::Forwards,
+    served: releases::Served,
 }
 
 impl Kubernetes {
@@ -76,6 +79,7 @@ impl Kubernetes {
             server: connection.server,
             first_seen: OnceLock::new(),
             forwards: forward::Forwards::default(),
+            served: releases::Served::default(),
         };
         Ok(Self { link, shared: Arc::new(shared) })
     }

@@ -13,6 +13,7 @@ mod gateway;
 mod memory;
 mod model;
 mod parts;
+mod releases;
 mod script;
 
 use std::collections::VecDeque;
@@ -90,6 +91,7 @@ impl Sandbox {
         World {
             cluster: Ok(all.clone()),
             workloads: Ok(all.clone()),
+            releases: Ok(all.clone()),
             database: Ok(all.clone()),
             backup: Ok(all.clone()),
             gateway: Ok(all),

@@ -15,6 +15,7 @@ use lastgood::domain::forecast::{Facts, Newest, gateway_containers};
 use lastgood::domain::ledger::Course;
 use lastgood::domain::log::{LogItem, LogSource};
 use lastgood::domain::migration::{Deletion, Kept, MigrationTable, Row};
+use lastgood::domain::release::{self, ReleaseRevision};
 use lastgood::domain::scenario::{Scenario, bundled_scenarios};
 use lastgood::domain::signature::Signatures;
 use lastgood::domain::trouble::Trouble;
@@ -136,6 +137,31 @@ impl Drill {
         let workload = self.workload().await;
         let target = workload.revisions.iter().find(|r| r.number == number).expect("the revision is there");
         self.change_guarded(ChangeKind::Revert { to: target.uid.clone(), revision: number }).await;
+    }
+
+    /// The rollback of the Helm release, as far as the guard lets it through.
+    pub async fn roll_back(&self, to: ReleaseRevision) -> Result<(), Refusal> {
+        let helm = self.scenario.helm.clone().expect("the scenario has a release");
+        let workload = self.workload().await;
+        let releases = self.world.releases.as_ref().unwrap();
+        let history = releases.history(&workload.reference, &helm.release).await.unwrap();
+        let record = async |revision| {
+            releases.record(&workload.reference, &helm.release, revision, history.storage).await.unwrap()
+        };
+        let (current, target) = (record(history.current.revision).await, record(to).await);
+        let forecast = facts(&workload);
+        let facts = release::Facts {
+            history: &history,
+            current: &current,
+            target: &target,
+            workload: &workload,
+            forecast: &forecast,
+            context: None,
+            now: self.clock.now(),
+        };
+        let cleared = lastgood::domain::rollback::clear(&facts)?;
+        releases.rollback(cleared, self.folder.path().to_owned()).await.unwrap();
+        Ok(())
     }
 
     pub async fn restart(&self) {

@@ -62,7 +62,8 @@ fn needed_by(ask: Ask) -> Option<StepKind> {
         | Ask::WatchPods
         | Ask::PatchDeployment
         | Ask::ListJobs
-        | Ask::WatchJobs => Some(StepKind::Revert),
+        | Ask::WatchJobs
+        | Ask::ListSecrets => Some(StepKind::Revert),
         Ask::ReadLogs
         | Ask::GetPortForward
         | Ask::CreatePortForward

@@ -1,6 +1,7 @@
 //! Whether the target is there, is known to have been good, and can still be pulled.
 
 use crate::app::preflight::{self, Finding};
+use crate::app::releases;
 use crate::app::state::State;
 use crate::domain::step::StepKind;
 use crate::domain::workload::Revision;
@@ -9,8 +10,12 @@ use crate::text::Clean;
 pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
     for reference in &state.setting.workloads {
         let Some(workload) = state.workload(reference) else { continue };
+        // The release's own findings say where it goes back to.
+        if releases::release_of(workload).is_some() {
+            continue;
+        }
         if let Some(target) = state.incident.targets.get(reference)
-            && workload.revision(&target.uid).is_none()
+            && preflight::target(state, workload).is_none()
         {
             found.push(Finding::blocks(
                 "target",

@@ -11,6 +11,7 @@ use crate::app::msg::Msg;
 use crate::app::pilot::{self, BackupOrders, Confirmations, Move, Orders, Wanted};
 use crate::app::plan::{self, Planned};
 use crate::app::preflight::{self, Finding, Severity};
+use crate::app::releases;
 use crate::app::state::State;
 use crate::cli::command::{BackupChoice, Format, RevisionRef, Run, Targets};
 use crate::cli::config_file::Chosen;
@@ -22,9 +23,11 @@ use crate::domain::candidate;
 use crate::domain::checklist::Mark;
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::live::Live;
-use crate::domain::name::Name;
+use crate::domain::name::{Name, ReleaseName};
 use crate::domain::record::ActKind;
+use crate::domain::release::ReleaseCandidate;
 use crate::domain::trouble::{Trouble, TroubleKind};
+use crate::domain::workload::Workload;
 use crate::runtime::headless::{self as driver, Ended};
 use crate::text::{Clean, Gate};
 
@@ -110,7 +113,12 @@ struct PlanReport {
 struct CandidateRow {
     workload: Name,
     revision: u64,
-    uid: crate::domain::name::Uid,
+    /// Of its ReplicaSet.
+    uid: Option<crate::domain::name::Uid>,
+    /// The Helm release whose revision it is.
+    release: Option<ReleaseName>,
+    /// Why it cannot be gone back to.
+    refused: Option<Clean>,
     image: Option<crate::domain::image::Image>,
     rank: usize,
     reasons: Vec<Clean>,
@@ -145,19 +153,11 @@ pub(super) async fn plan(
             let why = Trouble::new(TroubleKind::Unreachable, say!("{} cannot be seen, so there is no plan", reference));
             return Ok(Err(why.remedy(Clean::ours("`lastgood preflight` says what is in the way"))));
         };
-        let Some(revision) = wanted.find(workload) else {
-            let why = Trouble::new(TroubleKind::NotFound, say!("{} has no such revision", reference));
-            return Ok(Err(why.remedy(Clean::ours("`lastgood plan` without --to lists them"))));
+        let goal = match pilot::aimed(&runtime.state, workload, wanted) {
+            Ok(goal) => goal,
+            Err(stop) => return Ok(Err(unplanned(stop))),
         };
-        if revision.current() {
-            let why = Trouble::new(
-                TroubleKind::Refused,
-                say!("revision {} of {} is the live one", revision.number, reference),
-            );
-            return Ok(Err(why.remedy(Clean::ours("`lastgood plan` without --to lists the others"))));
-        }
-        let uid = revision.uid.clone();
-        runtime.dispatch(Msg::Target(reference.clone(), uid));
+        runtime.dispatch(Msg::Target(reference.clone(), goal));
     }
     let steps = plan::ahead(&runtime.state, &start, protect);
     let findings = preflight::findings(&runtime.state);
@@ -176,17 +176,35 @@ pub(super) async fn plan(
     Ok(Ok(exit))
 }
 
+/// Why there is no plan for a revision.
+fn unplanned(stop: Move) -> Trouble {
+    let (kind, why) = match stop {
+        Move::Stop(effect::Exit::Refused, why) => (TroubleKind::Refused, why),
+        Move::Stop(effect::Exit::Unreachable, why) => (TroubleKind::Unreachable, why),
+        Move::Stop(_, why) => (TroubleKind::NotFound, why),
+        Move::Wait(what) => (TroubleKind::Unreachable, say!("gave up waiting for: {}", what)),
+        Move::Send(_) => (TroubleKind::Invalid, Clean::default()),
+    };
+    Trouble::new(kind, why).remedy(Clean::ours("`lastgood plan` without --to lists the revisions"))
+}
+
 fn candidates(state: &State, format: Format) -> eyre::Result<Outcome> {
     let facts = crate::app::forecast::facts(state);
     let mut rows = Vec::new();
     for reference in &state.setting.workloads {
         let Some(workload) = state.workload(reference) else { continue };
+        if releases::release_of(workload).is_some() {
+            rows.extend(release_candidates(state, workload));
+            continue;
+        }
         for (rank, candidate) in candidate::rank(workload, &facts, state.now).into_iter().enumerate() {
             let image = workload.revision(&candidate.uid).and_then(|revision| revision.image().cloned());
             rows.push(CandidateRow {
                 workload: reference.name.clone(),
                 revision: candidate.number,
-                uid: candidate.uid,
+                uid: Some(candidate.uid),
+                release: None,
+                refused: None,
                 image,
                 rank: rank + 1,
                 reasons: candidate.reasons,
@@ -200,7 +218,9 @@ fn candidates(state: &State, format: Format) -> eyre::Result<Outcome> {
             let mut text = String::new();
             for row in &rows {
                 let image = row.image.as_ref().map_or(String::new(), ToString::to_string);
-                text.push_str(&format!("{}. {} revision {}  {image}\n", row.rank, row.workload, row.revision));
+                let of = row.release.as_ref().map_or(String::new(), |release| format!(" of Helm release {release}"));
+                text.push_str(&format!("{}. {} revision {}{of}  {image}\n", row.rank, row.workload, row.revision));
+                row.refused.iter().for_each(|why| text.push_str(&format!("     ! refused: {why}\n")));
                 row.reasons.iter().for_each(|words| text.push_str(&format!("     + {words}\n")));
                 row.warnings.iter().for_each(|words| text.push_str(&format!("     - {words}\n")));
             }
@@ -211,6 +231,22 @@ fn candidates(state: &State, format: Format) -> eyre::Result<Outcome> {
         }
     }
     Ok(Ok(if rows.is_empty() { looked(state, &preflight::findings(state)).max_not_reached() } else { Exit::Reached }))
+}
+
+fn release_candidates(state: &State, workload: &Workload) -> Vec<CandidateRow> {
+    let known = releases::known(state, workload);
+    let row = |(place, candidate): (usize, ReleaseCandidate)| CandidateRow {
+        workload: workload.reference.name.clone(),
+        revision: candidate.revision.get().into(),
+        uid: None,
+        release: releases::release_of(workload),
+        refused: candidate.refused,
+        image: known.and_then(|known| known.records.get(&candidate.revision)?.image(&workload.reference)).cloned(),
+        rank: place + 1,
+        reasons: candidate.reasons,
+        warnings: candidate.warnings,
+    };
+    releases::ranked(state, workload).into_iter().enumerate().map(row).collect()
 }
 
 impl Exit {

@@ -5,7 +5,7 @@ use crate::domain::scenario::Scenario;
 use crate::text::Gate;
 
 /// The bundled scenario files, from the first drill to the hardest.
-pub const SCENARIOS: [Source<'static>; 4] = [
+pub const SCENARIOS: [Source<'static>; 5] = [
     Source { file: "assets/scenarios/bad-image.toml", text: include_str!("../../../assets/scenarios/bad-image.toml") },
     Source {
         file: "assets/scenarios/failed-migration.toml",
@@ -13,6 +13,10 @@ pub const SCENARIOS: [Source<'static>; 4] = [
     },
     Source { file: "assets/scenarios/salt-key.toml", text: include_str!("../../../assets/scenarios/salt-key.toml") },
     Source { file: "assets/scenarios/slow-burn.toml", text: include_str!("../../../assets/scenarios/slow-burn.toml") },
+    Source {
+        file: "assets/scenarios/pending-helm.toml",
+        text: include_str!("../../../assets/scenarios/pending-helm.toml"),
+    },
 ];
 
 /// The bundled scenarios, proved sound. `tests/assets.rs` proves that this cannot fail.

@@ -11,10 +11,11 @@ use crate::domain::coupled::{Scaler, ScalerKind, SourceKind};
 use crate::domain::document::{Fault, Fields, Page, Source};
 use crate::domain::migration::RowState;
 use crate::domain::name::{CacheNamespace, MigrationName, VarName};
+use crate::domain::release::{ReleaseRevision, ReleaseStatus};
 use crate::domain::runbook::Stage;
 use crate::domain::scenario::{
-    Clash, Condition, Crash, DatabasePlan, GatewayPlan, ImagePlan, Leant, Place, RedisPlan, RevisionPlan, RowPlan,
-    Scenario, Setting, SourcePlan,
+    Clash, Condition, Crash, DatabasePlan, GatewayPlan, HelmPlan, ImagePlan, Leant, Place, RecordPlan, RedisPlan,
+    RevisionPlan, RowPlan, Scenario, Setting, SourcePlan,
 };
 use crate::text::{Clean, Gate, Secret};
 
@@ -44,6 +45,7 @@ fn read(page: &Page<'_>, top: &Fields<'_, '_>) -> Option<Scenario> {
     let common = settings(page, top);
     let (revisions, images, rows) = (revisions(page, top, &common), images(page, top), rows(page, top));
     let (sources, scalers) = (sources(page, top), scalers(top));
+    let helm = top.table("helm").map(|fields| helm(page, fields));
     let database = section(top, "database").and_then(database);
     let gateway = section(top, "gateway").and_then(|fields| gateway(page, fields));
     let well = conditions(top);
@@ -60,6 +62,10 @@ fn read(page: &Page<'_>, top: &Fields<'_, '_>) -> Option<Scenario> {
         images,
         sources,
         scalers,
+        helm: match helm {
+            Some(helm) => Some(helm?),
+            None => None,
+        },
         rows,
         database: database?,
         gateway: gateway?,
@@ -281,6 +287,33 @@ fn rows(page: &Page<'_>, top: &Fields<'_, '_>) -> Vec<RowPlan> {
     top.tables("row").into_iter().filter_map(row).collect()
 }
 
+fn helm(page: &Page<'_>, fields: Fields<'_, '_>) -> Option<HelmPlan> {
+    let (release, program) = (fields.parsed("release"), fields.text("program"));
+    let chart = fields.text("chart");
+    let record = |fields: Fields<'_, '_>| {
+        let number = fields.number("number").and_then(ReleaseRevision::new);
+        let age = required_duration(page, &fields, "age");
+        let (status, description) = (fields.text("status"), fields.text("description"));
+        let (version, template) = (fields.text("version"), fields.number("template"));
+        let job = fields.parsed_if_there("job");
+        let config_maps = fields.strings("config_maps").into_iter().map(|(raw, _)| page.clean(raw)).collect();
+        fields.finish();
+        Some(RecordPlan {
+            number: number?,
+            age: age?,
+            status: ReleaseStatus::of(&status?),
+            description: description?,
+            version: version?,
+            template: template?,
+            job,
+            config_maps,
+        })
+    };
+    let revisions = fields.tables("revision").into_iter().filter_map(record).collect();
+    fields.finish();
+    Some(HelmPlan { release: release?, program: program?, chart: chart?, revisions })
+}
+
 fn database(fields: Fields<'_, '_>) -> Option<DatabasePlan> {
     let version = fields.text("version");
     let salt = fields.raw("salt").map(|(raw, _)| Secret::new(raw));
@@ -335,14 +368,16 @@ fn protected() -> BTreeMap<Protected, u64> {
 fn conditions(top: &Fields<'_, '_>) -> Vec<Condition> {
     let condition = |fields: Fields<'_, '_>| {
         let reverted = fields.number_if_there("reverted_to").map(Condition::RevertedTo);
+        let rolled_back =
+            fields.number_if_there("rolled_back_to").and_then(ReleaseRevision::new).map(Condition::RolledBackTo);
         let deleted = fields.parsed_if_there("deleted").map(Condition::Deleted);
         let restarted = fields.flag("restarted").map(|_| Condition::Restarted);
-        let mut told: Vec<_> = [reverted, deleted, restarted].into_iter().flatten().collect();
+        let mut told: Vec<_> = [reverted, rolled_back, deleted, restarted].into_iter().flatten().collect();
         if told.len() != 1 {
             fields.fault(
                 None,
                 Clean::ours("a condition says one thing"),
-                Clean::ours("write exactly one of `reverted_to`, `deleted` and `restarted`"),
+                Clean::ours("write exactly one of `reverted_to`, `rolled_back_to`, `deleted` and `restarted`"),
             );
         }
         fields.finish();
@@ -433,6 +468,7 @@ fn prove(top: &Fields<'_, '_>, scenario: &Scenario) {
         }
     }
     prove_sources(top, scenario);
+    prove_helm(top, scenario);
     prove_well(top, scenario);
 }
 
@@ -453,6 +489,38 @@ fn prove_sources(top: &Fields<'_, '_>, scenario: &Scenario) {
     }
 }
 
+fn prove_helm(top: &Fields<'_, '_>, scenario: &Scenario) {
+    let fault = |what: Clean, remedy: &'static str| top.fault(None, what, Clean::ours(remedy));
+    let Some(helm) = &scenario.helm else { return };
+    if helm.revisions.is_empty() {
+        fault(Clean::ours("the Helm release has no revision"), "write at least one `[[helm.revision]]`, oldest first");
+    }
+    if !helm.revisions.is_sorted_by(|a, b| a.number < b.number && a.age > b.age) {
+        fault(
+            Clean::ours("revisions of the Helm release are out of order"),
+            "write the oldest first, each with a higher number",
+        );
+    }
+    for record in &helm.revisions {
+        if scenario.revisions.iter().all(|revision| revision.number != record.template) {
+            fault(
+                say!(
+                    "revision {} of the Helm release holds template {}, which is not there",
+                    record.number,
+                    record.template
+                ),
+                "name the number of a `[[revision]]`",
+            );
+        }
+        if matches!(record.status, ReleaseStatus::Unknown(_)) {
+            fault(
+                say!("`{}` is no status of Helm", record.status.word()),
+                "write deployed, superseded, failed or pending-upgrade, say",
+            );
+        }
+    }
+}
+
 fn prove_well(top: &Fields<'_, '_>, scenario: &Scenario) {
     let fault = |what: Clean, remedy: &'static str| top.fault(None, what, Clean::ours(remedy));
     if scenario.well.is_empty() {
@@ -464,6 +532,14 @@ fn prove_well(top: &Fields<'_, '_>, scenario: &Scenario) {
                 say!("revision {} makes it well, and there is no such revision", number),
                 "name the number of a `[[revision]]`",
             ),
+            Condition::RolledBackTo(number)
+                if scenario.helm.iter().flat_map(|helm| &helm.revisions).all(|record| record.number != *number) =>
+            {
+                fault(
+                    say!("revision {} of the Helm release makes it well, and there is no such revision", number),
+                    "name the number of a `[[helm.revision]]`",
+                );
+            }
             Condition::Deleted(name) if scenario.rows.iter().all(|row| &row.name != name) => fault(
                 say!("deleting {} makes it well, and there is no such row", name),
                 "name the migration of a `[[row]]`",

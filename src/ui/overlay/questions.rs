@@ -7,6 +7,7 @@ use tui_input::Input;
 
 use super::{Dialog, lists};
 use crate::app::overlay::{Purpose, Refused, Review};
+use crate::app::releases::{RefusedRollback, RollbackReview};
 use crate::app::status::fact_about;
 use crate::domain::change::{Acceptance, Change, ChangeKind};
 use crate::domain::confirm::{Confirm, Subject as _};
@@ -14,6 +15,7 @@ use crate::domain::environment::Kind;
 use crate::domain::migration::{Deletion, Kept, Resolution, Row};
 use crate::domain::record::ActId;
 use crate::text::Clean;
+use crate::ui::releases;
 use crate::ui::scene::Scene;
 use crate::ui::sheet::{fact, wrapped};
 use crate::ui::theme::{Role, Sign};
@@ -194,6 +196,35 @@ pub fn accept<'a>(
     let (given, all) = (confirm.given(), lost.phrases().len());
     dialog.bottom.extend(fact(scene, width, "typed", &format!("{given} of {all}"), Role::Text));
     ask(scene, width, &confirm.wanted(), input, &mut dialog);
+    dialog
+}
+
+/// A rollback of a Helm release that may be sent.
+pub fn rollback<'a>(scene: &Scene<'a>, width: usize, review: &RollbackReview) -> Dialog<'a> {
+    let title = "Roll the Helm release back: review what will be sent";
+    let mut dialog = Dialog { scroll: review.scroll, ..Dialog::dangerous(title) };
+    dialog.say(scene, width, review.cleared.rollback().sentence().as_str(), Role::Title);
+    dialog.fact(scene, width, "where", &place(scene), Role::Text);
+    for (name, words, role) in releases::review(scene, review) {
+        dialog.fact(scene, width, name, &words, role);
+    }
+    let warned = if review.concerns.is_empty() {
+        String::new()
+    } else {
+        format!("; {} things to know first", review.concerns.len())
+    };
+    dialog.say(scene, width, &format!("{} fields change{warned}:", review.lines.len()), Role::Muted);
+    dialog.middle = releases::concerns(scene, width, review);
+    dialog.middle.extend(lists::changes(scene, width, &review.lines));
+    dialog
+}
+
+/// A rollback of a Helm release that was refused.
+pub fn refused_rollback<'a>(scene: &Scene<'a>, width: usize, refused: &RefusedRollback) -> Dialog<'a> {
+    let mut dialog = Dialog::dangerous("Refused: nothing was changed");
+    for (name, words, role) in releases::refused(refused) {
+        dialog.fact(scene, width, name, &words, role);
+    }
     dialog
 }
 

@@ -14,6 +14,22 @@ use crate::text::{Clean, Gate, announces_secret};
 /// The label that the Deployment controller adds to each ReplicaSet's template.
 const HASH_LABEL: &str = "pod-template-hash";
 
+/// Keys of Helm values whose texts are shown: they say what runs, and are no credentials.
+const SHOWN_VALUES: [&str; 12] = [
+    "repository",
+    "tag",
+    "digest",
+    "pullPolicy",
+    "nameOverride",
+    "fullnameOverride",
+    "type",
+    "cpu",
+    "memory",
+    "existingSecret",
+    "masterkeySecretName",
+    "storageClass",
+];
+
 /// Reads templates: the gate for what may be shown, and the key for what may only be compared.
 #[derive(Clone)]
 pub(super) struct Reader {
@@ -48,6 +64,54 @@ impl Reader {
         let mut fields = BTreeMap::new();
         self.flatten(template, "", Place::Ordinary, &mut fields);
         Template { containers, fields }
+    }
+
+    /// Every field of an object, by path. What a Secret or a ConfigMap holds is hidden: of these
+    /// only *same* or *changed* can be told.
+    pub(super) fn object(&self, object: &Value) -> BTreeMap<Clean, Field> {
+        let mut fields = BTreeMap::new();
+        let holds = matches!(object["kind"].as_str(), Some("Secret" | "ConfigMap"));
+        for (key, value) in object.as_object().into_iter().flatten() {
+            let place = match key.as_str() {
+                "data" | "stringData" | "binaryData" if holds => Place::Hidden,
+                _ => Place::Ordinary,
+            };
+            self.flatten(value, key, place, &mut fields);
+        }
+        fields
+    }
+
+    /// The values of a Helm release, by path. Numbers, switches, and texts under harmless keys are
+    /// shown, variables by the same list as everywhere; of the others only *same* or *changed* can
+    /// be told.
+    pub(super) fn values(&self, values: &Value) -> BTreeMap<Clean, Field> {
+        let mut fields = BTreeMap::new();
+        self.value(values, "", "", &mut fields);
+        fields
+    }
+
+    fn value(&self, value: &Value, path: &str, key: &str, fields: &mut BTreeMap<Clean, Field>) {
+        match value {
+            Value::Object(map) if !map.is_empty() => {
+                for (key, inner) in map {
+                    let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    self.value(inner, &at, key, fields);
+                }
+            }
+            Value::Array(items) if !items.is_empty() => {
+                for (index, item) in items.iter().enumerate() {
+                    self.value(item, &format!("{path}[{index}]"), key, fields);
+                }
+            }
+            leaf => {
+                let raw = leaf.as_str().map_or_else(|| leaf.to_string(), ToOwned::to_owned);
+                let harmless = SHOWN_VALUES.contains(&key) || key.parse().is_ok_and(|name| is_shown_variable(&name));
+                let telling = announces_secret(&format!("--{key}"));
+                let shown = !telling && (harmless || !leaf.is_string());
+                let field = if shown { self.shown(&raw) } else { Field::Hidden(self.fingerprint(&raw)) };
+                fields.insert(self.gate.clean(path), field);
+            }
+        }
     }
 
     fn container(&self, item: &Value, init: bool) -> Option<Container> {
@@ -113,6 +177,7 @@ impl Reader {
                 for (key, inner) in map {
                     let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                     let place = match (key.as_str(), variable) {
+                        _ if matches!(place, Place::Hidden) => Place::Hidden,
                         ("env", _) => Place::EnvList,
                         ("value", Some(name)) => Place::EnvLiteral(name),
                         _ => Place::Ordinary,
@@ -128,7 +193,7 @@ impl Reader {
                         Ok(name) => self.literal(&name, &raw),
                         Err(_) => Field::Hidden(self.fingerprint(&raw)),
                     },
-                    Place::AfterFlag => Field::Hidden(self.fingerprint(&raw)),
+                    Place::AfterFlag | Place::Hidden => Field::Hidden(self.fingerprint(&raw)),
                     _ => self.shown(&raw),
                 };
                 fields.insert(self.gate.clean(path), field);
@@ -148,6 +213,7 @@ impl Reader {
             }
             let flag = index.checked_sub(1).and_then(|before| items[before].as_str());
             let place = match place {
+                Place::Hidden => Place::Hidden,
                 Place::EnvList => Place::EnvItem,
                 _ if flag.is_some_and(announces_secret) => Place::AfterFlag,
                 _ => Place::Ordinary,
@@ -166,6 +232,8 @@ enum Place<'a> {
     EnvLiteral(&'a str),
     /// Behind a word such as `--master_key`.
     AfterFlag,
+    /// In what a Secret or a ConfigMap holds.
+    Hidden,
 }
 
 /// An image reference; one that no registry could have is replaced by a word that tells no

@@ -35,7 +35,7 @@ impl Sandbox {
     }
 
     /// Refuses a Deployment that is not this world's.
-    fn ours(&self, workload: &WorkloadRef) -> Result<(), Trouble> {
+    pub(super) fn ours(&self, workload: &WorkloadRef) -> Result<(), Trouble> {
         if *workload == self.reference() {
             return Ok(());
         }
@@ -44,7 +44,7 @@ impl Sandbox {
     }
 
     /// A template as the console sees it.
-    fn template(&self, plan: &Plan) -> Template {
+    pub(super) fn template(&self, plan: &Plan) -> Template {
         let container = &self.scenario.place.container;
         let place = say!("spec.containers[{}]", container);
         let mut fields = BTreeMap::new();
@@ -115,7 +115,11 @@ impl Sandbox {
             reference: self.reference(),
             uid: self.workload_uid(),
             paused: false,
-            owner: Owner::Nobody,
+            owner: self
+                .scenario
+                .helm
+                .as_ref()
+                .map_or(Owner::Nobody, |helm| Owner::Helm { release: say!("{}", helm.release) }),
             numbers,
             template: self.template(model.plan()),
             revisions,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::change::ChangeKind;
 use crate::domain::image::Image;
 use crate::domain::name::{CacheNamespace, MigrationId, ModelName, Name, RequestId, Slug, Uid, VarName};
+use crate::domain::release::ReleaseRevision;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Gate};
 
@@ -32,6 +33,8 @@ pub(super) enum Deed {
     Opened { scenario: Slug },
     /// The Deployment's template was changed.
     Changed { change: Patch, protect: bool },
+    /// The Helm release was rolled back.
+    RolledBack { to: ReleaseRevision },
     /// A migration row was deleted.
     Deleted { id: MigrationId },
     /// A migration row was marked as rolled back.

@@ -11,13 +11,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::memory::{Act, Deed, Patch};
 use super::parts::{
-    Fate, Millis, Plan, ReplicaSet, Run, SandboxPod, StoredRow, batch_seconds, hash, length, letters, millis_before,
-    millis_between, name, replica_set, rows, uid,
+    Fate, Millis, Plan, ReplicaSet, Run, SandboxPod, StoredRecord, StoredRow, batch_seconds, hash, length, letters,
+    millis_before, millis_between, name, records, replica_set, rows, uid,
 };
 use crate::domain::forecast::DISABLE_SCHEMA_UPDATE;
 use crate::domain::name::{CacheNamespace, MigrationId, MigrationName, Name, RequestId};
+use crate::domain::release::{ReleaseRevision, ReleaseStatus};
 use crate::domain::scenario::{Crash, ImagePlan, Scenario, Setting, SourcePlan, Spending, Strategy};
-use crate::text::Secret;
+use crate::text::{Clean, Secret};
 
 /// The step of the grid.
 const STEP: Millis = 250;
@@ -55,6 +56,8 @@ pub(super) struct Model {
     pub(super) generation: i64,
     changed_at: Millis,
     pub(super) pods: Vec<SandboxPod>,
+    /// The records of the Helm release, oldest first.
+    pub(super) records: Vec<StoredRecord>,
     pub(super) rows: Vec<StoredRow>,
     /// Rows as they were before they were deleted or resolved.
     pub(super) kept: BTreeMap<MigrationId, StoredRow>,
@@ -98,6 +101,7 @@ impl Model {
             generation: i64::try_from(number).unwrap_or(i64::MAX),
             changed_at: began,
             pods: vec![],
+            records: vec![],
             rows: rows(&scenario, start),
             kept: BTreeMap::new(),
             cleared: BTreeSet::new(),
@@ -105,6 +109,7 @@ impl Model {
             asked: vec![],
             scenario,
         };
+        model.records = records(&model.scenario, &model.sets);
         for row in model.rows.iter().filter(|row| row.finished_at.is_some()) {
             let since = millis_between(start, row.started_at);
             model.schema.insert(row.migration_name.clone(), since);
@@ -218,6 +223,7 @@ impl Model {
                     self.roll_to(plan, at);
                 }
             }
+            Deed::RolledBack { to } => self.roll_back(*to, at),
             Deed::Deleted { id } => {
                 if let Some(place) = self.rows.iter().position(|row| &row.id == id) {
                     let row = self.rows.remove(place);
@@ -239,6 +245,50 @@ impl Model {
             Deed::Completed { id, .. } => self.ask(id.clone(), at),
             Deed::ClearedCache { namespace } => drop(self.cleared.insert(namespace.clone())),
         }
+    }
+
+    /// As Helm does it: a new record with what the old one holds, then its objects, then the wait.
+    fn roll_back(&mut self, to: ReleaseRevision, at: Millis) {
+        let Some(target) = self.records.iter().find(|record| record.number == to).cloned() else { return };
+        let Some(last) = self.records.last() else { return };
+        let record = StoredRecord {
+            number: last.number.next(),
+            created: at,
+            modified: None,
+            status: ReleaseStatus::PendingRollback,
+            description: say!("Rollback to {}", to),
+            ..target
+        };
+        self.roll_to(record.plan.clone(), at);
+        self.records.push(record);
+    }
+
+    /// Ends a rollback whose pods are ready, or whose time is up.
+    fn settle_records(&mut self) {
+        let now = self.now;
+        let (ready, late) = (self.rolled_out(), now - self.changed_at > PROGRESS_DEADLINE);
+        let Some((last, before)) = self.records.split_last_mut() else { return };
+        if last.status != ReleaseStatus::PendingRollback || now < last.created + CONTROLLER || !(ready || late) {
+            return;
+        }
+        last.modified = Some(now);
+        if ready {
+            last.status = ReleaseStatus::Deployed;
+            for record in before.iter_mut().filter(|record| record.status == ReleaseStatus::Deployed) {
+                record.status = ReleaseStatus::Superseded;
+                record.modified = Some(now);
+            }
+        } else {
+            last.status = ReleaseStatus::Failed;
+            last.description = Clean::ours("Rollback failed: timed out waiting for the condition");
+        }
+    }
+
+    /// Every replica is the current template's and ready, and no old one is left.
+    fn rolled_out(&self) -> bool {
+        let ready = self.pods.iter().filter(|pod| pod.set == self.current && pod.ready(self.now)).count();
+        let old = self.pods.iter().any(|pod| pod.set != self.current && pod.gone.is_none());
+        self.observed() && ready == self.wanted() && !old
     }
 
     fn roll_to(&mut self, plan: Plan, at: Millis) {
@@ -279,6 +329,7 @@ impl Model {
         for at in 0..self.pods.len() {
             self.step_pod(at);
         }
+        self.settle_records();
     }
 
     /// `Recreate`: the old ones go, then all new ones come.

@@ -7,7 +7,8 @@ use crate::domain::forecast::DISABLE_SCHEMA_UPDATE;
 use crate::domain::image::Image;
 use crate::domain::migration::RowState;
 use crate::domain::name::{MigrationId, MigrationName, Name, Uid, VarName};
-use crate::domain::scenario::{RowPlan, Scenario, Setting};
+use crate::domain::release::{ReleaseRevision, ReleaseStatus};
+use crate::domain::scenario::{RecordPlan, RowPlan, Scenario, Setting};
 use crate::text::{Clean, Secret};
 
 /// Milliseconds since the drill began; negative before.
@@ -118,6 +119,40 @@ impl SandboxPod {
     pub(super) fn ready(&self, now: Millis) -> bool {
         self.alive() && self.running().is_some_and(|run| matches!(run.fate, Fate::Up { ready_at } if ready_at <= now))
     }
+}
+
+/// A record of the Helm release as it is stored.
+#[derive(Clone, Debug)]
+pub(super) struct StoredRecord {
+    pub(super) number: ReleaseRevision,
+    pub(super) created: Millis,
+    pub(super) modified: Option<Millis>,
+    pub(super) status: ReleaseStatus,
+    pub(super) description: Clean,
+    pub(super) version: Clean,
+    pub(super) plan: Plan,
+    pub(super) job: Option<Image>,
+    pub(super) config_maps: Vec<Clean>,
+}
+
+/// The records as the scenario leaves them. Proved: each template is there.
+pub(super) fn records(scenario: &Scenario, sets: &[ReplicaSet]) -> Vec<StoredRecord> {
+    let plans = scenario.helm.iter().flat_map(|helm| &helm.revisions);
+    let record = |plan: &RecordPlan| {
+        let set = sets.iter().find(|set| set.number == plan.template)?;
+        Some(StoredRecord {
+            number: plan.number,
+            created: millis_before(plan.age),
+            modified: None,
+            status: plan.status.clone(),
+            description: plan.description.clone(),
+            version: plan.version.clone(),
+            plan: set.plan.clone(),
+            job: plan.job.clone(),
+            config_maps: plan.config_maps.clone(),
+        })
+    };
+    plans.filter_map(record).collect()
 }
 
 /// A row of `_prisma_migrations` as it is stored.

@@ -1,0 +1,204 @@
+//! A rollback of a Helm release, and the guard that it must pass: Helm copies the old manifest as
+//! it is, so what may drop columns, or cannot be rolled out, is refused before anything is sent.
+
+use serde::Serialize;
+
+use crate::domain::change::Refusal;
+use crate::domain::cluster::WorkloadRef;
+use crate::domain::name::{ContextName, Name, ReleaseName};
+use crate::domain::release::{Concern, Facts, Gravity, ReleaseRevision, ReleaseStatus, Storage, concerns};
+use crate::domain::workload::Template;
+use crate::text::Clean;
+
+/// How long Helm may wait for one of its operations (`--timeout`), in minutes.
+pub const TIMEOUT_MINUTES: u64 = 10;
+
+/// A planned rollback, tied to the history that it was planned on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rollback {
+    /// The Deployment that it is about.
+    pub workload: WorkloadRef,
+    /// The release.
+    pub release: ReleaseName,
+    /// Where its records are.
+    pub storage: Storage,
+    /// The newest revision when it was planned: another one by then stops us.
+    pub from: ReleaseRevision,
+    /// The revision to go back to. Always named, never *the one before*.
+    pub to: ReleaseRevision,
+}
+
+impl Rollback {
+    /// The namespace of the release.
+    pub fn namespace(&self) -> &Name {
+        &self.workload.namespace
+    }
+
+    /// What it does, in one sentence.
+    pub fn sentence(&self) -> Clean {
+        say!("roll the Helm release {} back from revision {} to revision {}", self.release, self.from, self.to)
+    }
+
+    /// The arguments of the program `helm`. `--wait`, because version 4 calls it a success before
+    /// a pod is ready; `--history-max 0`, because a rollback prunes older targets otherwise. Never
+    /// `--force`, never `--cleanup-on-fail`, which hides the error (helm/helm#32350).
+    pub fn arguments(&self, context: Option<&ContextName>) -> Vec<String> {
+        let mut words: Vec<String> =
+            ["rollback", self.release.as_str(), &self.to.to_string(), "-n", self.namespace().as_str()]
+                .map(ToOwned::to_owned)
+                .to_vec();
+        if let Some(context) = context {
+            words.extend(["--kube-context".to_owned(), context.as_str().to_owned()]);
+        }
+        words.extend(
+            ["--wait", "--timeout", &format!("{TIMEOUT_MINUTES}m"), "--history-max", "0"].map(ToOwned::to_owned),
+        );
+        words
+    }
+
+    /// The command that is run, as a line for a shell.
+    pub fn command(&self, context: Option<&ContextName>) -> Clean {
+        let context = context
+            .map_or(Clean::default(), |context| say!(" --kube-context '{}'", say!("{}", context).in_single_quotes()));
+        say!(
+            "helm rollback {} {} -n {}{} --wait --timeout {}m --history-max 0",
+            self.release,
+            self.to,
+            self.namespace(),
+            context,
+            TIMEOUT_MINUTES
+        )
+    }
+
+    /// What Helm writes into the record that it makes.
+    pub fn description(&self) -> Clean {
+        say!("Rollback to {}", self.to)
+    }
+}
+
+/// A rollback that the guard let through. The only key to [`crate::world::Releases::rollback`],
+/// and only [`clear`] makes one.
+///
+/// ```compile_fail,E0451
+/// # use lastgood::domain::rollback::{ClearedRollback, Rollback};
+/// # use lastgood::domain::workload::Template;
+/// # use lastgood::text::Clean;
+/// fn forged(rollback: Rollback, template: Template, why: Clean) -> ClearedRollback {
+///     ClearedRollback { rollback, template, why }
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClearedRollback {
+    rollback: Rollback,
+    template: Template,
+    why: Clean,
+}
+
+impl ClearedRollback {
+    /// The rollback.
+    pub fn rollback(&self) -> &Rollback {
+        &self.rollback
+    }
+
+    /// The pod template of the target's manifest that was judged.
+    pub fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// Why it was let through: goes into the journal.
+    pub fn why(&self) -> &Clean {
+        &self.why
+    }
+}
+
+/// The program `helm` on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HelmProgram {
+    /// Where it is.
+    pub path: Clean,
+    /// What it calls itself, as `v3.18.0`.
+    pub version: Clean,
+    /// 3 or 4.
+    pub major: u32,
+}
+
+/// A rollback that was sent, and that its record confirms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolledBack {
+    /// The revision that it made.
+    pub revision: ReleaseRevision,
+    /// What Helm said and how long it took, in words.
+    pub words: Clean,
+}
+
+/// A rollback to plan on what is known.
+pub fn plan(facts: &Facts<'_>) -> Rollback {
+    Rollback {
+        workload: facts.workload.reference.clone(),
+        release: facts.history.release.clone(),
+        storage: facts.history.storage,
+        from: facts.history.current.revision,
+        to: facts.target.revision,
+    }
+}
+
+/// The guard: lets a rollback through when nothing that is known refuses it.
+///
+/// # Errors
+/// The first concern that refuses.
+pub fn clear(facts: &Facts<'_>) -> Result<ClearedRollback, Refusal> {
+    let rollback = plan(facts);
+    if let Some(Concern { what, consequence, remedy, .. }) =
+        concerns(facts).into_iter().find(|concern| concern.gravity == Gravity::Refuses)
+    {
+        let what = say!("{} was not rolled back: {}; {}", rollback.release, what, consequence);
+        return Err(Refusal { what, remedy, protect_helps: false, acceptance: None });
+    }
+    let deployment = facts.target.deployment(&rollback.workload).and_then(|object| object.template.clone());
+    // The judgement refuses a target without the Deployment.
+    let Some(template) = deployment else {
+        let what =
+            say!("{} was not rolled back: revision {} has no {}", rollback.release, rollback.to, rollback.workload);
+        return Err(Refusal {
+            what,
+            remedy: Clean::ours("choose another revision"),
+            protect_helps: false,
+            acceptance: None,
+        });
+    };
+    let why = say!(
+        "revision {} is {}, and neither its pods nor its Jobs may drop columns",
+        rollback.to,
+        facts.target.status.word()
+    );
+    Ok(ClearedRollback { rollback, template, why })
+}
+
+/// How the record that a rollback was to make stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "is", content = "why", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The record is there and says that it was done.
+    Done,
+    /// It has begun and not ended.
+    Running,
+    /// It failed; the record's words.
+    Failed(Clean),
+    /// No record was made: nothing has begun.
+    NotBegun,
+    /// A record of that number belongs to something else.
+    Another(Clean),
+}
+
+/// Reads the outcome off the record behind the one that a rollback was planned on. Helm's exit
+/// code and its words are no evidence (it prints success for a dry run as well).
+pub fn outcome(rollback_to: ReleaseRevision, made: Option<(&ReleaseStatus, &Clean)>) -> Outcome {
+    let Some((status, description)) = made else { return Outcome::NotBegun };
+    let ours = say!("Rollback to {}", rollback_to);
+    match status {
+        ReleaseStatus::Deployed if *description == ours => Outcome::Done,
+        ReleaseStatus::PendingRollback if *description == ours => Outcome::Running,
+        ReleaseStatus::Failed => Outcome::Failed(description.clone()),
+        _ => Outcome::Another(say!("it is {}: {}", status.word(), description)),
+    }
+}
