@@ -8,6 +8,7 @@ pub mod backup;
 pub mod cache;
 pub mod change;
 pub mod checks;
+pub mod coupling;
 pub mod effect;
 pub mod evidence;
 pub mod feeds;

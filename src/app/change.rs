@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use tui_input::Input;
 
 use crate::app::action::Pane;
+use crate::app::coupling;
 use crate::app::effect::{Act, Effect, Look, LookId};
 use crate::app::forecast;
 use crate::app::migrations;
@@ -13,7 +14,8 @@ use crate::app::releases;
 use crate::app::state::{Asking, State, Told, Tone};
 use crate::domain::change::{Acceptance, Change, ChangeKind, Preview, clear};
 use crate::domain::cluster::{Ask, WorkloadRef};
-use crate::domain::confirm::{Confirm, Confirmed};
+use crate::domain::confirm::{Answer, Confirm, Confirmed};
+use crate::domain::coupled::Doubts;
 use crate::domain::forecast::{Newest, gateway_containers};
 use crate::domain::image::Image;
 use crate::domain::incident::{Goal, Target};
@@ -252,9 +254,14 @@ pub fn previewed(state: &mut State, look: LookId, result: Result<Box<Preview>, T
     };
     match clear(&preview, &forecast::facts(state), asking.accepted.as_deref()) {
         Ok(cleared) => {
-            let review = Review { preview, cleared, asking, at: state.now, scroll: 0 };
-            state.overlays.insert(at, Overlay::Review(Box::new(review)));
-            Vec::new()
+            let review = Review { preview, cleared, asking, at: state.now, scroll: 0, heeded: None };
+            match coupling::doubts_about(state, &review.preview.change) {
+                None => {
+                    state.overlays.insert(at, Overlay::Review(Box::new(review)));
+                    Vec::new()
+                }
+                Some(doubts) => doubt(state, at, review, doubts),
+            }
         }
         Err(refusal) => {
             let effects = refused(state, &change.sentence(), &say!("{}; {}", refusal.what, refusal.remedy));
@@ -294,6 +301,37 @@ fn refused(state: &mut State, asked: &Clean, why: &Clean) -> Vec<Effect> {
     vec![state.commit(Entry::Refused { asked: asked.to_string(), why: why.to_string() })]
 }
 
+/// Something speaks against the change: it is named, and goes on only by typing its name.
+fn doubt(state: &mut State, at: usize, review: Review, doubts: Doubts) -> Vec<Effect> {
+    let why = doubts.each().iter().map(|doubt| say!("{}; {}", doubt.why, doubt.remedy));
+    let why = why.reduce(|all, one| say!("{}; {}", all, one)).unwrap_or_default();
+    let effects = refused(state, &review.preview.change.sentence(), &why);
+    let confirm = Box::new(Confirm::new(doubts));
+    state.overlays.insert(at, Overlay::Doubts { review: Box::new(review), confirm, input: Input::default() });
+    effects
+}
+
+/// The name of what speaks against a change was typed.
+pub fn doubts_typed(state: &mut State, review: Review, confirm: Confirm<Doubts>, typed: &str) -> Vec<Effect> {
+    let (confirm, right) = match confirm.answer(typed.trim()) {
+        Answer::Yes(heeded) => {
+            state.overlays.push(Overlay::Review(Box::new(Review { heeded: Some(heeded), ..review })));
+            return Vec::new();
+        }
+        Answer::More(confirm) => (confirm, true),
+        Answer::No(confirm) => (confirm, false),
+    };
+    if !right {
+        state.tell(Tone::Bad, say!("that does not match; type {}", confirm.wanted()));
+    }
+    state.overlays.push(Overlay::Doubts {
+        review: Box::new(review),
+        confirm: Box::new(confirm),
+        input: Input::default(),
+    });
+    Vec::new()
+}
+
 /// The operator said yes. What was judged when the dry run came back is judged again now.
 pub fn apply(state: &mut State, review: Review) -> Vec<Effect> {
     if let Err(why) = state.may_change().and_then(|()| permitted(state)) {
@@ -301,7 +339,14 @@ pub fn apply(state: &mut State, review: Review) -> Vec<Effect> {
         state.overlays.push(Overlay::Review(Box::new(review)));
         return Vec::new();
     }
-    let Review { mut preview, asking, at, .. } = review;
+    // What was learnt since the review opened counts as well.
+    if let Some(doubts) = coupling::doubts_about(state, &review.preview.change)
+        && review.heeded.as_ref().is_none_or(|heeded| heeded.subject() != &doubts)
+    {
+        let top = state.overlays.len();
+        return doubt(state, top, review, doubts);
+    }
+    let Review { mut preview, asking, at, heeded, .. } = review;
     let seen = state.watched.get(&preview.change.workload).and_then(|watched| watched.workload.fresh());
     let (Some(workload), true) = (seen, state.now.duration_since(at).abs() <= TRUSTED) else {
         return self::preview(state, preview.change, asking.step, asking.node, asking.accepted);
@@ -312,7 +357,9 @@ pub fn apply(state: &mut State, review: Review) -> Vec<Effect> {
     preview.jobs.clone_from(&workload.jobs);
     match clear(&preview, &forecast::facts(state), asking.accepted.as_deref()) {
         Ok(cleared) => {
-            let told = Told::change(&cleared, state.setting.context.as_ref());
+            let mut told = Told::change(&cleared, state.setting.context.as_ref());
+            let heeded = heeded.iter().flat_map(|heeded| heeded.subject().each());
+            told.notes.extend(heeded.map(|doubt| say!("gone past, with {} typed: {}", doubt.phrase, doubt.why)));
             vec![state.announce(Act::Apply(Box::new(cleared)), asking.node, told)]
         }
         Err(refusal) => refused(state, &preview.change.sentence(), &say!("{}; {}", refusal.what, refusal.remedy)),

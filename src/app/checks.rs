@@ -312,7 +312,9 @@ pub fn looked(state: &mut State, look: &Look, sight: Sight) {
         | Sight::Helm(_)
         | Sight::Migrations(_)
         | Sight::Schema(_)
-        | Sight::CacheSurvey(_) => {}
+        | Sight::CacheSurvey(_)
+        | Sight::Coupled(_)
+        | Sight::Opened(_) => {}
     }
 }
 

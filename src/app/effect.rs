@@ -11,7 +11,7 @@ use crate::domain::cluster::{Ask, WorkloadRef};
 use crate::domain::confirm::Confirmed;
 use crate::domain::log::LogSource;
 use crate::domain::migration::{Deletion, Kept, Resolution};
-use crate::domain::name::{EnvName, ModelName, ReleaseName, RequestId};
+use crate::domain::name::{EnvName, ModelName, ReleaseName, RequestId, Uid};
 use crate::domain::record::{ActId, Entry};
 use crate::domain::release::{ReleaseRow, Storage};
 use crate::domain::rollback::ClearedRollback;
@@ -32,6 +32,10 @@ pub enum Look {
     Record(WorkloadRef, ReleaseName, Box<ReleaseRow>, Storage),
     /// The program that rolls Helm releases back.
     Helm,
+    /// What a Deployment and one of its revisions lean on.
+    Coupled(WorkloadRef, Uid),
+    /// Which salt key opens what is stored: the live one or this revision's.
+    Opened(WorkloadRef, Uid),
     /// The migration table, now.
     Migrations,
     /// What the database holds, now.

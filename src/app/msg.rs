@@ -10,6 +10,7 @@ use crate::domain::backup::BackupProof;
 use crate::domain::cache::{CacheSurvey, Emptied};
 use crate::domain::change::{Applied, Preview};
 use crate::domain::cluster::{Identity, Permission, PodsItem, WorkloadRef};
+use crate::domain::coupled::Coupled;
 use crate::domain::encrypted::Newer;
 use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settings, SpendRow, Vitals};
 use crate::domain::headway::Headway;
@@ -20,6 +21,7 @@ use crate::domain::name::CacheNamespace;
 use crate::domain::record::ActId;
 use crate::domain::release::{History, Release};
 use crate::domain::rollback::{HelmProgram, RolledBack};
+use crate::domain::salt::Opened;
 use crate::domain::schema::LiveSchema;
 use crate::domain::trouble::Trouble;
 use crate::domain::workload::{Discovered, Workload};
@@ -38,6 +40,8 @@ pub enum Sight {
     Helm(Result<HelmProgram, Trouble>),
     Migrations(Result<MigrationTable, Trouble>),
     Schema(Result<LiveSchema, Trouble>),
+    Coupled(Result<Box<Coupled>, Trouble>),
+    Opened(Result<Opened, Trouble>),
     Vitals(Result<Vitals, Trouble>),
     Settings(Result<Settings, Trouble>),
     ModelHealth(Result<ModelHealth, Trouble>),

@@ -14,7 +14,8 @@ use crate::app::state::{Asking, State, Tone};
 use crate::app::{acts, arming, backup, cache, change, checks, logs, migrations, releases, runbook, update};
 use crate::domain::change::{Acceptance, Change, ChangeKind, Cleared, Preview, Refusal};
 use crate::domain::cluster::{WorkloadRef, is_shown_variable};
-use crate::domain::confirm::Confirm;
+use crate::domain::confirm::{Confirm, Confirmed};
+use crate::domain::coupled::Doubts;
 use crate::domain::migration::{Deletion, Kept, Resolution};
 use crate::domain::name::{Name, VarName};
 use crate::domain::record::{ActId, Entry};
@@ -74,6 +75,8 @@ pub struct Review {
     pub at: Timestamp,
     /// How far the diff is scrolled.
     pub scroll: usize,
+    /// The doubts that were typed away.
+    pub heeded: Option<Confirmed<Doubts>>,
 }
 
 /// A change that was refused, with the step that would make it pass.
@@ -122,6 +125,15 @@ pub enum Overlay {
     },
     /// A change to say yes to.
     Review(Box<Review>),
+    /// A change that something speaks against, to go on with by typing.
+    Doubts {
+        /// The change, as it is shown afterwards.
+        review: Box<Review>,
+        /// The question.
+        confirm: Box<Confirm<Doubts>>,
+        /// What is typed.
+        input: Input,
+    },
     /// A change that was refused.
     Refused(Box<Refused>),
     /// Losses to accept, by typing the name of each object.
@@ -196,6 +208,7 @@ impl fmt::Debug for Overlay {
             Overlay::Text { .. } => "Text",
             Overlay::Asking { .. } => "Asking",
             Overlay::Review(_) => "Review",
+            Overlay::Doubts { .. } => "Doubts",
             Overlay::Refused(_) => "Refused",
             Overlay::Accept { .. } => "Accept",
             Overlay::Rollback(_) => "Rollback",
@@ -240,6 +253,7 @@ impl Overlay {
             Overlay::Palette { input, .. }
             | Overlay::Text { input, .. }
             | Overlay::Accept { input, .. }
+            | Overlay::Doubts { input, .. }
             | Overlay::Delete { input, .. }
             | Overlay::Resolve { input, .. } => Some(input),
             Overlay::Clear(clearing) => Some(&mut clearing.input),
@@ -304,6 +318,7 @@ fn dismissed(state: &mut State, overlay: Overlay) -> Vec<Effect> {
         Overlay::Review(_)
         | Overlay::Accept { .. }
         | Overlay::Rollback(_)
+        | Overlay::Doubts { .. }
         | Overlay::Delete { .. }
         | Overlay::Resolve { .. }
         | Overlay::Restore(_) => {
@@ -353,6 +368,9 @@ fn answered(state: &mut State, overlay: Overlay, key: Key) -> Vec<Effect> {
             state.overlays.push(Overlay::Review(review));
             state.overlays.push(Overlay::text(Purpose::Arm));
             Vec::new()
+        }
+        Overlay::Doubts { review, confirm, input } if enter => {
+            change::doubts_typed(state, *review, *confirm, input.value())
         }
         Overlay::Refused(refused) if letter == Some('p') && refused.refusal.protect_helps => {
             let change = Change { protect: true, ..refused.change };

@@ -14,7 +14,7 @@ use crate::app::overlay::{Overlay, Purpose};
 use crate::app::preflight;
 use crate::app::runbook::{self, Progress};
 use crate::app::state::{Arming, State};
-use crate::app::{backup, change, forecast, releases};
+use crate::app::{backup, change, coupling, forecast, releases};
 use crate::domain::cache::Clearance;
 use crate::domain::change::{Acceptance, Change, ChangeKind};
 use crate::domain::checklist::{Check, Mark};
@@ -218,6 +218,12 @@ pub fn forestalled(state: &State, orders: &Orders) -> Option<Move> {
         if let Some(why) = stopped(state, orders, workload, revision) {
             return Some(Move::Stop(Exit::Refused, why));
         }
+        if coupling::waits(state, reference, &revision.uid) {
+            return Some(Move::Wait(say!("what revision {} leans on to be read", revision.number)));
+        }
+        if let Some(stop) = unheeded(state, orders, reference, revision) {
+            return Some(stop);
+        }
     }
     unconfirmed(state, orders)
 }
@@ -297,6 +303,21 @@ pub fn aimed(state: &State, workload: &Workload, wanted: &Wanted) -> Result<Goal
     Ok(Goal::Release(release, row.revision))
 }
 
+/// What speaks against a target, as far as nobody spelled it out.
+fn unheeded(state: &State, orders: &Orders, reference: &WorkloadRef, revision: &Revision) -> Option<Move> {
+    let Confirmations::Given(given) = &orders.confirm else { return None };
+    let doubts = coupling::doubts(state, reference, &revision.uid)?;
+    let open = doubts.each().iter().find(|doubt| !given.iter().any(|phrase| phrase == doubt.phrase.as_str()))?;
+    let words = say!(
+        "{} was not changed: {}; {}; to go on all the same: --confirm '{}'",
+        reference,
+        open.why,
+        open.remedy,
+        open.phrase
+    );
+    Some(Move::Stop(Exit::Refused, words))
+}
+
 /// The failed rows that the plan deletes, as far as nobody spelled them out.
 fn unconfirmed(state: &State, orders: &Orders) -> Option<Move> {
     let Confirmations::Given(given) = &orders.confirm else { return None };
@@ -365,6 +386,7 @@ pub fn answer(state: &State, orders: &Orders, overlay: &Overlay) -> Move {
         Overlay::Refused(refused) => {
             Move::Stop(Exit::Refused, say!("{}; {}", refused.refusal.what, refused.refusal.remedy))
         }
+        Overlay::Doubts { confirm, .. } => phrase(orders, &confirm.wanted()),
         Overlay::Delete { confirm, .. } => phrase(orders, &confirm.wanted()),
         Overlay::Resolve { confirm, .. } => phrase(orders, &confirm.wanted()),
         Overlay::Clear(clearing) if clearing.survey.is_none() => Move::Wait(Clean::ours("the keys to be counted")),

@@ -16,10 +16,8 @@ mod target;
 
 use serde::Serialize;
 
-use crate::app::forecast;
-use crate::app::releases;
 use crate::app::state::State;
-use crate::domain::candidate::{self, Candidate};
+use crate::app::{coupling, releases};
 use crate::domain::incident::Goal;
 use crate::domain::step::StepKind;
 use crate::domain::trouble::Trouble;
@@ -146,22 +144,17 @@ pub fn findings(state: &State) -> Vec<Finding> {
     found
 }
 
-/// The candidates for last good of a workload, the best first.
-fn ranked(state: &State, workload: &Workload) -> Vec<Candidate> {
-    candidate::rank(workload, &forecast::facts(state), state.now)
-}
-
 /// The revision that the rollback goes to: the one that was chosen (`true`), else the best
 /// candidate. For a Helm release it is the ReplicaSet with the template of the manifest. `None`
 /// where there is none, or where the chosen one is gone.
-fn target<'a>(state: &State, workload: &'a Workload) -> Option<(&'a Revision, bool)> {
+pub(in crate::app) fn target<'a>(state: &State, workload: &'a Workload) -> Option<(&'a Revision, bool)> {
     match state.incident.targets.get(&workload.reference).map(|target| &target.goal) {
         Some(Goal::Template(uid)) => Some((workload.revision(uid)?, true)),
         Some(Goal::Release(_, revision)) => Some((releases::replica_set(state, workload, *revision)?, true)),
         None if releases::release_of(workload).is_some() => {
             Some((releases::replica_set(state, workload, releases::best(state, workload)?)?, false))
         }
-        None => Some((workload.revision(&ranked(state, workload).first()?.uid)?, false)),
+        None => Some((workload.revision(&coupling::ranked(state, workload).first()?.uid)?, false)),
     }
 }
 

@@ -6,8 +6,7 @@ use crate::app::evidence::{Evidence, evidence};
 use crate::app::overlay::{Overlay, Purpose};
 use crate::app::preflight::{self, Severity};
 use crate::app::state::{Anchor, State, Tone};
-use crate::app::{acts, backup, cache, change, checks, forecast, logs, migrations, releases, status};
-use crate::domain::candidate;
+use crate::app::{acts, backup, cache, change, checks, coupling, logs, migrations, releases, status};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::incident::Goal;
 use crate::domain::name::{ReleaseName, Uid};
@@ -185,7 +184,7 @@ pub fn best_target(state: &State) -> Option<(WorkloadRef, Goal)> {
     let workload = state.workload(open)?;
     let goal = match releases::release_of(workload) {
         Some(release) => Goal::Release(release, releases::best(state, workload)?),
-        None => Goal::Template(candidate::rank(workload, &forecast::facts(state), state.now).into_iter().next()?.uid),
+        None => Goal::Template(coupling::ranked(state, workload).into_iter().next()?.uid),
     };
     Some((open.clone(), goal))
 }
@@ -452,7 +451,7 @@ fn template_target(state: &State, reference: &WorkloadRef, uid: &Uid) -> Result<
     if revision.current() {
         return Err(say!("revision {} is the live one; choose another", revision.number));
     }
-    let ranked = candidate::rank(workload, &forecast::facts(state), state.now);
+    let ranked = coupling::ranked(state, workload);
     let candidate = ranked.into_iter().find(|candidate| &candidate.uid == uid);
     let entry = Entry::Targeted {
         workload: reference.clone(),

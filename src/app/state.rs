@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::app::action::Pane;
 use crate::app::checks::Checks;
+use crate::app::coupling::Coupling;
 use crate::app::effect::{Act, Announced, Effect, Exit, Look, LookId};
 use crate::app::keymap::Keymap;
 use crate::app::logs::Logs;
@@ -282,6 +283,8 @@ pub struct State {
     pub newer: Live<Vec<Newer>>,
     /// How those two agree, as they were last seen.
     pub ledger: Ledger,
+    /// What the targets lean on.
+    pub coupling: Coupling,
     /// The checklist and what it rests on.
     pub checks: Checks,
     /// Acts that run.
@@ -366,6 +369,7 @@ impl State {
             arming: Arming::ReadOnly,
             releases: Releases::default(),
             logs: Logs::default(),
+            coupling: Coupling::default(),
             checks: Checks::default(),
             running: BTreeMap::new(),
             looks: BTreeMap::new(),

@@ -13,7 +13,8 @@ use crate::app::msg::{Item, JournalNews, Msg, Sight};
 use crate::app::overlay::{Overlay, Purpose};
 use crate::app::state::{Anchor, Arming, State, Tone};
 use crate::app::{
-    acts, arming, backup, cache, change, checks, feeds, logs, migrations, overlay, preflight, releases, runbook, status,
+    acts, arming, backup, cache, change, checks, coupling, feeds, logs, migrations, overlay, preflight, releases,
+    runbook, status,
 };
 use crate::domain::cluster::{Ask, Pod, PodsItem, WorkloadRef};
 use crate::domain::live::Live;
@@ -87,6 +88,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         effects.extend(checks::due(state));
         effects.extend(releases::due(state));
         effects.extend(questions_due(state));
+        effects.extend(coupling::due(state));
     }
     if let Some(Effect::Quit(exit)) = effects.iter().find(|effect| matches!(effect, Effect::Quit(_))) {
         state.exit = Some(*exit);
@@ -468,6 +470,16 @@ fn looked(state: &mut State, id: LookId, look: &Look, sight: Sight) -> Vec<Effec
         Sight::Permissions(Err(why)) => state.permissions.lose(why, now),
         Sight::Workloads(Ok(found)) => state.discovered(found.into_iter().map(|found| found.reference).collect()),
         Sight::Workloads(Err(why)) => state.found.lose(why, now),
+        Sight::Coupled(result) => {
+            if let Look::Coupled(workload, target) = look {
+                coupling::seen(state, workload, target, result);
+            }
+        }
+        Sight::Opened(result) => {
+            if let Look::Opened(workload, target) = look {
+                coupling::opened(state, workload, target, result);
+            }
+        }
         Sight::Preview(result) => return change::previewed(state, id, result),
         Sight::Record(result) => {
             if let Look::Record(workload, _, row, _) = look {

@@ -22,6 +22,14 @@ pub struct Candidate {
     pub warnings: Vec<Clean>,
 }
 
+impl Candidate {
+    /// Something speaks against it, worth this much.
+    pub fn warn(&mut self, weight: i32, why: Clean) {
+        self.score -= weight;
+        self.warnings.push(why);
+    }
+}
+
 /// A revision that was replaced sooner than this was hardly good.
 const SHORT_LIVED: SignedDuration = SignedDuration::from_mins(15);
 /// A revision that stood this long proved something.

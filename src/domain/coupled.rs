@@ -10,8 +10,9 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use crate::domain::confirm::Subject;
 use crate::domain::name::{Name, Uid, VarName};
-use crate::domain::salt::Comparison;
+use crate::domain::salt::{Comparison, LITELLM_SALT_KEY};
 use crate::domain::workload::Workload;
 use crate::text::{Clean, Safe};
 
@@ -218,5 +219,70 @@ impl Workload {
         let next =
             self.revisions.iter().filter(|other| other.number > revision.number).min_by_key(|next| next.number)?;
         Some(next.created.max(revision.created))
+    }
+}
+
+/// The sources that were written to after the target was the current revision, and when: its pods
+/// start with another content than the one that they were good with.
+pub fn drifted<'a>(coupled: &'a Coupled, workload: &Workload) -> Vec<(&'a Leaning, Timestamp)> {
+    let Some(left) = workload.left(&coupled.target) else { return Vec::new() };
+    coupled.leanings.iter().filter_map(|leaning| Some((leaning, leaning.written_after(left)?))).collect()
+}
+
+/// Something that a person must have read before a revert, and types the name of to go past it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Doubt {
+    /// What must be typed.
+    pub phrase: Clean,
+    /// What stands in the way and what it leads to.
+    pub why: Clean,
+    /// What makes it go away.
+    pub remedy: Clean,
+}
+
+impl Doubt {
+    /// The target cannot read what is stored.
+    pub fn salt(why: Clean) -> Self {
+        let remedy = Clean::ours("choose a target with the right key, or put the key back first");
+        Self { phrase: Clean::ours(LITELLM_SALT_KEY), why, remedy }
+    }
+
+    /// A ConfigMap that changed since the target ran. A Secret that changed is no doubt: keys are
+    /// rotated on purpose, and the old ones are void.
+    pub fn drift(leaning: &Leaning, written: Timestamp) -> Option<Self> {
+        if leaning.source.kind == SourceKind::Secret {
+            return None;
+        }
+        Some(Self {
+            phrase: say!("{}", leaning.source.name),
+            why: say!(
+                "{} was written to at {}, after the target ran: its pods start with what is in it now",
+                leaning.source,
+                written
+            ),
+            remedy: say!("put back what {} held when the target ran, from Git or a backup", leaning.source),
+        })
+    }
+}
+
+/// Every doubt about one revert. Never empty.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Doubts(Vec<Doubt>);
+
+impl Doubts {
+    /// `None` when there is none.
+    pub fn of(all: Vec<Doubt>) -> Option<Self> {
+        (!all.is_empty()).then_some(Self(all))
+    }
+
+    /// Each of them.
+    pub fn each(&self) -> &[Doubt] {
+        &self.0
+    }
+}
+
+impl Subject for Doubts {
+    fn phrases(&self) -> Vec<Clean> {
+        self.0.iter().map(|doubt| doubt.phrase.clone()).collect()
     }
 }

@@ -123,6 +123,47 @@ pub struct Opened {
     pub neither: u32,
 }
 
+/// What the keys mean for a rollback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// The target reads what is stored; why.
+    Reads(Clean),
+    /// It may not, or there is nothing to read; why.
+    Doubtful(Clean),
+    /// It does not, or nobody can prove that it does: a red gate.
+    Blind(Clean),
+    /// Nobody knows; why.
+    Unknown(Clean),
+}
+
+/// Judges a comparison, with what each key opens where a database was asked.
+pub fn outlook(keys: &Comparison, opened: Option<&Opened>) -> Outlook {
+    let counts = |key: Option<u32>, whose: &'static str| match (key, opened) {
+        (Some(count), Some(opened)) => say!("{} of {} stored values open with {}", count, opened.tried, whose),
+        _ => say!("nothing was tried with {}", whose),
+    };
+    let proof = |opened: &Opened| {
+        say!("{}, {}", counts(opened.live, "the live key"), counts(opened.target, "the target's key"))
+    };
+    match (&keys.verdict, opened) {
+        (_, Some(opened)) if opened.tried > 0 && opened.target == Some(opened.tried) => Outlook::Reads(proof(opened)),
+        (Verdict::Same, Some(opened)) if opened.tried > 0 && opened.target == Some(0) => {
+            Outlook::Doubtful(say!("it opens none of {} stored values; a third key wrote them", opened.tried))
+        }
+        (Verdict::Same, Some(opened)) if opened.tried > 0 => Outlook::Reads(proof(opened)),
+        (Verdict::Same, Some(_)) => Outlook::Reads(Clean::ours("nothing that is stored is encrypted")),
+        (Verdict::Same, None) => Outlook::Reads(Clean::ours("whatever can be read now can be read then")),
+        (_, Some(opened)) if opened.tried > 0 && opened.target.is_some() => Outlook::Blind(proof(opened)),
+        (Verdict::Different, Some(opened)) if opened.tried == 0 => {
+            Outlook::Doubtful(Clean::ours("nothing that is stored in the tables that were tried is encrypted"))
+        }
+        (Verdict::Different, _) => {
+            Outlook::Blind(Clean::ours("no database was asked which of them opens what is stored"))
+        }
+        (Verdict::Unknown(why), _) => Outlook::Unknown(why.clone()),
+    }
+}
+
 /// A key, ready to open values.
 struct Opener {
     nacl: XSalsa20Poly1305,
@@ -274,6 +315,40 @@ mod tests {
             let compared = keys.compare(|key| Fingerprint::new(&[7; 32], key.expose().as_bytes()));
             assert_eq!(compared.verdict, expected, "{shown}");
             assert!(!format!("{compared:?}{keys:?}").contains("first-key"), "{keys:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_proof_or_the_same_key_lets_a_target_read() {
+        let compared = |verdict| Comparison { live: Clean::ours("a"), target: Clean::ours("b"), verdict };
+        let opened = |tried, live, target| Opened { tried, live, target, neither: 0 };
+        let unknown = || Verdict::Unknown(Clean::ours("not allowed"));
+        // verdict, what the database said, the outlook
+        let rows = [
+            (Verdict::Same, None, "reads"),
+            (Verdict::Same, Some(opened(0, Some(0), Some(0))), "reads"),
+            (Verdict::Same, Some(opened(12, Some(12), Some(12))), "reads"),
+            (Verdict::Same, Some(opened(12, None, None)), "reads"),
+            (Verdict::Same, Some(opened(12, Some(0), Some(0))), "doubtful"),
+            (Verdict::Different, None, "blind"),
+            (Verdict::Different, Some(opened(12, Some(12), Some(0))), "blind"),
+            (Verdict::Different, Some(opened(12, Some(5), Some(7))), "blind"),
+            (Verdict::Different, Some(opened(12, Some(12), None)), "blind"),
+            (Verdict::Different, Some(opened(12, Some(0), Some(12))), "reads"),
+            (Verdict::Different, Some(opened(0, Some(0), Some(0))), "doubtful"),
+            (unknown(), None, "unknown"),
+            (unknown(), Some(opened(12, None, Some(12))), "reads"),
+            (unknown(), Some(opened(12, None, Some(3))), "blind"),
+            (unknown(), Some(opened(12, Some(12), None)), "unknown"),
+        ];
+        for (verdict, opened, expected) in rows {
+            let found = match outlook(&compared(verdict.clone()), opened.as_ref()) {
+                Outlook::Reads(_) => "reads",
+                Outlook::Doubtful(_) => "doubtful",
+                Outlook::Blind(_) => "blind",
+                Outlook::Unknown(_) => "unknown",
+            };
+            assert_eq!(found, expected, "{verdict:?} {opened:?}");
         }
     }
 }

@@ -13,9 +13,12 @@ use crate::app::effect::{Act, Feed, Look};
 use crate::app::msg::{Done, Item, Msg, Sight};
 use crate::domain::backup::{BackupItem, BackupOrder};
 use crate::domain::cache::{ClearItem, Clearance};
+use crate::domain::cluster::WorkloadRef;
 use crate::domain::confirm::Confirmed;
 use crate::domain::headway::Headway;
 use crate::domain::log::LogItem;
+use crate::domain::name::Uid;
+use crate::domain::salt::Opened;
 use crate::domain::signature::Signatures;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::runtime::Places;
@@ -59,6 +62,10 @@ pub(in crate::runtime) fn look(world: &World, look: Look) -> BoxFuture<'static, 
                 Sight::Record(read)
             }
             Look::Helm => Sight::Helm(ask(world.releases, |port| port.program()).await),
+            Look::Coupled(workload, target) => {
+                Sight::Coupled(ask(world.cluster, |port| port.coupled(&workload, target)).await.map(Box::new))
+            }
+            Look::Opened(workload, target) => Sight::Opened(opened(world, workload, target).await),
             Look::Migrations => Sight::Migrations(ask(world.database, |port| port.migrations()).await),
             Look::Schema => Sight::Schema(ask(world.database, |port| port.schema()).await),
             Look::Vitals => Sight::Vitals(ask(world.gateway, |port| port.vitals()).await),
@@ -71,6 +78,12 @@ pub(in crate::runtime) fn look(world: &World, look: Look) -> BoxFuture<'static, 
         }
     }
     .boxed()
+}
+
+/// The keys go from one port to the other and are forgotten: the core never holds them.
+async fn opened(world: World, workload: WorkloadRef, target: Uid) -> Result<Opened, Trouble> {
+    let keys = ask(world.cluster, |port| port.salt_keys(&workload, target)).await?;
+    ask(world.database, |port| port.opened(keys)).await
 }
 
 /// An act as a task. Its announcement is on disk. `stop` cancels those that take long; they say

@@ -89,6 +89,9 @@ fn dialog<'a>(scene: &Scene<'a>, overlay: &'a Overlay, width: usize) -> Dialog<'
         Overlay::Text { purpose, input } => questions::text(scene, width, purpose, input),
         Overlay::Asking { change, .. } => questions::asking(scene, width, change),
         Overlay::Review(review) => questions::review(scene, width, review),
+        Overlay::Doubts { review, confirm, input } => {
+            questions::doubts(scene, width, &review.preview.change, confirm, input)
+        }
         Overlay::Refused(refused) => questions::refused(scene, width, refused),
         Overlay::Accept { confirm, input, scroll, .. } => questions::accept(scene, width, confirm, input, *scroll),
         Overlay::Rollback(review) => questions::rollback(scene, width, review),
@@ -131,6 +134,7 @@ pub fn keys(scene: &Scene<'_>, overlay: &Overlay) -> Vec<(String, String)> {
             &[("enter", "take it, when typed in full"), ("up down", "scroll"), ("esc", "change nothing")]
         }
         Overlay::RefusedRollback(_) => &[("esc", "close"), ("y", "copy the remedy")],
+        Overlay::Doubts { .. } => &[("enter", "go on, when it is typed in full"), ("esc", "change nothing")],
         Overlay::Delete { .. } => &[("enter", "DELETE, when it is typed in full"), ("esc", "change nothing")],
         Overlay::Resolve { .. } => &[("enter", "mark, when it is typed in full"), ("esc", "change nothing")],
         Overlay::Restore(_) => &[("y", "put the row back"), ("n", "leave it")],

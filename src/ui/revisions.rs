@@ -3,10 +3,10 @@
 use ratatui::text::Line;
 
 use crate::app::action::Pane;
-use crate::app::forecast;
+use crate::app::coupling;
 use crate::app::past::Past;
 use crate::app::releases::release_of;
-use crate::domain::candidate::{self, Candidate};
+use crate::domain::candidate::Candidate;
 use crate::domain::incident::Goal;
 use crate::domain::live::Live;
 use crate::domain::release::ReleaseCandidate;
@@ -99,7 +99,7 @@ fn ranked<'a>(scene: &Scene<'a>, workload: &'a Workload) -> Ranked<'a> {
             all: All::Releases(crate::app::releases::ranked(state, workload)),
         },
         None => {
-            let all = candidate::rank(workload, &forecast::facts(state), state.now);
+            let all = coupling::ranked(state, workload);
             Ranked {
                 workload,
                 best: all.first().map(|best| Goal::Template(best.uid.clone())),

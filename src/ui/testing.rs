@@ -21,6 +21,7 @@ use crate::domain::change::{Change, ChangeKind, Cleared, Preview, Refusal, clear
 use crate::domain::checklist::{CheckId, Mark, Verdict};
 use crate::domain::cluster::{ContainerStatus, Field, Fingerprint, Identity, Phase, Pod, PodsItem, WorkloadRef};
 use crate::domain::confirm::Confirm;
+use crate::domain::coupled::{Doubt, Doubts};
 use crate::domain::environment::Kind;
 use crate::domain::forecast::{Facts, Newest};
 use crate::domain::incident::Moment;
@@ -401,7 +402,7 @@ pub fn review() -> Overlay {
     let warnings = vec![words("spec.template.spec.containers[0].env[3]: hides previous definition")];
     let preview = Preview { change: revert(true), template: after, diff, warnings, jobs: Some(vec![]) };
     let cleared = judged(&preview).unwrap();
-    Overlay::Review(Box::new(Review { preview, cleared, asking: asking(), at: night(), scroll: 0 }))
+    Overlay::Review(Box::new(Review { preview, cleared, asking: asking(), at: night(), scroll: 0, heeded: None }))
 }
 
 /// The same change without the variable, which the guard refuses.
@@ -453,6 +454,7 @@ pub fn overlays(state: &mut State) -> Vec<Overlay> {
         Overlay::Asking { change: Box::new(revert(true)), asking: asking() },
         review(),
         refused(),
+        doubts(&shown),
         Overlay::Delete {
             confirm: Box::new(Confirm::new(Deletion { row: row.clone(), again: Course::Untold })),
             input: Input::new("2026".to_owned()),
@@ -472,6 +474,19 @@ pub fn overlays(state: &mut State) -> Vec<Overlay> {
         Overlay::Leave,
     ]);
     all
+}
+
+/// A revert that meets another ConfigMap.
+fn doubts(review: &Review) -> Overlay {
+    let why = words("configmap/litellm-config was written to after the target ran");
+    let remedy = words("put back what it held when the target ran");
+    let doubt = Doubt { phrase: words("litellm-config"), why, remedy };
+    let doubts = Doubts::of(vec![doubt]).unwrap();
+    Overlay::Doubts {
+        review: Box::new(review.clone()),
+        confirm: Box::new(Confirm::new(doubts)),
+        input: Input::default(),
+    }
 }
 
 /// The question about the response cache, counted.

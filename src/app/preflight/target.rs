@@ -1,5 +1,6 @@
 //! Whether the target is there, is known to have been good, and can still be pulled.
 
+use crate::app::coupling;
 use crate::app::preflight::{self, Finding};
 use crate::app::releases;
 use crate::app::state::State;
@@ -40,7 +41,7 @@ pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
         } else {
             say!("best candidate of {}: revision {}", reference, revision.number)
         };
-        let ranked = preflight::ranked(state, workload);
+        let ranked = coupling::ranked(state, workload);
         let candidate = ranked.into_iter().find(|candidate| candidate.uid == revision.uid);
         let (reasons, warnings) = candidate.map(|found| (found.reasons, found.warnings)).unwrap_or_default();
         let because = reasons.into_iter().reduce(|all, words| say!("{}; {}", all, words)).unwrap_or_default();

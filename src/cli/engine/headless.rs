@@ -19,7 +19,6 @@ use crate::cli::engine::{Outcome, code, looking, reports};
 use crate::cli::exit::Exit;
 use crate::cli::output::{self, json};
 use crate::cli::session::{self, Scene, node};
-use crate::domain::candidate;
 use crate::domain::checklist::Mark;
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::live::Live;
@@ -189,7 +188,6 @@ fn unplanned(stop: Move) -> Trouble {
 }
 
 fn candidates(state: &State, format: Format) -> eyre::Result<Outcome> {
-    let facts = crate::app::forecast::facts(state);
     let mut rows = Vec::new();
     for reference in &state.setting.workloads {
         let Some(workload) = state.workload(reference) else { continue };
@@ -197,7 +195,7 @@ fn candidates(state: &State, format: Format) -> eyre::Result<Outcome> {
             rows.extend(release_candidates(state, workload));
             continue;
         }
-        for (rank, candidate) in candidate::rank(workload, &facts, state.now).into_iter().enumerate() {
+        for (rank, candidate) in crate::app::coupling::ranked(state, workload).into_iter().enumerate() {
             let image = workload.revision(&candidate.uid).and_then(|revision| revision.image().cloned());
             rows.push(CandidateRow {
                 workload: reference.name.clone(),

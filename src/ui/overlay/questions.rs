@@ -11,6 +11,7 @@ use crate::app::releases::{RefusedRollback, RollbackReview};
 use crate::app::status::fact_about;
 use crate::domain::change::{Acceptance, Change, ChangeKind};
 use crate::domain::confirm::{Confirm, Subject as _};
+use crate::domain::coupled::Doubts;
 use crate::domain::environment::Kind;
 use crate::domain::migration::{Deletion, Kept, Resolution, Row};
 use crate::domain::record::ActId;
@@ -225,6 +226,24 @@ pub fn refused_rollback<'a>(scene: &Scene<'a>, width: usize, refused: &RefusedRo
     for (name, words, role) in releases::refused(refused) {
         dialog.fact(scene, width, name, &words, role);
     }
+    dialog
+}
+
+/// A change that something speaks against.
+pub fn doubts<'a>(
+    scene: &Scene<'a>,
+    width: usize,
+    change: &Change,
+    confirm: &Confirm<Doubts>,
+    input: &'a Input,
+) -> Dialog<'a> {
+    let mut dialog = Dialog::dangerous("Stopped: read this before you go on");
+    dialog.fact(scene, width, "asked", change.sentence().as_str(), Role::Title);
+    for doubt in confirm.subject().each() {
+        dialog.fact(scene, width, "why", doubt.why.as_str(), Role::Danger);
+        dialog.fact(scene, width, "remedy", doubt.remedy.as_str(), Role::Text);
+    }
+    ask(scene, width, &confirm.wanted(), input, &mut dialog);
     dialog
 }
 
