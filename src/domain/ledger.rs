@@ -214,9 +214,8 @@ pub struct Ledger {
     /// The version that will run next, as far as it is known.
     #[serde(skip)]
     pub target: Option<Version>,
-    /// What deleting every applied row that the target does not know leads to: the first name that
-    /// the next upgrade stops at, and where. `None`: it stops nowhere, as far as names tell.
-    pub all_deleted: Option<(MigrationName, Stop)>,
+    /// What deleting every applied row that the target does not know leads to.
+    pub all_deleted: Setback,
 }
 
 impl Ledger {
@@ -238,9 +237,14 @@ impl Ledger {
     /// What deleting every row that the target does not know leads to. `None` when there is none.
     pub fn all_deleted_sentence(&self) -> Option<Clean> {
         let ahead = self.ahead().count();
-        let course = match &self.all_deleted {
-            Some((name, stop)) => say!("stops at {}, statement {}: {}", name, stop.statement, stop.why()),
-            None => Clean::ours("runs them all again, as far as names tell"),
+        let Setback { stops, may_stop } = &self.all_deleted;
+        let course = match (stops, may_stop.first()) {
+            (Some((name, stop)), None) => say!("stops at {}, statement {}: {}", name, stop.statement, stop.why()),
+            (Some((name, stop)), Some(before)) => {
+                say!("stops at {}: {}, if not before, at {}", name, stop.why(), before)
+            }
+            (None, Some(name)) => say!("runs them all again, and may stop at {}", name),
+            (None, None) => Clean::ours("runs them all again, as far as names tell"),
         };
         (ahead > 0).then(|| say!("were all {} newer rows deleted, the next upgrade {}", ahead, course))
     }
@@ -254,6 +258,15 @@ impl Ledger {
     pub fn object_without_row(&self) -> impl Iterator<Item = &Pending> {
         self.pending.iter().filter(|pending| !pending.there.is_empty())
     }
+}
+
+/// Where an upgrade stops that runs again what was deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Setback {
+    /// The migration that stops it for certain, if nothing stopped it before, and where.
+    pub stops: Option<(MigrationName, Stop)>,
+    /// Migrations before that one that may stop it: names alone do not tell.
+    pub may_stop: Vec<MigrationName>,
 }
 
 /// One comparison under way.
@@ -355,11 +368,8 @@ impl<'a> Comparison<'a> {
         };
         if row.state != RowState::Applied {
             // What it would make, as its file names it.
-            let made = effects.iter().filter_map(|effect| match effect {
-                Effect::Create { object, .. } => Some(object),
-                _ => None,
-            });
-            return self.split(made);
+            let made: Vec<_> = effects.iter().filter_map(made_by).collect();
+            return self.split(made.iter());
         }
         match self.split(made.iter().copied()) {
             Reality::Nothing | Reality::There if effects.contains(&Effect::Unread) => {
@@ -410,14 +420,33 @@ impl<'a> Comparison<'a> {
     }
 
     /// Where the next upgrade stops when these rows are deleted.
-    fn all_deleted(&self, rows: impl Iterator<Item = usize>) -> Option<(MigrationName, Stop)> {
-        let mut trial = Trial::on(&self.sources.live?.objects);
+    fn all_deleted(&self, rows: impl Iterator<Item = usize>) -> Setback {
+        let mut setback = Setback::default();
+        let Some(live) = self.sources.live else { return setback };
+        let mut trial = Trial::on(&live.objects);
         let mut rows: Vec<usize> = rows.collect();
         rows.sort_by_key(|at| &self.row(*at).name);
-        rows.into_iter().find_map(|at| match trial.run(self.effects(at)?) {
-            Course::Stops(stop) => Some((self.row(at).name.clone(), stop)),
-            _ => None,
-        })
+        for at in rows {
+            let name = || self.row(at).name.clone();
+            match self.effects(at).map_or(Course::Untold, |effects| trial.run(effects)) {
+                Course::Stops(stop) => {
+                    setback.stops = Some((name(), stop));
+                    break;
+                }
+                Course::Runs { lacks, rewrites, .. } if lacks.is_empty() && rewrites.is_empty() => {}
+                Course::Runs { .. } | Course::Untold => setback.may_stop.push(name()),
+            }
+        }
+        setback
+    }
+}
+
+/// What is there after a statement under that name, and was not before.
+fn made_by(effect: &Effect) -> Option<Object> {
+    match effect {
+        Effect::Create { object, .. } => Some(object.clone()),
+        Effect::Rename { object, to, .. } => Some(trial::renamed(object, to)),
+        _ => None,
     }
 }
 

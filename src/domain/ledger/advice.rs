@@ -74,14 +74,19 @@ pub(super) fn advise(comparison: &Comparison<'_>, realities: &[Reality]) -> Vec<
         .collect();
     broken.sort_by_key(|at| &comparison.row(*at).name);
     let mut trial = Trial::on(&live.objects);
-    for at in broken {
-        advices[at] = broken_row(comparison, at, &realities[at], &mut trial);
+    let run = |at: &usize| comparison.effects(*at).map_or(Course::Untold, |effects| trial.run(effects));
+    let courses: Vec<_> = broken.iter().map(run).collect();
+    for (at, course) in broken.into_iter().zip(courses) {
+        // Judged at the end: what one makes, a later one may rename.
+        let again = realities[at].missing().iter().all(|object| trial.has(object));
+        advices[at] = broken_row(comparison, at, &realities[at], (&course, again));
     }
     advices
 }
 
-/// A row that says applied and whose objects are gone, all or in part.
-fn broken_row(comparison: &Comparison<'_>, at: usize, reality: &Reality, trial: &mut Trial<'_>) -> Advice {
+/// A row that says applied and whose objects are gone, all or in part; what its second run comes
+/// to, and whether everything is there afterwards.
+fn broken_row(comparison: &Comparison<'_>, at: usize, reality: &Reality, (course, again): (&Course, bool)) -> Advice {
     let missing = reality.missing();
     if let Some(later) = comparison.history.doubt(at) {
         let later = &comparison.row(later).name;
@@ -89,31 +94,30 @@ fn broken_row(comparison: &Comparison<'_>, at: usize, reality: &Reality, trial: 
             say!("applied, but {} is missing; {} ran later, and what it does is not known", listed(missing), later);
         return Advice::new(Verb::Investigate, why);
     }
-    let course = comparison.effects(at).map_or(Course::Untold, |effects| trial.run(effects));
-    let again = missing.iter().all(|object| trial.has(object));
     let lost = if missing.iter().any(Object::holds_data) { "; what it held comes back only from a backup" } else { "" };
-    match (&course, reality) {
+    match (course, reality) {
         (Course::Runs { drops, .. }, _) if !drops.is_empty() => {
             let why = say!("applied, but {} is missing; running it again drops {}", listed(missing), listed(drops));
             Advice::new(Verb::Investigate, why)
         }
-        (Course::Runs { rewrites, .. }, Reality::Gone { .. }) if again || !rewrites.is_empty() => {
-            let why = say!(
+        (Course::Runs { lacks, .. }, Reality::Gone { .. }) if again && lacks.is_empty() => Advice::new(
+            Verb::Delete,
+            say!(
                 "applied, but {} is missing: the next upgrade makes it only without this row{}",
                 listed(missing),
                 lost
-            );
-            Advice::new(Verb::Delete, why)
-        }
-        (Course::Runs { .. }, _) if again => {
-            let why =
-                say!("applied, but {} is missing; the rest of it may run again without harm{}", listed(missing), lost);
-            Advice::new(Verb::Delete, why)
-        }
+            ),
+        ),
+        (Course::Runs { lacks, rewrites, .. }, _) if again && lacks.is_empty() && rewrites.is_empty() => Advice::new(
+            Verb::Delete,
+            say!("applied, but {} is missing; the rest of it may run again without harm{}", listed(missing), lost),
+        ),
         _ => {
             let verb = if lost.is_empty() { Verb::Investigate } else { Verb::Restore };
-            let course =
-                if let Course::Runs { .. } = course { Clean::ours("and does not make it") } else { course.sentence() };
+            let course = match course {
+                Course::Runs { lacks, .. } if lacks.is_empty() => Clean::ours("and does not make it"),
+                course => course.sentence(),
+            };
             Advice::new(verb, say!("applied, but {} is missing; deleted, it runs again {}", listed(missing), course))
         }
     }

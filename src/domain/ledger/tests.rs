@@ -146,6 +146,9 @@ fn a_part_that_is_missing_is_run_again_only_where_every_statement_asks_first() {
     // CREATE TABLE IF NOT EXISTS brings no column back.
     let ledger = applied(&[("1_t", "?+t ?+t.a")], "t");
     assert_eq!(verbs(&ledger), [Verb::Restore]);
+    // What a later row renames counts as made again once that one ran again too.
+    let ledger = applied(&[("1_t", "?+t ?+t.a"), ("2_new", "?t.a>b")], "");
+    assert_eq!(verbs(&ledger), [Verb::Delete, Verb::Delete]);
     // A second run that drops something is never proposed.
     let ledger = applied(&[("1_t", "+t"), ("2_swap", "?-t.a ?+t.b"), ("3_back", "?+t.a")], "t t.a");
     assert_eq!(verbs(&ledger), [Verb::Keep, Verb::Investigate, Verb::Keep]);
@@ -224,9 +227,12 @@ fn deleting_all_newer_rows_is_told_with_where_the_next_upgrade_stops() {
     let rows = |at| (0..at).map(|at| row(at as i64, files[at].0, RowState::Applied)).collect::<Vec<_>>();
     let ledger = compare(&files, rows(3), &live("t t.b t.c"), "1.99.0");
     assert_eq!(ledger.ahead().count(), 2);
-    let (name, stop) = ledger.all_deleted.unwrap();
-    assert_eq!((name.as_str(), stop.why().as_str()), ("3_c", "t.c is already there"));
-    assert_eq!(compare(&files, rows(2), &live("t t.b"), "1.99.0").all_deleted, None);
+    let words = ledger.all_deleted_sentence().unwrap();
+    assert_eq!(
+        words.as_str(),
+        "were all 2 newer rows deleted, the next upgrade stops at 3_c, statement 1: t.c is already there"
+    );
+    assert_eq!(compare(&files, rows(2), &live("t t.b"), "1.99.0").all_deleted, Setback::default());
 }
 
 #[test]

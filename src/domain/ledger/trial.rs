@@ -25,6 +25,9 @@ pub enum Course {
         /// Tables whose rows it changes, that were there before: by name alone nobody can tell
         /// whether that succeeds.
         rewrites: Vec<SqlName>,
+        /// Columns that it counts on and does not make: `CREATE TABLE IF NOT EXISTS` adds none to
+        /// a table that is there. What follows in the file may stop for want of them.
+        lacks: Vec<Object>,
     },
     /// It stops, and leaves nothing behind.
     Stops(Stop),
@@ -54,9 +57,9 @@ impl Stop {
 }
 
 impl Course {
-    /// Runs, loses nothing, and changes no rows that were there before.
+    /// Runs for certain, loses nothing, and changes no rows that were there before.
     pub fn harmless(&self) -> bool {
-        matches!(self, Course::Runs { drops, rewrites, .. } if drops.is_empty() && rewrites.is_empty())
+        matches!(self, Course::Runs { drops, rewrites, lacks, .. } if drops.is_empty() && rewrites.is_empty() && lacks.is_empty())
     }
 
     /// In words, after "the next upgrade runs it again": `and stops at its statement 2: …`.
@@ -64,6 +67,9 @@ impl Course {
         match self {
             Course::Stops(stop) => say!("and stops at its statement {}: {}", stop.statement, stop.why()),
             Course::Untold => Clean::ours("and nobody can tell what that comes to"),
+            Course::Runs { lacks, .. } if !lacks.is_empty() => {
+                say!("and may stop: it counts on {}, which is not there", listed(lacks))
+            }
             Course::Runs { drops, .. } if !drops.is_empty() => say!("and drops {}", listed(drops)),
             Course::Runs { rewrites, .. } if !rewrites.is_empty() => {
                 say!("and changes rows of {}, which may stop it", rewrites[0])
@@ -117,7 +123,7 @@ impl<'a> Trial<'a> {
 
     fn statements(&mut self, effects: &[Effect], before: &(BTreeSet<Object>, BTreeSet<Object>)) -> Course {
         let mut rewrites = Vec::new();
-        let mut skipped = BTreeSet::new();
+        let (mut skipped, mut lacks) = (BTreeSet::new(), Vec::new());
         for (index, effect) in effects.iter().enumerate() {
             let stop = |object: Object, there| Course::Stops(Stop { statement: index + 1, object, there });
             match effect {
@@ -132,7 +138,7 @@ impl<'a> Trial<'a> {
                     }
                 }
                 other => {
-                    if let Err((object, there)) = self.step(other, &mut skipped) {
+                    if let Err((object, there)) = self.step(other, &mut skipped, &mut lacks) {
                         return stop(object, there);
                     }
                 }
@@ -140,11 +146,17 @@ impl<'a> Trial<'a> {
         }
         let adds = self.added.difference(&before.0).cloned().collect();
         let drops = self.removed.difference(&before.1).filter(|object| object.holds_data()).cloned().collect();
-        Course::Runs { adds, drops, rewrites }
+        lacks.retain(|object| !self.has(object));
+        Course::Runs { adds, drops, rewrites, lacks }
     }
 
     /// One statement about one object; what it stumbles over otherwise, and whether that is there.
-    fn step(&mut self, effect: &Effect, skipped: &mut BTreeSet<SqlName>) -> Result<(), (Object, bool)> {
+    fn step(
+        &mut self,
+        effect: &Effect,
+        skipped: &mut BTreeSet<SqlName>,
+        lacks: &mut Vec<Object>,
+    ) -> Result<(), (Object, bool)> {
         match effect {
             Effect::Create { object, guarded } => {
                 if self.has(object) {
@@ -156,7 +168,9 @@ impl<'a> Trial<'a> {
                 self.table_of(object)?;
                 // `CREATE TABLE IF NOT EXISTS` adds no column to a table that is there.
                 let left_out = matches!(object, Object::Column(table, _) if skipped.contains(table));
-                if !left_out {
+                if left_out {
+                    lacks.push(object.clone());
+                } else {
                     self.add(object.clone());
                 }
             }
