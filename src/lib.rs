@@ -101,6 +101,8 @@
 //!   `app/checks.rs`.
 //! * **A scenario**: a file in `assets/scenarios/`, its line in `domain/scenario/bundled.rs`, and its
 //!   walk in `tests/flows.rs`.
+//! * **A version of LiteLLM**: `lastgood catalog build --output assets/catalog.json.gz`; what it does when
+//!   it starts is in `domain/catalog/startup.rs`.
 //! * **A log signature**: an entry in `assets/signatures.toml`, with the line that it comes from.
 //!
 //! # How it is tested

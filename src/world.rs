@@ -15,6 +15,7 @@ pub mod helm;
 pub mod kubernetes;
 pub mod litellm;
 pub mod pg_dump;
+pub mod pip;
 pub mod postgres;
 pub mod redis;
 mod restore_file;

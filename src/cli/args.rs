@@ -133,6 +133,9 @@ Examples:
     /// Work on runbooks
     #[command(subcommand)]
     Runbook(RunbookVerb),
+    /// Which migrations belong to which version of LiteLLM, and what each does
+    #[command(subcommand)]
+    Catalog(CatalogVerb),
     /// Write a commented lastgood.toml from what is found; never overwrites
     #[command(after_help = "\
 Examples:
@@ -383,6 +386,16 @@ Several files are proved together, so that one may lead into another.")]
     },
 }
 
+#[derive(Subcommand)]
+enum CatalogVerb {
+    /// Build it from the published packages alone, with pip; goes on where it was interrupted
+    Build {
+        /// The file to write
+        #[arg(long, short, value_name = "FILE")]
+        output: PathBuf,
+    },
+}
+
 /// One `--to`.
 #[derive(Clone)]
 struct To {
@@ -483,6 +496,7 @@ impl Verb {
                 Command::Export { incident, document, output }
             }
             Verb::Runbook(RunbookVerb::Lint { files, json }) => Command::RunbookLint { files, format: json.format() },
+            Verb::Catalog(CatalogVerb::Build { output }) => Command::CatalogBuild(output),
             Verb::Init { output } if output.as_os_str() == "-" => Command::Init(InitTo::Stdout),
             Verb::Init { output } => Command::Init(InitTo::File(output)),
             Verb::Completions { shell } => Command::Completions(shell),

@@ -106,6 +106,8 @@ pub enum Command {
         /// Who reads the faults.
         format: Format,
     },
+    /// Build the catalog from the published packages, into this file.
+    CatalogBuild(PathBuf),
     /// Write a configuration file from what is found.
     Init(InitTo),
     /// Print completions for a shell.
@@ -322,6 +324,7 @@ impl Command {
             | Command::Drill(_)
             | Command::Resume(_)
             | Command::Export { .. }
+            | Command::CatalogBuild(_)
             | Command::Init(_)
             | Command::Completions(_)
             | Command::Man(_) => Format::Text,

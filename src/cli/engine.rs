@@ -1,6 +1,7 @@
 //! Carries out what was asked for on the command line, over the same runtime as the console.
 
 mod cache;
+mod catalog;
 pub mod drills;
 mod headless;
 mod journals;
@@ -61,6 +62,7 @@ pub fn run(start: Start) -> eyre::Result<Exit> {
             journals::export(incident.as_ref(), document, output.as_deref(), &gate)?
         }
         (Command::RunbookLint { files, format }, _) => journals::lint(&files, format, &gate)?,
+        (Command::CatalogBuild(output), _) => tokio()?.block_on(catalog::build(&output, &gate)),
         (Command::Init(to), _) => Ok(found_and_written(&invocation.place, &to, &gate)?),
         (Command::Completions(_) | Command::Man(_), _) => Ok(Exit::Reached),
         // The command line opens an environment for every command that wants one.

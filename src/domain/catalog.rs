@@ -5,11 +5,18 @@
 //! the code that applies them. The published images are built from the repository and may differ
 //! from the published package, so what the catalog says of an image is what its version published.
 
+mod asset;
+pub mod draft;
+pub mod pin;
+mod startup;
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::effects::Effect;
@@ -18,25 +25,38 @@ use crate::domain::name::{BadName, MigrationName};
 use crate::domain::schema::Schema;
 use crate::text::Safe;
 
-/// A version of `litellm-proxy-extras`: three numbers, and the number of a post-release.
+pub use asset::Malformed;
+
+/// A version of `litellm-proxy-extras`: three numbers, and which build of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PackageVersion {
     numbers: [u32; 3],
-    post: Option<u32>,
+    build: Build,
+}
+
+/// In the order in which they are published (PEP 440).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Build {
+    Dev(u32),
+    Final,
+    Post(u32),
 }
 
 impl FromStr for PackageVersion {
     type Err = BadName;
     fn from_str(raw: &str) -> Result<Self, BadName> {
         let read = || {
-            let (numbers, post) = match raw.split_once(".post") {
-                Some((numbers, post)) => (numbers, Some(post.parse().ok()?)),
-                None => (raw, None),
+            let (numbers, build) = if let Some((numbers, post)) = raw.split_once(".post") {
+                (numbers, Build::Post(post.parse().ok()?))
+            } else if let Some((numbers, dev)) = raw.split_once(".dev") {
+                (numbers, Build::Dev(dev.parse().ok()?))
+            } else {
+                (raw, Build::Final)
             };
             let mut parts = numbers.split('.').map(|part| part.parse::<u32>().ok());
             let numbers = [parts.next()??, parts.next()??, parts.next()??];
-            parts.next().is_none().then_some(Self { numbers, post })
+            parts.next().is_none().then_some(Self { numbers, build })
         };
         read().ok_or(BadName { what: "a package version", rule: "like 0.4.110 or 0.4.84.post1" })
     }
@@ -59,7 +79,11 @@ impl fmt::Display for PackageVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [major, minor, patch] = self.numbers;
         write!(f, "{major}.{minor}.{patch}")?;
-        self.post.map_or(Ok(()), |post| write!(f, ".post{post}"))
+        match self.build {
+            Build::Dev(dev) => write!(f, ".dev{dev}"),
+            Build::Final => Ok(()),
+            Build::Post(post) => write!(f, ".post{post}"),
+        }
     }
 }
 
@@ -88,8 +112,13 @@ pub enum Pin {
 pub enum Reading {
     /// Read in the version's own package.
     Read,
-    /// Concluded: it lies between two versions that were read and say the same.
+    /// Concluded: it lies between two versions that were read. Where these differ, the more
+    /// dangerous one is said.
     Between(Version, Version),
+    /// Assumed: it lies beyond the last version that was read, on either side.
+    Beyond(Version),
+    /// Nothing near it was read: the most dangerous is said.
+    Nothing,
 }
 
 /// What code does to the schema when it starts, unless `DISABLE_SCHEMA_UPDATE` is true.
@@ -109,7 +138,8 @@ pub enum Startup {
 }
 
 /// A version of LiteLLM.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Release {
     /// The version.
     pub version: Version,
@@ -152,6 +182,9 @@ pub struct Package {
 pub enum Known<'a> {
     /// It is in the catalog.
     Exactly(&'a Release),
+    /// It is not, but its name says what it was built on: a build of somebody's own, a nightly, a
+    /// patch of the image alone. What differs is unknown.
+    BuiltOn(&'a Release),
     /// It is not; the nearest ones that are.
     Unknown {
         /// The newest one below it.
@@ -161,9 +194,21 @@ pub enum Known<'a> {
     },
 }
 
+/// A published version that could not be read when the catalog was built: withdrawn, or missing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Absent {
+    /// Of which package.
+    pub package: String,
+    /// Which version, as the index spells it.
+    pub version: String,
+}
+
 /// The catalog. See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
+    made: Date,
+    absent: Vec<Absent>,
     releases: Vec<Release>,
     packages: BTreeMap<PackageVersion, Package>,
     editions: BTreeMap<MigrationName, Vec<Edition>>,
@@ -178,7 +223,35 @@ impl Catalog {
     ) -> Self {
         releases.sort_by(|a, b| order(&a.version, &b.version));
         let packages = packages.into_iter().map(|package| (package.version, package)).collect();
-        Self { releases, packages, editions }
+        Self { made: Date::default(), absent: Vec::new(), releases, packages, editions }
+    }
+
+    /// The same, as it was published on this day, without what could not be read.
+    pub fn on(self, made: Date, absent: Vec<Absent>) -> Self {
+        Self { made, absent, ..self }
+    }
+
+    /// The catalog that comes with this program.
+    ///
+    /// A test proves that it can be read; were it not, it would know nothing.
+    pub fn embedded() -> &'static Catalog {
+        static EMBEDDED: OnceLock<Catalog> = OnceLock::new();
+        EMBEDDED.get_or_init(|| Catalog::from_bytes(include_bytes!("../../assets/catalog.json.gz")).unwrap_or_default())
+    }
+
+    /// The day on which the list of published versions was read.
+    pub fn made(&self) -> Date {
+        self.made
+    }
+
+    /// Published versions that could not be read.
+    pub fn absent(&self) -> &[Absent] {
+        &self.absent
+    }
+
+    /// Every version of the package, oldest first.
+    pub fn packages(&self) -> impl DoubleEndedIterator<Item = &Package> {
+        self.packages.values()
     }
 
     /// Every version of LiteLLM, oldest first.
@@ -186,13 +259,17 @@ impl Catalog {
         &self.releases
     }
 
-    /// What is known of a version. A nightly, a candidate or a build of somebody's own is known
-    /// only when it was published under that very version.
+    /// What is known of a version. A candidate is known only when it was published under that very
+    /// version.
     pub fn release(&self, version: &Version) -> Known<'_> {
-        if let Some(release) =
+        let published = |version: &Version| {
             self.releases.iter().find(|release| release.version.partial_cmp(version) == Some(Ordering::Equal))
-        {
+        };
+        if let Some(release) = published(version) {
             return Known::Exactly(release);
+        }
+        if let Some(release) = std::iter::successors(version.base(), Version::base).find_map(|base| published(&base)) {
+            return Known::BuiltOn(release);
         }
         let below =
             self.releases.iter().rev().find(|release| release.version.partial_cmp(version) == Some(Ordering::Less));
@@ -247,6 +324,7 @@ fn order(a: &Version, b: &Version) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::effects::{Weight, weight};
 
     fn package(version: &str, migrations: &[&str]) -> Package {
         Package {
@@ -281,6 +359,30 @@ mod tests {
         let Known::Unknown { below, above } = catalog.release(&"v1.82.0".parse().unwrap()) else { panic!() };
         let numbers = |release: Option<&Release>| release.map(|release| release.version.to_string());
         assert_eq!((numbers(below).as_deref(), numbers(above).as_deref()), (Some("1.81.0"), Some("1.82.6")));
+    }
+
+    #[test]
+    fn a_build_of_somebodys_own_is_known_by_what_it_was_built_on() {
+        let catalog = sample();
+        for tag in ["main-v1.81.0-stable-custom", "v1.81.0-nightly", "v1.81.0-stable.patch.1-acme"] {
+            let known = catalog.release(&tag.parse().unwrap());
+            assert!(matches!(known, Known::BuiltOn(release) if release.version.to_string() == "1.81.0"), "{tag}");
+        }
+        assert!(matches!(catalog.release(&"v1.81.0-rc.1".parse().unwrap()), Known::Unknown { .. }));
+    }
+
+    #[test]
+    fn the_embedded_catalog_knows_every_published_version() {
+        let catalog = Catalog::embedded();
+        assert!(catalog.packages().count() >= 171 && catalog.releases().len() >= 430);
+        let of = |version: &str| catalog.package(version.parse().unwrap()).unwrap().migrations.len();
+        assert_eq!(["0.1.0", "0.4.23", "0.4.60", "0.4.110"].map(of), [4, 66, 109, 220]);
+        let unread = catalog.editions.values().flatten().filter(|edition| edition.effects.contains(&Effect::Unread));
+        assert_eq!(unread.count(), 0, "statements of published migrations that are not read");
+        let newest = catalog.package("0.4.110".parse().unwrap()).unwrap();
+        let effects = |(name, number): (&MigrationName, &usize)| &catalog.editions(name)[*number].effects;
+        let heavy = newest.migrations.iter().filter(|one| weight(effects(*one)) > Weight::Additive);
+        assert_eq!(heavy.count(), 27, "migrations of 0.4.110 that do not only add");
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! What the statements of a migration do, one effect each.
 
+mod read;
+mod token;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::name::SqlName;
 use crate::domain::schema::Object;
 use crate::text::Clean;
+
+pub use read::effects;
 
 /// What one statement does to one object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

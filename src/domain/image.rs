@@ -105,6 +105,7 @@ impl Safe for Image {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Channel {
     Nightly,
+    Dev(u32),
     Candidate(u32),
     Stable,
     Patch(u32),
@@ -125,6 +126,20 @@ impl Version {
     pub fn numbers(&self) -> [u32; 3] {
         self.numbers
     }
+
+    /// What its name says it was built on: a nightly and a patch on the stable one, a build of
+    /// somebody's own on what its suffix begins with. `None` for what builds on nothing.
+    pub fn base(&self) -> Option<Version> {
+        let channel = match &self.channel {
+            Channel::Nightly | Channel::Patch(_) => Channel::Stable,
+            Channel::Other(suffix) => {
+                let cuts = suffix.rmatch_indices(['-', '.', '+', '_']).map(|(at, _)| &suffix[..at]);
+                cuts.map(channel).find(|channel| !matches!(channel, Channel::Other(_))).unwrap_or(Channel::Stable)
+            }
+            Channel::Dev(_) | Channel::Candidate(_) | Channel::Stable => return None,
+        };
+        Some(Version { numbers: self.numbers, channel })
+    }
 }
 
 /// `None` where the order cannot be told: the same number with a suffix that is nobody's standard.
@@ -132,9 +147,10 @@ impl PartialOrd for Version {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         let rank = |channel: &Channel| match channel {
             Channel::Nightly => Some((0, 0)),
-            Channel::Candidate(n) => Some((1, *n)),
-            Channel::Stable => Some((2, 0)),
-            Channel::Patch(n) => Some((3, *n)),
+            Channel::Dev(n) => Some((1, *n)),
+            Channel::Candidate(n) => Some((2, *n)),
+            Channel::Stable => Some((3, 0)),
+            Channel::Patch(n) => Some((4, *n)),
             Channel::Other(_) => None,
         };
         match self.numbers.cmp(&other.numbers) {
@@ -170,7 +186,8 @@ fn parse_version(raw: &str) -> Option<Version> {
         }
     }
     let suffix = &rest[at..];
-    if !suffix.is_empty() && !suffix.starts_with(['-', '.', '+']) {
+    let candidate = suffix.strip_prefix("rc").is_some_and(|number| number.parse::<u32>().is_ok());
+    if !suffix.is_empty() && !candidate && !suffix.starts_with(['-', '.', '+']) {
         // `1.81.0abc` could be the start of a commit hash as well as anything else.
         return None;
     }
@@ -187,6 +204,7 @@ fn channel(suffix: &str) -> Channel {
     };
     known
         .or_else(|| suffix.strip_prefix("rc").and_then(counted).map(Channel::Candidate))
+        .or_else(|| suffix.strip_prefix("dev").and_then(counted).map(Channel::Dev))
         .or_else(|| suffix.strip_prefix("stable.patch").and_then(counted).map(Channel::Patch))
         .or_else(|| suffix.strip_prefix("post").and_then(counted).map(Channel::Patch))
         .unwrap_or_else(|| Channel::Other(Arc::from(suffix)))
@@ -199,6 +217,7 @@ impl fmt::Display for Version {
         match &self.channel {
             Channel::Stable => Ok(()),
             Channel::Nightly => f.write_str("-nightly"),
+            Channel::Dev(n) => write!(f, "-dev.{n}"),
             Channel::Candidate(n) => write!(f, "-rc.{n}"),
             Channel::Patch(n) => write!(f, "-patch.{n}"),
             Channel::Other(suffix) => write!(f, "-{suffix}"),
@@ -226,7 +245,16 @@ mod tests {
             ("litellm:main-v1.74.9.rc.1", Some("1.74.9-rc.1")),
             ("litellm:v1.77.2.post1", Some("1.77.2-patch.1")),
             ("quay.io/x/litellm:main-v1.81.0-stable-custom", Some("1.81.0-stable-custom")),
+            ("ghcr.io/berriai/litellm:main-v1.74.7", Some("1.74.7")),
+            ("ghcr.io/berriai/litellm:v1.81.0-stable", Some("1.81.0")),
+            ("ghcr.io/berriai/litellm-non_root:v1.105.0-rc.2", Some("1.105.0-rc.2")),
+            ("ghcr.io/berriai/litellm-migrations:v1.105.0.rc.2", Some("1.105.0-rc.2")),
+            ("ghcr.io/berriai/litellm:v1.105.0-dev.1", Some("1.105.0-dev.1")),
+            ("ghcr.io/berriai/litellm:v1.81.3-stable.patch.3", Some("1.81.3-patch.3")),
+            ("ghcr.io/berriai/litellm:litellm_stable_release_branch-v1.74.3-stable", Some("1.74.3")),
+            ("reg.local:5000/a/b/litellm-database:main-v1.74.9-nightly@sha256:abc", Some("1.74.9-nightly")),
             ("litellm:main-latest", None),
+            ("litellm:main-stable", None),
             ("litellm@sha256:abc", None),
             ("reg.local:5000/litellm", None),
         ];
@@ -237,12 +265,44 @@ mod tests {
     }
 
     #[test]
+    fn a_name_says_what_it_was_built_on() {
+        let rows = [
+            ("main-v1.81.0-stable-custom", Some("1.81.0")),
+            ("v1.81.0-custom", Some("1.81.0")),
+            ("v1.81.0-stable.patch.2-acme.7", Some("1.81.0-patch.2")),
+            ("v1.81.0-rc.1-acme", Some("1.81.0-rc.1")),
+            ("v1.81.0-nightly-acme", Some("1.81.0-nightly")),
+            ("v1.81.0-nightly", Some("1.81.0")),
+            ("v1.81.0-stable.patch.2", Some("1.81.0")),
+            ("v1.81.0", None),
+            ("1.81.0rc1", None),
+        ];
+        for (raw, expected) in rows {
+            let base = version(raw).unwrap().base();
+            assert_eq!(base.map(|base| base.to_string()).as_deref(), expected, "{raw}");
+        }
+    }
+
+    #[test]
+    fn versions_as_python_spells_them_are_the_same() {
+        for (python, image) in [
+            ("1.105.0rc2", "v1.105.0-rc.2"),
+            ("1.105.0.dev1", "v1.105.0-dev.1"),
+            ("1.77.2.post1", "v1.77.2-stable.patch.1"),
+        ] {
+            assert_eq!(version(python), version(image), "{python}");
+        }
+        assert_eq!(version("1.81.0rcx"), None);
+    }
+
+    #[test]
     fn versions_are_ordered_where_order_is_known() {
         let rows = [
             ("v1.74.7", "v1.81.0", Some(Ordering::Less)),
             ("v1.83.9", "v1.83.10", Some(Ordering::Less)),
             ("v1.83.10-nightly", "v1.83.10-stable", Some(Ordering::Less)),
             ("v1.83.10-rc.2", "v1.83.10", Some(Ordering::Less)),
+            ("1.83.10.dev3", "1.83.10rc1", Some(Ordering::Less)),
             ("v1.81.0-stable.patch.1", "v1.81.0-stable", Some(Ordering::Greater)),
             ("v1.81.0", "main-v1.81.0-stable", Some(Ordering::Equal)),
             ("v1.81.0-custom", "v1.81.0", None),

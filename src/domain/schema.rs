@@ -1,11 +1,14 @@
 //! What a database holds, by name: the common measure of the live database, of what a version of
 //! LiteLLM knows, and of what a migration does.
 
+pub mod prisma;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::effects::Effect;
 use crate::domain::name::SqlName;
 use crate::text::{Clean, Safe};
 
@@ -39,6 +42,39 @@ impl Object {
             | Object::Constraint(table, _)
             | Object::Trigger(table, _) => Some(table),
             Object::Index(_) | Object::Type(_) | Object::Function(_) => None,
+        }
+    }
+
+    /// Whether another object goes when this one is dropped, as far as names tell: a table takes
+    /// along what belongs to it, and a key its index.
+    fn takes(&self, other: &Object) -> bool {
+        match (self, other) {
+            (Object::Table(table), other) => other.table() == Some(table),
+            (Object::Constraint(_, key), Object::Index(index)) => key == index,
+            _ => self == other,
+        }
+    }
+
+    /// The same object after `of` was renamed.
+    fn renamed(self, of: &Object, to: &SqlName) -> Object {
+        let moved = |table: SqlName| match of {
+            Object::Table(from) if *from == table => to.clone(),
+            _ => table,
+        };
+        let named = |same: bool, name: SqlName| if same { to.clone() } else { name };
+        let same = self == *of;
+        match self {
+            Object::Table(table) => Object::Table(moved(table)),
+            Object::Column(table, column) => Object::Column(moved(table), named(same, column)),
+            // Renaming the index of a key renames the constraint.
+            Object::Constraint(table, name) => {
+                let key = *of == Object::Index(name.clone());
+                Object::Constraint(moved(table), named(same || key, name))
+            }
+            Object::Trigger(table, name) => Object::Trigger(moved(table), named(same, name)),
+            Object::Index(name) => Object::Index(named(same, name)),
+            Object::Type(name) => Object::Type(named(same, name)),
+            Object::Function(name) => Object::Function(named(same, name)),
         }
     }
 
@@ -87,6 +123,19 @@ impl Schema {
     /// Whether it holds nothing at all.
     pub fn is_empty(&self) -> bool {
         self.objects.is_empty()
+    }
+
+    /// What it is after a statement. A change of a column or of rows changes no name.
+    pub fn apply(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Create { object, .. } => drop(self.objects.insert(object.clone())),
+            Effect::Drop { object, .. } => self.objects.retain(|own| !object.takes(own)),
+            Effect::Rename { object, to, .. } => {
+                let objects = std::mem::take(&mut self.objects);
+                self.objects = objects.into_iter().map(|own| own.renamed(object, to)).collect();
+            }
+            Effect::Alter { .. } | Effect::Data { .. } | Effect::Nothing | Effect::Unread => {}
+        }
     }
 
     /// What this one has and the other does not. Columns of a table that is missing altogether
