@@ -35,7 +35,7 @@ fn of_package(requirement: &str) -> Option<&str> {
 /// A version of which trailing zeros may be left out.
 fn version(raw: &str) -> Option<PackageVersion> {
     let raw = raw.trim();
-    let missing = 2usize.checked_sub(raw.matches('.').count()).unwrap_or_default();
+    let missing = 2usize.saturating_sub(raw.matches('.').count());
     raw.parse().ok().or_else(|| format!("{raw}{}", ".0".repeat(missing)).parse().ok())
 }
 

@@ -30,7 +30,7 @@ pub(super) fn of(version: &Version) -> (Startup, Startup, Reading) {
     if let Some((_, pods, job)) = read().find(is(Ordering::Equal)) {
         return (pods, job, Reading::Read);
     }
-    match (read().filter(is(Ordering::Less)).last(), read().find(is(Ordering::Greater))) {
+    match (read().rfind(is(Ordering::Less)), read().find(is(Ordering::Greater))) {
         (Some((below, pods, job)), Some((above, later, later_job))) => {
             (pods.max(later), job.max(later_job), Reading::Between(below, above))
         }

@@ -205,6 +205,9 @@ fn release<'a>(image: &Image, catalog: &'a Catalog) -> Result<&'a Release, Clean
             Err(say!("LiteLLM {} is older than the package that carries the migrations", version))
         }
         Known::Exactly(release) => Ok(release),
+        Known::BuiltOn(base) => {
+            Err(say!("LiteLLM {} is built on {}, and nobody published what it changes", version, base.version))
+        }
         Known::Unknown { below, above } => Err(match (of(below), of(above)) {
             (Some(below), Some(above)) => {
                 say!("the catalog does not know LiteLLM {}, which lies between {} and {}", version, below, above)
