@@ -94,6 +94,82 @@ async fn bad_image_by_keys() {
     assert_eq!(c.runtime.exit(), Some(lastgood::app::effect::Exit::Reached));
 }
 
+/// To the revert of the schema trap, armed, where the console has refused the plain one.
+async fn into_the_trap() -> Console {
+    let mut c = Console::drill("schema-trap").await;
+    c.press("<enter>").await;
+    c.take_suggestion("Yes: roll back now").await;
+    c.take_suggestion("Code: another image").await;
+    c.take_suggestion("EMERGENCY: revert now").await;
+    c.shows("MAY DROP tables or columns");
+    c.press("<enter>").await;
+    c.wait_at("revert").await;
+    c.press("A drill-schema-trap <enter> R <enter>").await;
+    c.shows("Refused: nothing was changed");
+    c.shows("prisma db push --accept-data-loss");
+    c.shows("14 tables, 30 columns");
+    c
+}
+
+fn holds(c: &Console, table: &str) -> bool {
+    let table = lastgood::domain::schema::Object::Table(table.parse().unwrap());
+    c.state().schema.fresh().is_some_and(|live| live.objects.has(&table))
+}
+
+#[tokio::test(start_paused = true)]
+async fn schema_trap_by_keys() {
+    let mut c = into_the_trap().await;
+    assert_eq!(c.home.deeds(), Vec::<String>::new(), "a refusal changes nothing");
+    c.press("p").await;
+    c.shows("review what will be sent");
+    c.press("y").await;
+    c.wait_at("migrations").await;
+    c.take_suggestion("no row is failed").await;
+    prove(&mut c, true).await;
+    assert_eq!(c.home.deeds(), ["changed", "completed"]);
+    assert!(holds(&c, "LiteLLM_AgentsTable"), "the newer tables are still there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_trap_is_walked_into_only_by_typing_each_name() {
+    let mut c = into_the_trap().await;
+    c.press("t").await;
+    c.shows("Accept a loss of data");
+    let wanted = |c: &Console| match c.top() {
+        Some(Overlay::Accept { confirm, .. }) => Some(confirm.wanted().to_string()),
+        _ => None,
+    };
+    // Nothing that is typed blindly gets through: not an empty line, not the environment's name.
+    for blind in ["", "drill-schema-trap", "yes", "LiteLLM_TeamTable"] {
+        c.enter(blind).await;
+        assert_eq!(wanted(&c).as_deref(), Some("LiteLLM_AgentsTable"), "{blind}");
+    }
+    let mut typed = Vec::new();
+    while let Some(name) = wanted(&c) {
+        assert_eq!(c.home.deeds(), Vec::<String>::new());
+        c.enter(&name).await;
+        typed.push(name);
+    }
+    assert_eq!(typed.iter().filter(|name| !name.contains(' ')).count(), 14, "{typed:?}");
+    assert_eq!(typed.last().map(String::as_str), Some("lose 14 tables and 30 columns for llm-gateway/litellm"));
+    c.wait("the review", asks_to_change).await;
+    c.shows("MAY DROP tables or columns");
+    c.press("y").await;
+    assert_eq!(c.home.deeds(), ["changed"]);
+    let accepted = c.entries().into_iter().find_map(|entry| match entry {
+        Entry::Started { notes, .. } => Some(notes),
+        _ => None,
+    });
+    let accepted = accepted.unwrap();
+    let named = |name: &str| accepted.iter().any(|note| note.contains("accepted by typing") && note.contains(name));
+    assert!(named("LiteLLM_AgentsTable") && named("LiteLLM_TeamTable.router_settings"), "{accepted:?}");
+    c.wait("the loss", |state| {
+        let table = lastgood::domain::schema::Object::Table("LiteLLM_AgentsTable".parse().unwrap());
+        state.schema.fresh().is_some_and(|live| !live.objects.has(&table))
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn failed_migration_by_keys() {
     let row = "20261003000000_add_managed_file_flat_ids_gin_index";
@@ -751,7 +827,7 @@ proptest! {
 
     #[test]
     fn random_keys_never_panic_and_never_act_without_an_announcement(
-        scenario in prop::sample::select(vec!["bad-image", "failed-migration", "salt-key", "slow-burn", "pending-helm"]),
+        scenario in prop::sample::select(vec!["bad-image", "failed-migration", "schema-trap", "salt-key", "slow-burn", "pending-helm"]),
         moves in prop::collection::vec(any_move(), 150),
     ) {
         play(scenario, moves);

@@ -10,6 +10,7 @@ use crate::app::state::{Briefing, Missing, Setting, State};
 use crate::cli::config_file::Chosen;
 use crate::cli::secret::resolve_path;
 use crate::cli::wiring::{self, Live};
+use crate::domain::catalog::Catalog;
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::document::{Fault, Source};
 use crate::domain::environment::Kind;
@@ -88,7 +89,7 @@ impl Scene {
             database,
             gateway,
             folder: Clean::default(),
-            catalog: Arc::default(),
+            catalog: Arc::new(Catalog::embedded().clone()),
             newcomer: false,
         };
         // Shown in full: the dump outlives the folder that the console was started in.
@@ -144,7 +145,7 @@ impl Scene {
             database: Some(Clean::ours("the sandbox's database")),
             gateway: Some(Clean::ours("the sandbox's gateway")),
             folder: Clean::default(),
-            catalog: Arc::default(),
+            catalog: Arc::new(Catalog::embedded().clone()),
             newcomer: !folder.knows_drills(),
         };
         let library = bundled_runbooks();

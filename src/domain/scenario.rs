@@ -16,6 +16,7 @@ use serde::Deserialize;
 pub use bundled::{SCENARIOS, bundled_scenarios};
 
 use crate::domain::cache::Protected;
+use crate::domain::catalog::PackageVersion;
 use crate::domain::coupled::{Scaler, Source as Leant};
 use crate::domain::document::{Fault, Source};
 use crate::domain::image::Image;
@@ -275,6 +276,9 @@ pub struct DatabasePlan {
     pub version: Clean,
     /// The key under which the stored credentials were encrypted.
     pub salt: Option<Secret>,
+    /// The version of `litellm-proxy-extras` that built it: what it holds, and rows that the file
+    /// does not name, are those of that package. `None` where nobody can look.
+    pub built_by: Option<PackageVersion>,
     /// How many stored values are encrypted with it.
     pub sealed: u32,
     /// Rows by table, for the backup.

@@ -44,6 +44,14 @@ pub fn migrations(version: &str) -> Vec<PublishedMigration> {
     found
 }
 
+/// `schema.prisma` of one published version.
+#[allow(dead_code)]
+pub fn schema(version: &str) -> String {
+    let _one = FETCHING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let file = unpacked(version).join("litellm_proxy_extras/schema.prisma");
+    std::fs::read_to_string(&file).unwrap_or_else(|why| panic!("{}: {why}", file.display()))
+}
+
 fn unpacked(version: &str) -> PathBuf {
     let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-packages");
     let done = packages.join(format!("litellm_proxy_extras-{version}"));

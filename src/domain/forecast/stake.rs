@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::age::told_version;
 use super::start::How;
 use super::{Facts, Forecast, Way};
-use crate::domain::catalog::{Catalog, Known, Package, PackageVersion, Pin, Release, Startup};
+use crate::domain::catalog::{Catalog, Known, Package, PackageVersion, Pin, Reading, Release, Startup};
 use crate::domain::effects::{Effect, Weight, weight};
 use crate::domain::image::Image;
 use crate::domain::migration::{MigrationTable, RowState};
@@ -132,7 +132,7 @@ const REFUSES_TO_BASELINE: &str = "0.4.105";
 /// # Errors
 /// Why the catalog cannot speak: the version, or what the database holds, is not known.
 pub(super) fn computed(image: &Image, how: How, open: &Clean, way: &Way, facts: &Facts<'_>) -> Result<Forecast, Clean> {
-    let release = release(image, facts.catalog)?;
+    let (release, name) = release(image, facts.catalog)?;
     let packages: Vec<&Package> = facts.catalog.packages_of(release.pin).collect();
     let (Some(first), Some(last)) = (packages.first(), packages.last()) else {
         return Err(say!("the catalog has no package of LiteLLM {}", release.version));
@@ -150,14 +150,9 @@ pub(super) fn computed(image: &Image, how: How, open: &Clean, way: &Way, facts: 
         }
     }
     let of = if matches!(release.pin, Pin::Range { .. }) {
-        say!(
-            "LiteLLM {} takes any package from {} to {}, and the worst of them counts",
-            release.version,
-            first.version,
-            last.version
-        )
+        say!("{} takes any package from {} to {}, and the worst of them counts", name, first.version, last.version)
     } else {
-        say!("LiteLLM {}", release.version)
+        name
     };
     if let Some(unread) = pending.iter().find(|each| each.weight == Weight::Unknown) {
         let why = say!("{}: it would apply {}, and what that does could not be read", of, unread.name);
@@ -185,7 +180,7 @@ pub(super) fn computed(image: &Image, how: How, open: &Clean, way: &Way, facts: 
 /// How many applied migrations of the database an image does not know; `None` where the catalog
 /// cannot tell. Prisma leaves them alone and says nothing of them.
 pub fn ahead(image: &Image, facts: &Facts<'_>) -> Option<usize> {
-    let release = release(image, facts.catalog).ok()?;
+    let (release, _) = release(image, facts.catalog).ok()?;
     let rows = facts.rows.as_ref().ok()?;
     let package = facts.catalog.packages_of(release.pin).next()?;
     let applied = rows.rows.iter().filter(|row| row.state == RowState::Applied);
@@ -195,7 +190,7 @@ pub fn ahead(image: &Image, facts: &Facts<'_>) -> Option<usize> {
 }
 
 /// The release that an image has, or why it is not known.
-fn release<'a>(image: &Image, catalog: &'a Catalog) -> Result<&'a Release, Clean> {
+fn release<'a>(image: &Image, catalog: &'a Catalog) -> Result<(&'a Release, Clean), Clean> {
     let Some(version) = told_version(image) else {
         return Err(Clean::ours("its version cannot be told, so the catalog cannot say what it does"));
     };
@@ -204,9 +199,16 @@ fn release<'a>(image: &Image, catalog: &'a Catalog) -> Result<&'a Release, Clean
         Known::Exactly(release) if release.pin == Pin::Nothing => {
             Err(say!("LiteLLM {} is older than the package that carries the migrations", version))
         }
-        Known::Exactly(release) => Ok(release),
-        Known::BuiltOn(base) => {
-            Err(say!("LiteLLM {} is built on {}, and nobody published what it changes", version, base.version))
+        Known::Exactly(release) => Ok((release, say!("LiteLLM {}{}", version, by(&release.reading)))),
+        Known::BuiltOn(release) => {
+            Err(say!("{} is built on LiteLLM {}, and what differs from it is not known", version, release.version))
+        }
+        // Between two that pin the same package and start alike lies nothing else.
+        Known::Unknown { below: Some(below), above: Some(above) }
+            if version.base().is_none() && alike(below, above) =>
+        {
+            let between = say!(" (as {} before it and {} after it)", below.version, above.version);
+            Ok((below, say!("LiteLLM {}{}", version, between)))
         }
         Known::Unknown { below, above } => Err(match (of(below), of(above)) {
             (Some(below), Some(above)) => {
@@ -217,6 +219,20 @@ fn release<'a>(image: &Image, catalog: &'a Catalog) -> Result<&'a Release, Clean
             (None, None) => Clean::ours("the catalog is empty"),
         }),
     }
+}
+
+/// How the start-up code is known, where it was not read in this very version.
+fn by(reading: &Reading) -> Clean {
+    match reading {
+        Reading::Read => Clean::default(),
+        Reading::Between(below, above) => say!(" (by {} and {})", below, above),
+        Reading::Beyond(nearest) => say!(" (by {}, the nearest that was read)", nearest),
+        Reading::Nothing => Clean::ours(" (never read, so the worst is assumed)"),
+    }
+}
+
+fn alike(a: &Release, b: &Release) -> bool {
+    matches!(a.pin, Pin::Exactly(_)) && (a.pin, a.pods, a.job) == (b.pin, b.pods, b.job)
 }
 
 fn startup(release: &Release, how: How) -> Startup {

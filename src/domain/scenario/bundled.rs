@@ -5,11 +5,15 @@ use crate::domain::scenario::Scenario;
 use crate::text::Gate;
 
 /// The bundled scenario files, from the first drill to the hardest.
-pub const SCENARIOS: [Source<'static>; 5] = [
+pub const SCENARIOS: [Source<'static>; 6] = [
     Source { file: "assets/scenarios/bad-image.toml", text: include_str!("../../../assets/scenarios/bad-image.toml") },
     Source {
         file: "assets/scenarios/failed-migration.toml",
         text: include_str!("../../../assets/scenarios/failed-migration.toml"),
+    },
+    Source {
+        file: "assets/scenarios/schema-trap.toml",
+        text: include_str!("../../../assets/scenarios/schema-trap.toml"),
     },
     Source { file: "assets/scenarios/salt-key.toml", text: include_str!("../../../assets/scenarios/salt-key.toml") },
     Source { file: "assets/scenarios/slow-burn.toml", text: include_str!("../../../assets/scenarios/slow-burn.toml") },

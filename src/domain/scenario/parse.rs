@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 
 use crate::domain::cache::Protected;
+use crate::domain::catalog::{Catalog, PackageVersion};
 use crate::domain::coupled::{Scaler, ScalerKind, SourceKind};
 use crate::domain::document::{Fault, Fields, Page, Source};
 use crate::domain::migration::RowState;
@@ -318,6 +319,7 @@ fn database(fields: Fields<'_, '_>) -> Option<DatabasePlan> {
     let version = fields.text("version");
     let salt = fields.raw("salt").map(|(raw, _)| Secret::new(raw));
     let sealed = fields.number_if_there("sealed").unwrap_or(0);
+    let built_by = if fields.has("built_by") { Some(built_by(&fields)?) } else { None };
     let mut tables = BTreeMap::new();
     for counted in fields.tables("tables") {
         let (name, rows) = (counted.text("name"), counted.number("rows"));
@@ -325,7 +327,18 @@ fn database(fields: Fields<'_, '_>) -> Option<DatabasePlan> {
         tables.extend(name.zip(rows));
     }
     fields.finish();
-    Some(DatabasePlan { version: version?, salt, sealed, tables })
+    Some(DatabasePlan { version: version?, salt, built_by, sealed, tables })
+}
+
+/// A package that the catalog knows.
+fn built_by(fields: &Fields<'_, '_>) -> Option<PackageVersion> {
+    let version: PackageVersion = fields.parsed("built_by")?;
+    if Catalog::embedded().package(version).is_none() {
+        let what = say!("the catalog does not know litellm-proxy-extras {}", version);
+        fields.fault(None, what, Clean::ours("name a published version"));
+        return None;
+    }
+    Some(version)
 }
 
 fn gateway(page: &Page<'_>, fields: Fields<'_, '_>) -> Option<GatewayPlan> {

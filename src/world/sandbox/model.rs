@@ -14,10 +14,12 @@ use super::parts::{
     Fate, Millis, Plan, ReplicaSet, Run, SandboxPod, StoredRecord, StoredRow, batch_seconds, hash, length, letters,
     millis_before, millis_between, name, records, replica_set, rows, uid,
 };
+use crate::domain::catalog::{Catalog, Known, Startup};
 use crate::domain::forecast::DISABLE_SCHEMA_UPDATE;
 use crate::domain::name::{CacheNamespace, MigrationId, MigrationName, Name, RequestId};
 use crate::domain::release::{ReleaseRevision, ReleaseStatus};
 use crate::domain::scenario::{Crash, ImagePlan, Scenario, Setting, SourcePlan, Spending, Strategy};
+use crate::domain::schema::Schema;
 use crate::text::{Clean, Secret};
 
 /// The step of the grid.
@@ -65,6 +67,8 @@ pub(super) struct Model {
     pub(super) cleared: BTreeSet<Option<CacheNamespace>>,
     /// Migrations whose SQL has run, and since when. Deleting a row does not undo its SQL.
     pub(super) schema: BTreeMap<MigrationName, Millis>,
+    /// What the database holds; `None` where the scenario does not say it.
+    pub(super) held: Option<Schema>,
     pub(super) asked: Vec<Asked>,
 }
 
@@ -106,6 +110,10 @@ impl Model {
             kept: BTreeMap::new(),
             cleared: BTreeSet::new(),
             schema: BTreeMap::new(),
+            held: scenario
+                .database
+                .built_by
+                .and_then(|version| Some(Catalog::embedded().package(version)?.schema.clone())),
             asked: vec![],
             scenario,
         };
@@ -433,6 +441,7 @@ impl Model {
                 return Run { started, fate, ended: None };
             }
             self.migrate(&image.brings, started);
+            self.synchronise(&plan);
         }
         let crash = |crash: &Crash, on| {
             let fate = Fate::Crash { at: started + length(crash.after), exit: crash.exit.clone(), on };
@@ -442,6 +451,23 @@ impl Model {
             (Some((source, how)), _) => crash(how, Some(source.source.name.clone())),
             (None, Some(how)) => crash(how, None),
             (None, None) => up(length(image.ready_after)),
+        }
+    }
+
+    /// What the version's own code does to the schema after its migrations, where the catalog knows
+    /// it: some make the database equal to what they know themselves.
+    fn synchronise(&mut self, plan: &Plan) {
+        let Some(held) = &mut self.held else { return };
+        let Some(Known::Exactly(release)) = plan.image.version().map(|version| Catalog::embedded().release(&version))
+        else {
+            return;
+        };
+        let Some(package) = Catalog::embedded().packages_of(release.pin).next() else { return };
+        match release.pods {
+            Startup::Pushes | Startup::DeploysThenSyncs => *held = package.schema.clone(),
+            Startup::Deploys | Startup::DeploysThenSyncsIfPending => {
+                *held = held.objects().chain(package.schema.objects()).cloned().collect();
+            }
         }
     }
 

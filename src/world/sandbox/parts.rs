@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::domain::catalog::Catalog;
 use crate::domain::forecast::DISABLE_SCHEMA_UPDATE;
 use crate::domain::image::Image;
 use crate::domain::migration::RowState;
@@ -192,7 +193,36 @@ pub(super) fn millis_before(age: SignedDuration) -> Millis {
     -length(age)
 }
 
+/// The rows as the scenario leaves them: those that it names, and those of the package that built
+/// the database.
 pub(super) fn rows(scenario: &Scenario, start: Timestamp) -> Vec<StoredRow> {
+    let mut rows = named_rows(scenario, start);
+    let built_by = scenario.database.built_by.and_then(|version| Catalog::embedded().package(version));
+    let missing = built_by.into_iter().flat_map(|package| &package.migrations);
+    let missing: Vec<_> = missing.filter(|(name, _)| scenario.rows.iter().all(|row| row.name != **name)).collect();
+    for (place, (name, edition)) in (0..).zip(missing) {
+        let Some(id) = uid(hash(&format!("{} {name}", scenario.id))).as_str().parse().ok() else { continue };
+        let offset = SignedDuration::from_millis(place * 120);
+        let started_at = start.checked_sub(BUILT).and_then(|at| at.checked_add(offset)).unwrap_or(start);
+        let checksum = Catalog::embedded().editions(name).get(*edition).map(|edition| edition.checksum.clone());
+        rows.push(StoredRow {
+            id,
+            migration_name: name.clone(),
+            checksum: checksum.unwrap_or_default(),
+            started_at,
+            finished_at: started_at.checked_add(SignedDuration::from_millis(90)).ok(),
+            rolled_back_at: None,
+            applied_steps_count: 1,
+            logs: None,
+        });
+    }
+    rows
+}
+
+/// How long ago the package built the database, where the scenario does not say it row by row.
+const BUILT: SignedDuration = SignedDuration::from_hours(2);
+
+fn named_rows(scenario: &Scenario, start: Timestamp) -> Vec<StoredRow> {
     let count = i64::try_from(scenario.rows.len()).unwrap_or(0);
     let row = |(place, row): (i64, &RowPlan)| {
         // Rows of one rollout ran one after the other.
