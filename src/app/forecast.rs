@@ -5,9 +5,10 @@ use serde::Serialize;
 use crate::app::change;
 use crate::app::state::State;
 use crate::domain::cluster::WorkloadRef;
-use crate::domain::forecast::{Facts, Forecast, forecast, forecast_job};
+use crate::domain::forecast::{DISABLE_SCHEMA_UPDATE, Facts, Forecast, Way, forecast, forecast_job};
+use crate::domain::image::Image;
 use crate::domain::live::Live;
-use crate::domain::workload::{Template, Workload};
+use crate::domain::workload::{Owner, Template, Workload};
 use crate::text::Clean;
 
 /// What is known now. What is not fresh is not known.
@@ -42,6 +43,31 @@ pub fn of_jobs(state: &State, workload: &Workload) -> Vec<(Clean, Forecast)> {
     let facts = facts(state);
     let jobs = workload.jobs.iter().flatten();
     jobs.filter_map(|job| Some((say!("{}", job.name), forecast_job(job.image.as_ref()?, &facts)))).collect()
+}
+
+/// What to do about a forecast that stops a workload's change. A Helm release is not patched, and
+/// a rollback of it cannot set a variable, so there it is an upgrade to the old image with the
+/// value; the names of the values are those of LiteLLM's own chart (`helm/litellm-helm`,
+/// `values.yaml`). Its migration Job ignores the variable and must not run.
+pub fn remedy(workload: &Workload, template: &Template, way: &Way) -> Clean {
+    let tag = template.main().and_then(|container| tag(&container.image));
+    match (&workload.owner, tag) {
+        (Owner::Helm { release }, Some(tag)) if way.protect_helps => {
+            say!(
+                "not `helm rollback`, but the old image with the variable: helm -n {} upgrade {} CHART --version VERSION --reuse-values --set image.tag={} --set-string envVars.{}=true --set migrationJob.enabled=false (CHART and VERSION as the release has them)",
+                workload.reference.namespace,
+                release,
+                tag,
+                DISABLE_SCHEMA_UPDATE
+            )
+        }
+        _ => way.remedy.clone(),
+    }
+}
+
+fn tag(image: &Image) -> Option<Clean> {
+    let start = image.repository().len() + 1;
+    say!("{}", image).slice(start..start + image.tag()?.len())
 }
 
 /// A forecast of a plan, for programs.

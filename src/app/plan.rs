@@ -187,12 +187,17 @@ fn foretold(forecast: Option<&Forecast>, protect: bool) -> Vec<Clean> {
         )),
         Some(way) => lines.push(say!("forecast: {}: {}; {}", forecast.word(), forecast.why(), way.remedy)),
     }
-    lines.extend(forecast.pending().iter().map(|each| say!("  pending: {} ({})", each.name, each.weight.word())));
+    let join = |words: Vec<Clean>| words.into_iter().reduce(|all, each| say!("{}, {}", all, each));
+    let pending = forecast.pending().iter().map(|each| say!("{} ({})", each.name, each.weight.word()));
+    lines.extend(join(pending.collect()).map(|names| say!("pending: {}", names)));
     let stake = forecast.stake();
     if !stake.is_empty() {
         let unless = if protect { " without the variable" } else { "" };
-        lines.push(say!("  at stake{}: {}", unless, stake.counted()));
-        lines.extend(stake.objects().map(|object| say!("    {}", object)));
+        lines.push(say!("at stake{}: {}", unless, stake.counted()));
+        let tables = stake.tables().map(|table| say!("{}", table)).collect();
+        let columns = stake.columns().map(|column| say!("{}", column)).collect();
+        lines.extend(join(tables).map(|names| say!("tables: {}", names)));
+        lines.extend(join(columns).map(|names| say!("columns: {}", names)));
     }
     lines
 }

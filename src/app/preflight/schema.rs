@@ -43,17 +43,20 @@ pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
         found.push(Finding::fine("schema-update", what));
         if let Some((revision, _)) = preflight::target(state, workload) {
             let forecast = forecast::of(state, &revision.template);
-            found.push(foreseen(&say!("pods of revision {} of {}", revision.number, reference), &forecast));
+            let remedy = forecast.stopped().map(|way| forecast::remedy(workload, &revision.template, way));
+            found.push(foreseen(&say!("pods of revision {} of {}", revision.number, reference), &forecast, remedy));
         }
         for (job, forecast) in forecast::of_jobs(state, workload) {
-            found.push(foreseen(&say!("the migration Job {}", job), &forecast));
+            let remedy = forecast.stopped().map(|way| way.remedy.clone());
+            found.push(foreseen(&say!("the migration Job {}", job), &forecast, remedy));
         }
     }
     found.extend(stored(state));
 }
 
 /// A forecast as a finding, with the first few objects at stake.
-fn foreseen(who: &Clean, forecast: &Forecast) -> Finding {
+fn foreseen(who: &Clean, forecast: &Forecast, remedy: Option<Clean>) -> Finding {
+    let remedy = remedy.unwrap_or_default();
     let what = say!("{}: {}", who, forecast.word());
     let why = forecast.why().clone();
     let stake = forecast.stake();
@@ -65,14 +68,13 @@ fn foreseen(who: &Clean, forecast: &Forecast) -> Finding {
             Finding { consequence, ..Finding::fine("forecast", what) }
         }
         (Forecast::MayDrop { .. }, Some(way)) if way.protect_helps => {
-            Finding::warns("forecast", what, at_stake(), way.remedy.clone())
+            Finding::warns("forecast", what, at_stake(), remedy)
         }
         (_, Some(way)) if way.protect_helps => {
             let consequence = Clean::ours("newer columns and tables may be lost, and nobody can name them");
-            Finding::warns("forecast", what, consequence, way.remedy.clone())
+            Finding::warns("forecast", what, consequence, remedy)
         }
-        (_, way) => {
-            let remedy = way.map(|way| way.remedy.clone()).unwrap_or_default();
+        _ => {
             let consequence = if stake.is_empty() { Clean::default() } else { at_stake() };
             Finding { consequence, ..Finding::blocks("forecast", StepKind::Revert, what, remedy) }
         }
