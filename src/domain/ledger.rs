@@ -86,9 +86,9 @@ impl Reality {
             Reality::There => Clean::ours("what it made is there"),
             Reality::Nothing => Clean::ours("it made nothing that should still be there"),
             Reality::Partly { missing, there } => {
-                say!("{} is missing, {} is there", trial::listed(missing), trial::listed(there))
+                say!("{}; still there: {}", trial::missing(missing), trial::listed(there))
             }
-            Reality::Gone { missing } => say!("{} is missing", trial::listed(missing)),
+            Reality::Gone { missing } => trial::missing(missing),
             Reality::Remains { there } => say!("{} is there, which it took away", trial::listed(there)),
             Reality::Unknown { why } => why.clone(),
         }

@@ -195,11 +195,13 @@ fn line<'a>(scene: &Scene<'a>, room: Room, rows: &[&Migration], at: usize, chose
     line.line()
 }
 
-/// The version that brought a row; `+` when the target does not know it.
+/// The number of the version that brought a row; `+` when the target does not know it.
 fn from(finding: Option<&Finding>) -> String {
     let Some(finding) = finding else { return "-".to_owned() };
     let version = finding.brought_by.as_ref().map_or("-".to_owned(), ToString::to_string);
-    if finding.target_knows == Some(false) { format!("{version}+") } else { version }
+    let number = version.split_once('-').map_or(version.as_str(), |(number, _)| number);
+    let number = if number.is_empty() { "-" } else { number };
+    format!("{number}{}", if finding.target_knows == Some(false) { "+" } else { "" })
 }
 
 fn moment(at: Option<Timestamp>) -> String {

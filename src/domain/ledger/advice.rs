@@ -7,7 +7,7 @@
 
 use serde::Serialize;
 
-use super::trial::listed;
+use super::trial::{listed, missing as gap};
 use super::{Comparison, Course, Reality, Trial};
 use crate::domain::migration::RowState;
 use crate::domain::schema::Object;
@@ -90,27 +90,22 @@ fn broken_row(comparison: &Comparison<'_>, at: usize, reality: &Reality, (course
     let missing = reality.missing();
     if let Some(later) = comparison.history.doubt(at) {
         let later = &comparison.row(later).name;
-        let why =
-            say!("applied, but {} is missing; {} ran later, and what it does is not known", listed(missing), later);
+        let why = say!("applied, but {}; {} ran later, and what it does is not known", gap(missing), later);
         return Advice::new(Verb::Investigate, why);
     }
     let lost = if missing.iter().any(Object::holds_data) { "; what it held comes back only from a backup" } else { "" };
     match (course, reality) {
         (Course::Runs { drops, .. }, _) if !drops.is_empty() => {
-            let why = say!("applied, but {} is missing; running it again drops {}", listed(missing), listed(drops));
+            let why = say!("applied, but {}; running it again drops {}", gap(missing), listed(drops));
             Advice::new(Verb::Investigate, why)
         }
         (Course::Runs { lacks, .. }, Reality::Gone { .. }) if again && lacks.is_empty() => Advice::new(
             Verb::Delete,
-            say!(
-                "applied, but {} is missing: the next upgrade makes it only without this row{}",
-                listed(missing),
-                lost
-            ),
+            say!("applied, but {}: the next upgrade makes it only without this row{}", gap(missing), lost),
         ),
         (Course::Runs { lacks, rewrites, .. }, _) if again && lacks.is_empty() && rewrites.is_empty() => Advice::new(
             Verb::Delete,
-            say!("applied, but {} is missing; the rest of it may run again without harm{}", listed(missing), lost),
+            say!("applied, but {}; the rest of it may run again without harm{}", gap(missing), lost),
         ),
         _ => {
             let verb = if lost.is_empty() { Verb::Investigate } else { Verb::Restore };
@@ -118,7 +113,7 @@ fn broken_row(comparison: &Comparison<'_>, at: usize, reality: &Reality, (course
                 Course::Runs { lacks, .. } if lacks.is_empty() => Clean::ours("and does not make it"),
                 course => course.sentence(),
             };
-            Advice::new(verb, say!("applied, but {} is missing; deleted, it runs again {}", listed(missing), course))
+            Advice::new(verb, say!("applied, but {}; deleted, it runs again {}", gap(missing), course))
         }
     }
 }
@@ -152,7 +147,7 @@ fn applied(comparison: &Comparison<'_>, at: usize, reality: &Reality) -> Advice 
         ),
         // Judged together with the others.
         Reality::Partly { missing, .. } | Reality::Gone { missing } => {
-            Advice::new(Verb::Investigate, say!("applied, but {} is missing", listed(missing)))
+            Advice::new(Verb::Investigate, say!("applied, but {}", gap(missing)))
         }
     }
 }

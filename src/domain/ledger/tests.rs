@@ -121,7 +121,7 @@ fn a_row_whose_objects_are_gone_is_deleted_with_those_that_stand_on_it() {
     let ledger = applied(&files, "u");
     assert_eq!(verbs(&ledger), [Verb::Delete, Verb::Delete, Verb::Keep]);
     let why = ledger.rows[0].advice.why.as_str();
-    assert!(why.starts_with("applied, but t and t.a is missing") && why.ends_with("only from a backup"), "{why}");
+    assert!(why.starts_with("applied, but t and t.a are missing") && why.ends_with("only from a backup"), "{why}");
 }
 
 #[test]

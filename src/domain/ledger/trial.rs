@@ -90,6 +90,11 @@ pub(super) fn listed(objects: &[Object]) -> Clean {
     }
 }
 
+/// That they are missing: `t.a is missing`, `t.a and t.b are missing`.
+pub(super) fn missing(objects: &[Object]) -> Clean {
+    say!("{} {} missing", listed(objects), if objects.len() == 1 { "is" } else { "are" })
+}
+
 /// A schema that files are tried on, one after the other. The schema itself stays as it is.
 #[derive(Clone, Debug)]
 pub struct Trial<'a> {
