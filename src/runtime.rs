@@ -3,6 +3,7 @@
 pub mod folder;
 pub mod headless;
 pub mod journal;
+mod logs;
 pub mod perform;
 pub mod screen;
 
@@ -32,8 +33,8 @@ use crate::world::clock::Clock;
 
 /// How often the time is told when nothing else happens.
 const TICK: Duration = Duration::from_secs(1);
-/// Messages that wait before feeds are held up.
-const QUEUE: usize = 256;
+/// Messages that wait before feeds are held up. Each may bring a thousand log lines.
+const QUEUE: usize = 64;
 /// How long an act may take to end after the console was left.
 const LAST_CALL: Duration = Duration::from_secs(30);
 
@@ -87,6 +88,8 @@ pub struct Runtime {
     looks: BTreeMap<LookId, AbortOnDrop>,
     /// What cancels each act that runs, where it can be cancelled.
     acts: BTreeMap<ActId, CancellationToken>,
+    /// What is looked through in the log: for the filter, and for the search.
+    sifts: [Option<AbortOnDrop>; 2],
     screen_requests: Vec<ScreenRequest>,
     exit: Option<Exit>,
 }
@@ -119,6 +122,7 @@ impl Runtime {
             feeds: BTreeMap::new(),
             looks: BTreeMap::new(),
             acts: BTreeMap::new(),
+            sifts: [None, None],
             screen_requests: Vec::new(),
             exit: None,
         }
@@ -275,6 +279,19 @@ impl Runtime {
             }
             Effect::Drop(id) => drop(self.looks.remove(&id)),
             Effect::Cancel(id) => self.cancel(id),
+            Effect::Sift(sifting) => {
+                let sender = self.urgent.0.clone();
+                let place = sifting.sieve as usize;
+                let task = logs::sift(*sifting, move |found| drop(sender.send(Msg::Sifted(found))));
+                self.sifts[place] = Some(AbortOnDrop(tokio::spawn(task).abort_handle()));
+            }
+            Effect::Save(saving) => {
+                let sender = self.urgent.0.clone();
+                let task = logs::save(*saving, self.places.incident.clone(), self.state.gate.clone());
+                tokio::spawn(async move {
+                    let _ = sender.send(Msg::Saved(task.await));
+                });
+            }
             Effect::Copy(text) => self.screen_requests.push(ScreenRequest::Copy(text)),
             Effect::Redraw => self.screen_requests.push(ScreenRequest::Redraw),
             Effect::Suspend => self.screen_requests.push(ScreenRequest::Suspend),

@@ -127,6 +127,9 @@ actions! {
     Previous, "previous", "log of the previous container", None;
     Timestamps, "timestamps", "timestamps", None;
     Wrap, "wrap", "wrap lines", None;
+    Unfold, "unfold", "JSON lines field by field", None;
+    SaveShown, "save-shown", "save the lines that are shown", None;
+    SaveAll, "save-all", "save all lines that are kept", None;
     OpenSignature, "open-signature", "go to the remedy of this error", None;
     Copy, "copy", "copy the selected line", None;
     Status, "status", "status for chat, fifteen lines", None;

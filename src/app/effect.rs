@@ -4,6 +4,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use crate::app::logs::ring::Sifting;
+use crate::app::logs::saving::Saving;
 use crate::domain::backup::BackupOrder;
 use crate::domain::cache::Clearance;
 use crate::domain::change::{Change, Cleared};
@@ -149,6 +151,10 @@ pub enum Effect {
     Act(Box<Announced>),
     /// Cancel an act that can be cancelled.
     Cancel(ActId),
+    /// Look through log lines beside the loop.
+    Sift(Box<Sifting>),
+    /// Write log lines to a new file.
+    Save(Box<Saving>),
     /// Put text on the operator's clipboard.
     Copy(Clean),
     /// Draw the whole screen again.

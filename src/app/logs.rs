@@ -1,26 +1,31 @@
 //! The log: one ring of shared segments, and a view over it that never fetches anything again.
 
+pub mod query;
+pub mod ring;
+pub mod saving;
+mod tally;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::app::action::Action;
+use crate::app::effect::Effect;
+use crate::app::logs::query::Query;
+use crate::app::logs::ring::{Pick, Place, Ring, Sieve, Sifted};
 use crate::app::state::{State, Tone};
-use crate::domain::checks::{LagoLine, lago_line};
+use crate::domain::checks::LagoLine;
 use crate::domain::log::{LogItem, LogLine, LogSource, Segment};
-use crate::domain::name::{Name, Slug, Uid};
+use crate::domain::name::{Name, Slug};
 use crate::domain::runbook::NodeRef;
 use crate::domain::signature::Severity;
 use crate::domain::trouble::Trouble;
 use crate::text::Clean;
+pub use tally::Tally;
 
-/// Memory that the ring may take, in bytes of text. The oldest segments go first.
-const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// Matched lines that are remembered on their own, so that counting them needs no walk.
 const MOST_HITS: usize = 20_000;
-/// Lines in one segment after a merge; larger ones are split.
-const SEGMENT: usize = 4_096;
 
 /// Lines of history that are asked for when a stream is opened.
 pub const TAIL: u32 = 1_000;
@@ -49,76 +54,26 @@ pub struct Hit {
     pub text: Clean,
 }
 
-/// How often each signature matched in each pod, by second. Never evicted: a check that asks
-/// "since the revert" must not depend on how much was logged meanwhile.
-#[derive(Clone, Debug, Default)]
-pub struct Tally(BTreeMap<(Uid, u16), BTreeMap<i64, u32>>);
-
-impl Tally {
-    fn add(&mut self, pod: &Uid, signature: u16, at: Timestamp) {
-        let seconds = self.0.entry((pod.clone(), signature)).or_default();
-        *seconds.entry(at.as_second()).or_default() += 1;
-        // An hour of seconds a pod and signature; older ones are added up in the first of them.
-        while seconds.len() > 3_600 {
-            let Some((_, count)) = seconds.pop_first() else { break };
-            if let Some(mut first) = seconds.first_entry() {
-                *first.get_mut() = first.get().saturating_add(count);
-            }
-        }
-    }
-
-    /// What was seen in one pod since a time: signature, count, last time.
-    pub fn of_pod(&self, pod: &Uid, since: Timestamp) -> Vec<(u16, u64, Timestamp)> {
-        let of = self.0.range((pod.clone(), 0)..=(pod.clone(), u16::MAX));
-        of.filter_map(|((_, signature), seconds)| {
-            let (count, last) = count_since(seconds, since)?;
-            Some((*signature, count, last))
-        })
-        .collect()
-    }
-
-    /// What was seen in all pods since a time: how often each signature matched.
-    pub fn counts(&self, since: Timestamp) -> BTreeMap<u16, u64> {
-        let mut counts = BTreeMap::new();
-        for ((_, signature), seconds) in &self.0 {
-            if let Some((count, _)) = count_since(seconds, since) {
-                *counts.entry(*signature).or_default() += count;
-            }
-        }
-        counts
-    }
-}
-
-fn count_since(seconds: &BTreeMap<i64, u32>, since: Timestamp) -> Option<(u64, Timestamp)> {
-    // The lines of the second in which something was changed belong to before it.
-    let from = if since.subsec_nanosecond() > 0 { since.as_second() + 1 } else { since.as_second() };
-    let range = seconds.range(from..);
-    let last = range.clone().next_back().map(|(second, _)| *second)?;
-    Some((range.map(|(_, count)| u64::from(*count)).sum(), Timestamp::from_second(last).ok()?))
-}
-
 /// The ring and the view over it.
 #[derive(Clone, Debug)]
 pub struct Logs {
-    segments: VecDeque<Segment>,
-    bytes: usize,
-    lines: usize,
-    evicted: u64,
+    /// The lines.
+    pub ring: Ring,
     streams: BTreeMap<LogSource, Stream>,
     hits: VecDeque<Hit>,
     tally: Tally,
     /// The last line of each kind that Lago's logger wrote: in which pod, and when.
     lago: [Option<(Name, Timestamp)>; 2],
-    filter: Option<Clean>,
-    matching: usize,
-    /// Lines that contain this are marked, and jumped to.
-    pub search: Option<Clean>,
-    /// Number of the bottom line while held; `None` follows the end.
-    pub held: Option<u64>,
+    /// The bottom line while held; `None` follows the end.
+    pub held: Option<Place>,
+    /// A jump that waits for the search to find something.
+    seeking: bool,
     /// Times are shown.
     pub timestamps: bool,
     /// Long lines are wrapped.
     pub wrap: bool,
+    /// JSON lines are shown field by field.
+    pub unfold: bool,
     /// The logs of previous containers are read as well.
     pub previous: bool,
 }
@@ -126,41 +81,22 @@ pub struct Logs {
 impl Default for Logs {
     fn default() -> Self {
         Self {
-            segments: VecDeque::new(),
-            bytes: 0,
-            lines: 0,
-            evicted: 0,
+            ring: Ring::default(),
             streams: BTreeMap::new(),
             hits: VecDeque::new(),
             tally: Tally::default(),
             lago: [None, None],
-            filter: None,
-            matching: 0,
-            search: None,
             held: None,
+            seeking: false,
             timestamps: true,
             wrap: false,
+            unfold: false,
             previous: false,
         }
     }
 }
 
 impl Logs {
-    /// Lines in the ring.
-    pub fn len(&self) -> usize {
-        self.lines
-    }
-
-    /// Nothing was read yet.
-    pub fn is_empty(&self) -> bool {
-        self.lines == 0
-    }
-
-    /// Lines that were read and had to make room.
-    pub fn evicted(&self) -> u64 {
-        self.evicted
-    }
-
     /// How each stream stands.
     pub fn streams(&self) -> &BTreeMap<LogSource, Stream> {
         &self.streams
@@ -196,135 +132,33 @@ impl Logs {
         self.lago[kind as usize].clone()
     }
 
-    fn shown(&self, line: &LogLine) -> bool {
-        let has = |words: &Clean| {
-            contains(line.text.as_str(), words.as_str()) || line.source.pod.as_str().contains(words.as_str())
-        };
-        self.filter.as_ref().is_none_or(has)
+    /// Just after the bottom line in view.
+    pub fn below(&self) -> Place {
+        self.held.map_or(Place::END, Place::next)
     }
 
-    /// The lines with their numbers, from a number backwards, through the filter.
-    pub fn backwards(&self, from: u64) -> impl Iterator<Item = (u64, &LogLine)> {
-        let end = self.evicted + self.lines as u64;
-        let skip = end.saturating_sub(from.saturating_add(1));
-        let lines = self.segments.iter().rev().flat_map(|segment| segment.iter().rev());
-        lines
-            .enumerate()
-            .map(move |(i, line)| (end - 1 - i as u64, line))
-            .skip(usize::try_from(skip).unwrap_or(usize::MAX))
-            .filter(|(_, line)| self.shown(line))
-    }
-
-    /// The lines with their numbers, from a number forwards, through the filter.
-    pub fn forwards(&self, from: u64) -> impl Iterator<Item = (u64, &LogLine)> {
-        let skip = usize::try_from(from.saturating_sub(self.evicted)).unwrap_or(usize::MAX);
-        let lines = self.segments.iter().flat_map(|segment| segment.iter());
-        lines
-            .enumerate()
-            .skip(skip)
-            .map(|(i, line)| (self.evicted + i as u64, line))
-            .filter(|(_, line)| self.shown(line))
-    }
-
-    /// Number of the bottom line in view.
-    pub fn bottom(&self) -> u64 {
-        let last = (self.evicted + self.lines as u64).saturating_sub(1);
-        self.held.unwrap_or(last).clamp(self.evicted, last.max(self.evicted))
-    }
-
-    /// The line at the bottom of the view: the one that copy and remedy are about.
-    pub fn selected(&self) -> Option<&LogLine> {
-        self.backwards(self.bottom()).next().map(|(_, line)| line)
-    }
-
-    /// Lines that pass the filter, of all in the ring. Kept up to date as lines come and go.
-    pub fn matching(&self) -> usize {
-        self.matching
-    }
-
-    /// Shows only lines that contain the words; `None` shows all. Nothing is fetched, and the
-    /// place is kept.
-    pub fn set_filter(&mut self, words: Option<Clean>) {
-        self.filter = words;
-        self.matching = self.segments.iter().map(|segment| self.passing(segment)).sum();
-    }
-
-    /// The words of the filter.
-    pub fn filter(&self) -> Option<&Clean> {
-        self.filter.as_ref()
-    }
-
-    fn passing(&self, segment: &[LogLine]) -> usize {
-        match self.filter {
-            None => segment.len(),
-            Some(_) => segment.iter().filter(|line| self.shown(line)).count(),
-        }
+    /// The line at the bottom of the view, and its place: the one that copy and remedy are about.
+    pub fn selected(&self) -> Option<(Place, &LogLine)> {
+        let above = self.ring.backwards(self.below(), Pick::Shown).next();
+        above.or_else(|| self.ring.forwards(self.below(), Pick::Shown).next())
     }
 
     fn push(&mut self, segment: Segment) {
-        if segment.is_empty() {
-            return;
+        for line in segment.hits() {
+            let Some(signature) = line.signature else { continue };
+            self.tally.add(&line.source.uid, signature, line.at);
+            let (source, text) = (Arc::clone(&line.source), line.text.clone());
+            self.hits.push_back(Hit { at: line.at, signature, source, text });
         }
-        for line in segment.iter() {
-            if let Some(signature) = line.signature {
-                self.tally.add(&line.source.uid, signature, line.at);
-                self.hits.push_back(Hit {
-                    at: line.at,
-                    signature,
-                    source: Arc::clone(&line.source),
-                    text: line.text.clone(),
-                });
-            }
-            if let Some(kind) = lago_line(line.text.as_str()) {
+        let spare = self.hits.len().saturating_sub(MOST_HITS);
+        self.hits.drain(..spare);
+        for kind in [LagoLine::Delivered, LagoLine::Built] {
+            if let Some(line) = segment.lago(kind) {
                 self.lago[kind as usize] = Some((line.source.pod.clone(), line.at));
             }
         }
-        while self.hits.len() > MOST_HITS {
-            self.hits.pop_front();
-        }
-        self.lines += segment.len();
-        self.matching += self.passing(&segment);
-        self.bytes += weight(&segment);
-        self.merge(segment);
-        while self.bytes > MOST_BYTES && self.segments.len() > 1 {
-            if let Some(oldest) = self.segments.pop_front() {
-                self.bytes -= weight(&oldest);
-                self.lines -= oldest.len();
-                self.matching -= self.passing(&oldest);
-                self.evicted += oldest.len() as u64;
-            }
-        }
+        self.ring.push(segment);
     }
-
-    /// Keeps the ring in the order of time: a batch that is older than the end of the ring is
-    /// merged with the segments that it overlaps.
-    fn merge(&mut self, segment: Segment) {
-        let first = segment.iter().map(|line| line.at).min();
-        let overlaps = |ring: &VecDeque<Segment>| ring.back().and_then(|last| last.last()).map(|line| line.at) > first;
-        if !overlaps(&self.segments) && segment.is_sorted_by_key(|line| line.at) {
-            self.segments.push_back(segment);
-            return;
-        }
-        let mut parts = vec![segment];
-        while overlaps(&self.segments) {
-            parts.extend(self.segments.pop_back());
-        }
-        let mut lines: Vec<LogLine> = parts.into_iter().rev().flat_map(|part| part.to_vec()).collect();
-        // Stable: lines of one source that share a timestamp keep the order of their stream.
-        lines.sort_by_key(|line| line.at);
-        for chunk in lines.chunks(SEGMENT) {
-            self.segments.push_back(Arc::from(chunk));
-        }
-    }
-}
-
-fn weight(segment: &Segment) -> usize {
-    segment.iter().map(|line| line.text.as_str().len() + size_of::<LogLine>()).sum()
-}
-
-/// Whether a line contains the words, without regard to the case of ASCII letters.
-pub fn contains(line: &str, words: &str) -> bool {
-    words.is_empty() || line.as_bytes().windows(words.len()).any(|part| part.eq_ignore_ascii_case(words.as_bytes()))
 }
 
 /// A log feed brought something.
@@ -349,68 +183,108 @@ pub fn fed(state: &mut State, source: &LogSource, item: LogItem) {
 }
 
 /// Sets or clears the filter. Nothing is fetched; the place is kept.
-pub fn filter(state: &mut State, typed: &str) {
-    let words = (!typed.is_empty()).then(|| state.gate.clean(typed));
-    state.logs.set_filter(words);
+///
+/// # Errors
+/// What was typed cannot be understood, and why.
+pub fn filter(state: &mut State, typed: &str) -> Result<Vec<Effect>, Clean> {
+    ask(state, Sieve::Filter, typed)
 }
 
 /// Sets or clears the search, and goes to the last match.
-pub fn search(state: &mut State, typed: &str) {
-    state.logs.search = (!typed.is_empty()).then(|| state.gate.clean(typed));
-    if state.logs.search.is_some() {
-        act(state, Action::SearchBack);
+///
+/// # Errors
+/// What was typed cannot be understood, and why.
+pub fn search(state: &mut State, typed: &str) -> Result<Vec<Effect>, Clean> {
+    let effects = ask(state, Sieve::Search, typed)?;
+    if state.logs.ring.query(Sieve::Search).is_some() {
+        state.logs.seeking = true;
+        seek(state);
+    }
+    Ok(effects)
+}
+
+fn ask(state: &mut State, sieve: Sieve, typed: &str) -> Result<Vec<Effect>, Clean> {
+    let query = Query::parse(typed, state.now, &state.gate)?;
+    let rest = state.logs.ring.ask(sieve, query);
+    Ok(rest.map(|rest| Effect::Sift(Box::new(rest))).into_iter().collect())
+}
+
+/// More of the ring was looked through.
+pub fn sifted(state: &mut State, sifted: Sifted) {
+    state.logs.ring.sifted(sifted);
+    seek(state);
+}
+
+/// Goes to the last match, as soon as the search has one.
+fn seek(state: &mut State) {
+    let logs = &mut state.logs;
+    if !logs.seeking {
+        return;
+    }
+    let last = logs.ring.backwards(logs.below(), Pick::Found).next().map(|(place, _)| place);
+    logs.seeking = last.is_none() && logs.ring.waiting(Sieve::Search) > 0;
+    match last {
+        Some(place) => logs.held = Some(place),
+        None if logs.seeking => {}
+        None => state.tell(Tone::Plain, Clean::ours("no line above matches")),
     }
 }
 
 /// Moves and toggles.
 pub fn act(state: &mut State, action: Action) {
-    let page = u64::from(state.view.size.1 / 2).max(1);
+    let page = usize::from(state.view.size.1 / 2).max(1);
     let logs = &mut state.logs;
+    logs.seeking = false;
     match action {
-        Action::Follow => logs.held = if logs.held.is_some() { None } else { Some(logs.bottom()) },
+        Action::Follow if logs.held.is_some() => logs.held = None,
+        Action::Follow => logs.held = logs.selected().map(|(place, _)| place),
         Action::Timestamps => logs.timestamps = !logs.timestamps,
         Action::Wrap => logs.wrap = !logs.wrap,
+        Action::Unfold => logs.unfold = !logs.unfold,
         Action::Previous => logs.previous = !logs.previous,
-        Action::Up => step(logs, 1, false),
-        Action::Down => step(logs, 1, true),
-        Action::PageUp => step(logs, page, false),
-        Action::PageDown => step(logs, page, true),
-        Action::Top => {
-            let first = logs.forwards(0).next().map_or(0, |(number, _)| number);
-            logs.held = Some(first);
-        }
+        Action::Up => up(logs, 1),
+        Action::Down => down(logs, 1),
+        Action::PageUp => up(logs, page),
+        Action::PageDown => down(logs, page),
+        Action::Top => logs.held = logs.ring.forwards(Place::START, Pick::Shown).next().map(|(place, _)| place),
         Action::Bottom => logs.held = None,
-        Action::SearchNext | Action::SearchBack | Action::ErrorNext | Action::ErrorBack => find(state, action),
+        Action::SearchNext => find(state, Pick::Found, true),
+        Action::SearchBack => find(state, Pick::Found, false),
+        Action::ErrorNext => find(state, Pick::Errors, true),
+        Action::ErrorBack => find(state, Pick::Errors, false),
         _ => {}
     }
 }
 
-/// Moves by lines that pass the filter; past the end it follows again.
-fn step(logs: &mut Logs, by: u64, forwards: bool) {
-    let from = logs.bottom();
-    let by = usize::try_from(by).unwrap_or(usize::MAX);
-    logs.held = if forwards {
-        logs.forwards(from + 1).nth(by - 1).map(|(number, _)| number)
-    } else {
-        let upwards = logs.backwards(from.saturating_sub(1)).take(by).last().map(|(number, _)| number);
-        Some(upwards.unwrap_or(from))
-    };
+/// Moves up by lines that pass the filter, at most to the first.
+fn up(logs: &mut Logs, by: usize) {
+    let above = logs.ring.backwards(logs.below(), Pick::Shown).take(by + 1).last();
+    logs.held = above.or_else(|| logs.selected()).map(|(place, _)| place);
 }
 
-fn find(state: &mut State, action: Action) {
-    let from = state.logs.bottom();
-    let error = |line: &LogLine| line.signature.is_some_and(|signature| state.signatures.get(signature).counts);
-    let found = |line: &LogLine| match (&state.logs.search, action) {
-        (_, Action::ErrorNext | Action::ErrorBack) => error(line),
-        (Some(words), _) => contains(line.text.as_str(), words.as_str()),
-        (None, _) => false,
+/// Moves down by lines that pass the filter; past the end it follows again.
+fn down(logs: &mut Logs, by: usize) {
+    logs.held = logs.ring.forwards(logs.below(), Pick::Shown).nth(by - 1).map(|(place, _)| place);
+}
+
+fn find(state: &mut State, pick: Pick, forwards: bool) {
+    let logs = &mut state.logs;
+    if pick == Pick::Found && logs.ring.query(Sieve::Search).is_none() {
+        return state.tell(Tone::Plain, Clean::ours("nothing was searched for yet"));
+    }
+    let from = logs.below();
+    let found = if forwards {
+        logs.ring.forwards(from, pick).next()
+    } else {
+        // Following, the bottom line itself may be the one; held, it is the one that was found.
+        let from = logs.held.unwrap_or(from);
+        logs.ring.backwards(from, pick).next()
     };
-    let number = match action {
-        Action::SearchNext | Action::ErrorNext => state.logs.forwards(from + 1).find(|(_, line)| found(line)),
-        _ => state.logs.backwards(from.saturating_sub(1)).find(|(_, line)| found(line)),
-    };
-    match number.map(|(number, _)| number) {
-        Some(number) => state.logs.held = Some(number),
+    match found.map(|(place, _)| place) {
+        Some(place) => logs.held = Some(place),
+        None if pick == Pick::Found && logs.ring.waiting(Sieve::Search) > 0 => {
+            state.tell(Tone::Plain, Clean::ours("no match so far; the search goes on"));
+        }
         None => state.tell(Tone::Plain, Clean::ours("no further match in that direction")),
     }
 }
@@ -420,7 +294,7 @@ fn find(state: &mut State, action: Action) {
 /// the selected line speaks.
 pub fn telling(state: &State) -> Option<(u16, Timestamp)> {
     let logs = &state.logs;
-    let selected = logs.selected().and_then(|line| Some((line.signature?, line.at)));
+    let selected = logs.selected().and_then(|(_, line)| Some((line.signature?, line.at)));
     if selected.is_some() || logs.held.is_some() {
         return selected;
     }

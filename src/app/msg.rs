@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::app::action::{Action, Pane};
 use crate::app::effect::{Feed, LookId};
 use crate::app::key::Key;
+use crate::app::logs::ring::Sifted;
 use crate::app::state::Anchor;
 use crate::domain::backup::BackupProof;
 use crate::domain::cache::{CacheSurvey, Emptied};
@@ -129,6 +130,10 @@ pub enum Msg {
     Locked(Result<(), Trouble>),
     /// What happened to text that was to be copied.
     Copied(Result<Clean, Clean>),
+    /// Log lines were looked through.
+    Sifted(Sifted),
+    /// What came of writing log lines to a file.
+    Saved(Result<Clean, Trouble>),
     /// The terminal is gone, or we are asked to end.
     Hangup,
 }

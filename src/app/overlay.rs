@@ -32,6 +32,11 @@ pub enum Purpose {
     Filter,
     /// Something to search in the log.
     Search,
+    /// A file for the lines of the log.
+    Save {
+        /// All that is kept, not only what is shown.
+        all: bool,
+    },
     /// A note for the journal.
     Note,
     /// What came of a manual step.
@@ -415,14 +420,9 @@ fn answered(state: &mut State, overlay: Overlay, key: Key) -> Vec<Effect> {
 fn text(state: &mut State, purpose: Purpose, typed: &str) -> Vec<Effect> {
     match purpose {
         Purpose::Arm => arming::typed(state, typed),
-        Purpose::Filter => {
-            logs::filter(state, typed);
-            Vec::new()
-        }
-        Purpose::Search => {
-            logs::search(state, typed);
-            Vec::new()
-        }
+        Purpose::Filter => understood(state, Purpose::Filter, typed, logs::filter),
+        Purpose::Search => understood(state, Purpose::Search, typed, logs::search),
+        Purpose::Save { all } => logs::saving::save(state, typed, all),
         Purpose::Note if typed.is_empty() => Vec::new(),
         Purpose::Note if state.may_send().is_err() => {
             state.tell(Tone::Bad, Clean::ours("not noted: the journal cannot be written"));
@@ -455,6 +455,20 @@ fn text(state: &mut State, purpose: Purpose, typed: &str) -> Vec<Effect> {
         },
         Purpose::Variable { workload, container } => variable(state, &workload, container, typed),
     }
+}
+
+/// Takes a filter or a search; one that is not understood stays to be corrected.
+fn understood(
+    state: &mut State,
+    purpose: Purpose,
+    typed: &str,
+    take: fn(&mut State, &str) -> Result<Vec<Effect>, Clean>,
+) -> Vec<Effect> {
+    take(state, typed).unwrap_or_else(|why| {
+        state.tell(Tone::Bad, why);
+        state.overlays.push(Overlay::Text { purpose, input: Input::new(typed.to_owned()) });
+        Vec::new()
+    })
 }
 
 fn variable(state: &mut State, workload: &WorkloadRef, container: Name, typed: &str) -> Vec<Effect> {

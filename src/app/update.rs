@@ -9,6 +9,7 @@ use tui_input::Input;
 use crate::app::action::{Action, Danger, Pane};
 use crate::app::effect::{Effect, Exit, Feed, Look, LookId};
 use crate::app::key::{Code, Key};
+use crate::app::logs::ring::Sieve;
 use crate::app::msg::{Item, JournalNews, Msg, Sight};
 use crate::app::overlay::{Overlay, Purpose};
 use crate::app::state::{Anchor, Arming, State, Tone};
@@ -77,6 +78,17 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
             match result {
                 Ok(how) => state.tell(Tone::Plain, how),
                 Err(why) => state.tell(Tone::Warn, why),
+            }
+            Vec::new()
+        }
+        Msg::Sifted(sifted) => {
+            logs::sifted(state, sifted);
+            Vec::new()
+        }
+        Msg::Saved(result) => {
+            match result {
+                Ok(what) => state.tell(Tone::Good, what),
+                Err(why) => state.tell(Tone::Bad, why.sentence()),
             }
             Vec::new()
         }
@@ -239,8 +251,10 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
         }
         Action::RunCheck => checks::run_selected(state),
         Action::Consent => open(state, Overlay::Consent),
-        Action::Filter => open(state, Overlay::text(Purpose::Filter)),
-        Action::Search => open(state, Overlay::text(Purpose::Search)),
+        Action::Filter => ask_line(state, Purpose::Filter, Sieve::Filter),
+        Action::Search => ask_line(state, Purpose::Search, Sieve::Search),
+        Action::SaveShown => ask_file(state, false),
+        Action::SaveAll => ask_file(state, true),
         Action::Note => open(state, Overlay::text(Purpose::Note)),
         Action::OpenSignature => runbook::open_signature(state),
         Action::Copy => status::copy_selected(state),
@@ -267,6 +281,18 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
 fn open(state: &mut State, overlay: Overlay) -> Vec<Effect> {
     state.overlays.push(overlay);
     Vec::new()
+}
+
+/// Asks for a filter or a search, with the one in force to change.
+fn ask_line(state: &mut State, purpose: Purpose, sieve: Sieve) -> Vec<Effect> {
+    let present = state.logs.ring.query(sieve).map_or(String::new(), |query| query.words.to_string());
+    open(state, Overlay::Text { purpose, input: Input::new(present) })
+}
+
+/// Asks for the file to save log lines to, and offers a name of its own for each second.
+fn ask_file(state: &mut State, all: bool) -> Vec<Effect> {
+    let name = format!("log-{}.txt", state.now.strftime("%Y%m%d-%H%M%S"));
+    open(state, Overlay::Text { purpose: Purpose::Save { all }, input: Input::new(name) })
 }
 
 fn quit(state: &mut State) -> Vec<Effect> {

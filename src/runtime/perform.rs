@@ -213,13 +213,10 @@ fn repeated<P: ?Sized + Send + Sync + 'static, T: Send + 'static>(
     futures::stream::unfold(true, ask).boxed()
 }
 
-/// Marks the lines that match a signature. The segment has just been made, so nobody shares it.
+/// Marks the lines that match a signature, before anybody shares them.
 fn matched(item: LogItem, signatures: &Signatures) -> LogItem {
-    let LogItem::Lines(mut segment) = item else { return item };
-    if let Some(lines) = Arc::get_mut(&mut segment) {
-        for line in lines {
-            line.signature = signatures.find(line.text.as_str());
-        }
+    match item {
+        LogItem::Lines(segment) => LogItem::Lines(segment.matched(signatures)),
+        item => item,
     }
-    LogItem::Lines(segment)
 }

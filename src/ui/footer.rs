@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::app::action::{Action, Pane};
+use crate::app::logs::ring::Sieve;
 use crate::app::state::Tone;
 use crate::app::update::allowed;
 use crate::app::{migrations, runbook};
@@ -109,6 +110,8 @@ fn of_pane(scene: &Scene<'_>) -> Vec<(String, String)> {
             Action::ErrorNext,
             Action::Wrap,
             Action::Timestamps,
+            Action::Unfold,
+            Action::SaveShown,
             Action::Previous,
             Action::Copy,
         ],
@@ -177,7 +180,7 @@ fn enter(scene: &Scene<'_>) -> Option<&'static str> {
 fn useful(scene: &Scene<'_>, action: Action) -> bool {
     let state = scene.state;
     match action {
-        Action::SearchNext | Action::SearchBack => state.logs.search.is_some(),
+        Action::SearchNext | Action::SearchBack => state.logs.ring.query(Sieve::Search).is_some(),
         Action::ErrorNext | Action::ErrorBack => state.logs.hits().next().is_some(),
         Action::Consent => state.checks.list.checks().iter().any(|check| check.id.costs_money()),
         Action::Copy if state.view.focus == Pane::Runbook => {
@@ -208,6 +211,8 @@ fn short(scene: &Scene<'_>, action: Action) -> &'static str {
         Action::Follow => "hold",
         Action::Previous => "previous container",
         Action::Wrap => "wrap",
+        Action::Unfold => "unfold JSON",
+        Action::SaveShown => "save",
         Action::OpenSignature => "to the remedy",
         Action::Copy => "copy",
         Action::Status => "status",

@@ -1,9 +1,14 @@
 //! The log: the lines around the place in view, newest at the bottom, and what the selected one means.
 
+use std::borrow::Cow;
+
 use jiff::tz::TimeZone;
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::app::action::{Action, Pane};
+use crate::app::logs::query::Query;
+use crate::app::logs::ring::{Pick, Sieve};
 use crate::app::logs::{Logs, Stream, telling};
 use crate::domain::log::LogLine;
 use crate::domain::signature::{Severity, Signature};
@@ -16,7 +21,7 @@ use crate::ui::theme::{Role, Sign};
 pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
     let logs = &scene.state.logs;
     let mut sheet = Sheet { count: counts(logs), note: Some(streams(scene)), ..Sheet::default() };
-    if logs.is_empty() {
+    if logs.ring.is_empty() {
         let (words, role) = empty(scene);
         sheet.wrap(scene, room, words.as_str(), "", role);
         return sheet;
@@ -35,9 +40,10 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
 }
 
 fn counts(logs: &Logs) -> String {
-    match logs.filter() {
-        Some(_) => format!("{} of {} lines", logs.matching(), logs.len()),
-        None => format!("{} lines", logs.len()),
+    let ring = &logs.ring;
+    match ring.query(Sieve::Filter) {
+        Some(_) => format!("{} of {} lines", ring.found(Sieve::Filter), ring.len()),
+        None => format!("{} lines", ring.len()),
     }
 }
 
@@ -89,31 +95,37 @@ fn empty(scene: &Scene<'_>) -> (crate::text::Clean, Role) {
 /// the log begins sooner.
 fn window<'a>(scene: &Scene<'a>, room: Room, height: usize) -> Vec<Line<'a>> {
     let logs = &scene.state.logs;
-    let bottom = logs.bottom();
-    let selected = logs.held.is_some();
+    let below = logs.below();
+    // The line that the keys are about, while the log is held: the first one that is met.
+    let mut selected = logs.held.is_some();
     let mut upwards: Vec<Vec<Line<'a>>> = Vec::new();
     let mut taken = 0;
-    let mut place = None;
-    for (number, line) in logs.backwards(bottom) {
+    for (_, line) in logs.ring.backwards(below, Pick::Shown) {
         if taken >= height {
             break;
         }
-        let first = place.is_none();
-        place.get_or_insert(number);
-        let rows = shown(scene, room, line, (selected && first, height));
+        let rows = shown(scene, room, line, (std::mem::take(&mut selected), height));
         taken += rows.len();
         upwards.push(rows);
     }
     let mut lines: Vec<Line<'a>> = upwards.into_iter().rev().flatten().collect();
     lines.drain(..lines.len().saturating_sub(height));
     if lines.len() < height {
-        for (_, line) in logs.forwards(bottom + 1) {
+        for (_, line) in logs.ring.forwards(below, Pick::Shown) {
             if lines.len() >= height {
                 break;
             }
-            lines.extend(shown(scene, room, line, (false, height)));
+            lines.extend(shown(scene, room, line, (std::mem::take(&mut selected), height)));
         }
         lines.truncate(height);
+    }
+    if lines.is_empty() {
+        let words = if logs.ring.waiting(Sieve::Filter) > 0 {
+            "no line passes the filter so far; it goes on"
+        } else {
+            "no line passes the filter"
+        };
+        lines = crate::ui::sheet::wrapped(scene, room.width, words, "", Role::Muted);
     }
     lines
 }
@@ -159,42 +171,76 @@ fn shown<'a>(scene: &Scene<'a>, room: Room, line: &'a LogLine, (selected, most):
     let taken: usize = head.iter().map(Span::width).sum();
     let width = room.width.saturating_sub(taken).max(1);
     let style = scene.style(role).patch(scene.style(over));
-    let mut rest = line.text.as_str();
+    let fields = if logs.unfold { unfolded(scene, line.text.as_str()) } else { None };
+    let pieces = fields.unwrap_or_else(|| vec![Cow::Borrowed(line.text.as_str())]);
     let mut lines = Vec::new();
-    loop {
-        let (part, _) = fit::start(rest, width);
-        let after = &rest[part.len()..];
-        let last = !logs.wrap || after.is_empty() || part.is_empty() || lines.len() + 1 >= most.max(1);
-        let shown = if last {
-            fit::line(rest, width, scene.sign(Sign::Cut), scene.sign(Sign::Feed))
-        } else {
-            part.replace('\n', scene.sign(Sign::Feed)).into()
-        };
-        let mut spans = if lines.is_empty() { std::mem::take(&mut head) } else { vec![Span::raw(" ".repeat(taken))] };
-        spans.extend(marked(scene, &shown, style));
-        lines.push(Line::from(spans));
-        if last {
-            return lines;
+    for mut rest in pieces.iter().map(Cow::as_ref) {
+        let mut broken = 0;
+        loop {
+            let (part, _) = fit::start(rest, width);
+            let after = &rest[part.len()..];
+            broken += 1;
+            let last = !logs.wrap || after.is_empty() || part.is_empty() || broken >= most.max(1);
+            let shown = if last {
+                fit::line(rest, width, scene.sign(Sign::Cut), scene.sign(Sign::Feed))
+            } else {
+                part.replace('\n', scene.sign(Sign::Feed)).into()
+            };
+            let mut spans =
+                if lines.is_empty() { std::mem::take(&mut head) } else { vec![Span::raw(" ".repeat(taken))] };
+            spans.extend(marked(scene, &shown, style));
+            lines.push(Line::from(spans));
+            if last {
+                break;
+            }
+            rest = after;
         }
-        rest = after;
+        if lines.len() >= most.max(1) {
+            break;
+        }
     }
+    lines
 }
 
-/// The text with what was searched for marked. Looks only at what is on the screen.
-fn marked<'a>(scene: &Scene<'a>, text: &str, style: ratatui::style::Style) -> Vec<Span<'a>> {
-    let words = scene.state.logs.search.as_ref().map_or("", |words| words.as_str());
-    if words.is_empty() {
-        return vec![Span::styled(text.to_owned(), style)];
+/// Longest line whose fields are looked for.
+const MOST_JSON: usize = 64 * 1024;
+
+/// The fields of a JSON line, one after the other, each on lines of its own. What was escaped is
+/// text from outside again, so it passes the gate.
+fn unfolded(scene: &Scene<'_>, text: &str) -> Option<Vec<Cow<'static, str>>> {
+    if !text.starts_with('{') || text.len() > MOST_JSON {
+        return None;
     }
-    let (lower, wanted) = (text.to_ascii_lowercase(), words.to_ascii_lowercase());
+    let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
+    let gate = &scene.state.gate;
+    let mut lines = Vec::new();
+    for (name, value) in fields {
+        let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+        let field = gate.clean(&format!("{name}: {value}"));
+        lines.extend(field.as_str().lines().map(|line| Cow::Owned(line.to_owned())));
+    }
+    (!lines.is_empty()).then_some(lines)
+}
+
+/// The text with what is searched for, and what the filter asks for, marked. Looks only at what is
+/// on the screen.
+fn marked<'a>(scene: &Scene<'a>, text: &str, style: Style) -> Vec<Span<'a>> {
+    let ring = &scene.state.logs.ring;
+    let places = |sieve| ring.query(sieve).map_or_else(Vec::new, |query: &Query| query.places(text));
+    let mut styles = vec![style; text.len()];
+    for (sieve, role) in [(Sieve::Filter, Role::Title), (Sieve::Search, Role::Search)] {
+        for place in places(sieve) {
+            styles[place].fill(style.patch(scene.style(role)));
+        }
+    }
     let mut spans = Vec::new();
     let mut from = 0;
-    for (at, found) in lower.match_indices(&wanted) {
-        spans.push(Span::styled(text[from..at].to_owned(), style));
-        from = at + found.len();
-        spans.push(Span::styled(text[at..from].to_owned(), scene.style(Role::Search)));
+    for end in 1..=text.len() {
+        if end == text.len() || (styles[end] != styles[from] && text.is_char_boundary(end)) {
+            spans.push(Span::styled(text[from..end].to_owned(), styles[from]));
+            from = end;
+        }
     }
-    spans.push(Span::styled(text[from..].to_owned(), style));
     spans
 }
 
@@ -245,11 +291,21 @@ fn view<'a>(scene: &Scene<'a>, room: Room) -> Line<'a> {
         Some(_) => row.words("held", Role::Warn),
         None => row.words("following", Role::Good),
     };
-    if let Some(filter) = logs.filter() {
-        row = row.words(&format!("{dot} filter \"{filter}\""), Role::Warn);
-    }
-    if let Some(search) = &logs.search {
-        row = row.words(&format!("{dot} search \"{search}\""), Role::Search);
+    let ring = &logs.ring;
+    let dropped = ring.dropped();
+    let role = if dropped > 0 { Role::Danger } else { Role::Muted };
+    row = row.words(&format!("{dot} dropped: {dropped}"), role);
+    for (sieve, word, role) in [(Sieve::Filter, "filter", Role::Warn), (Sieve::Search, "search", Role::Search)] {
+        let Some(query) = ring.query(sieve) else { continue };
+        row = row.words(&format!("{dot} {word} {}", query.words), role);
+        if sieve == Sieve::Search {
+            row = row.words(&format!("{} found", ring.found(sieve)), Role::Muted);
+        }
+        let waiting = ring.waiting(sieve);
+        if waiting > 0 {
+            let seen = 100 - waiting * 100 / ring.len().max(1);
+            row = row.words(&format!("{seen} % looked through"), Role::Warn);
+        }
     }
     if logs.previous {
         row = row.words(&format!("{dot} with previous containers"), Role::Text);
@@ -257,8 +313,11 @@ fn view<'a>(scene: &Scene<'a>, room: Room) -> Line<'a> {
     if logs.wrap {
         row = row.words(&format!("{dot} wrapped"), Role::Muted);
     }
-    if logs.evicted() > 0 {
-        row = row.words(&format!("{dot} {} older lines made room", logs.evicted()), Role::Muted);
+    if logs.unfold {
+        row = row.words(&format!("{dot} JSON by field"), Role::Muted);
     }
-    row.words(&format!("{dot} dropped: 0"), Role::Muted).line()
+    if ring.evicted() > 0 {
+        row = row.words(&format!("{dot} {} older lines made room", ring.evicted()), Role::Muted);
+    }
+    row.line()
 }

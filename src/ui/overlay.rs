@@ -116,6 +116,7 @@ pub fn keys(scene: &Scene<'_>, overlay: &Overlay) -> Vec<(String, String)> {
         Overlay::Text { purpose: Purpose::Image { .. } | Purpose::Variable { .. }, .. } => {
             &[("enter", "preview the change"), ("esc", "change nothing")]
         }
+        Overlay::Text { purpose: Purpose::Save { .. }, .. } => &[("enter", "save"), ("esc", "save nothing")],
         Overlay::Text { .. } => &[("enter", "take it"), ("esc", "leave it")],
         Overlay::Asking { .. } => &[("esc", "change nothing")],
         Overlay::Review(_) | Overlay::Rollback(_) if scene.state.armed() => {

@@ -191,7 +191,7 @@ fn mono_has_no_colour_anywhere() {
     for (i, pane) in Pane::ALL.into_iter().cycle().take(overlays.len() + 8).enumerate() {
         let mut state = if i % 2 == 0 { state.clone() } else { testing::stale() };
         state.view.focus = pane;
-        state.logs.search = Some(testing::words("INFO"));
+        crate::app::logs::search(&mut state, "INFO").unwrap();
         state.overlays.extend(overlays.get(i).cloned());
         let drawn = buffer(&state, &theme, 120, 36);
         let colour = drawn.content().iter().find(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset);
@@ -256,22 +256,51 @@ fn log_screen(state: &State) -> String {
 fn the_log_tells_filter_search_and_place() {
     let mut state = testing::normal();
     state.view.focus = Pane::Logs;
-    crate::app::logs::filter(&mut state, "prisma");
+    crate::app::logs::filter(&mut state, "prisma").unwrap();
     let shown = log_screen(&state);
     assert!(
-        shown.contains("3 of 8 lines") && shown.contains("filter \"prisma\"") && !shown.contains("Started server"),
+        shown.contains("3 of 8 lines") && shown.contains("filter prisma") && !shown.contains("Started server"),
         "{shown}"
     );
-    crate::app::logs::filter(&mut state, "");
+    crate::app::logs::filter(&mut state, "").unwrap();
     let _ = update(&mut state, Msg::Do(Action::Top));
     let shown = log_screen(&state);
     assert!(shown.contains("›03:06:19 x7k2p   INFO:     Started server"), "{shown}");
     assert!(shown.contains("03:06:55") && shown.contains("\nheld"), "the lines after it are there too\n{shown}");
-    crate::app::logs::search(&mut state, "POST");
+    crate::app::logs::search(&mut state, "POST").unwrap();
     let theme = Theme::default();
     let drawn = buffer(&state, &theme, 80, 24);
     let marked = drawn.content().iter().filter(|cell| cell.bg == Color::LightYellow).count();
     assert!(marked >= "POST".len() * 2, "{marked}");
+}
+
+#[test]
+fn the_log_is_filtered_searched_and_unfolded() {
+    for (width, height) in [(80, 24), (120, 36)] {
+        let mut state = testing::normal();
+        state.view.focus = Pane::Logs;
+        let json = r#"{"message": "could not reach the \u001b[31mdatabase\nTraceback:\n  retry", "level": "ERROR", "password": "hunter2hunter2", "extra": {"try": 3}}"#;
+        let line = LogLine::new(testing::night(), &std::sync::Arc::new(testing::source(3)), testing::words(json));
+        let lines = LogItem::Lines(vec![line].into());
+        testing::feed(&mut state, Feed::Logs(testing::source(3)), Item::Logs(lines));
+        let mut shown = String::new();
+        for (name, typed, actions) in [
+            ("level:warn", "level:warn", &[][..]),
+            ("unfolded", "", &[Action::Unfold]),
+            ("without times, wrapped", "!pod:x7k2p !/health/", &[Action::Timestamps, Action::Wrap]),
+            ("nothing left", "nowhere", &[]),
+        ] {
+            crate::app::logs::filter(&mut state, typed).unwrap();
+            for action in actions {
+                let _ = update(&mut state, Msg::Do(*action));
+            }
+            let _ = writeln!(shown, "======== {name}\n{}", screen(&state, Pane::Logs, width, height));
+        }
+        crate::app::logs::filter(&mut state, "").unwrap();
+        crate::app::logs::search(&mut state, "/prisma (migrate|schema)/").unwrap();
+        let _ = writeln!(shown, "======== searched\n{}", screen(&state, Pane::Logs, width, height));
+        insta::assert_snapshot!(format!("log_views_{width}x{height}"), shown);
+    }
 }
 
 #[test]
@@ -287,12 +316,10 @@ fn a_line_of_a_megabyte_is_cut() {
     let mut state = testing::normal();
     for wrap in [false, true] {
         state.logs.wrap = wrap;
-        let line = |i: i64| LogLine {
-            at: testing::night() + SignedDuration::from_secs(i),
-            source: std::sync::Arc::new(testing::source(0)),
-            text: testing::words(&"日本 x".repeat(200_000)),
-            signature: None,
-            ours: false,
+        let source = std::sync::Arc::new(testing::source(0));
+        let line = |i: i64| {
+            let at = testing::night() + SignedDuration::from_secs(i);
+            LogLine::new(at, &source, testing::words(&"日本 x".repeat(200_000)))
         };
         let lines: Vec<LogLine> = (0..3).map(line).collect();
         testing::feed(&mut state, Feed::Logs(testing::source(0)), Item::Logs(LogItem::Lines(lines.into())));

@@ -26,7 +26,7 @@ use crate::domain::environment::Kind;
 use crate::domain::forecast::{Facts, Newest};
 use crate::domain::incident::Moment;
 use crate::domain::ledger::Course;
-use crate::domain::log::{LogItem, LogLine, LogSource};
+use crate::domain::log::{LogItem, LogLine, LogSource, Segment};
 use crate::domain::migration::{Deletion, Kept, LockHolder, MigrationTable, Resolution, Row, RowState};
 use crate::domain::record::{ActId, ActKind, Changed, Entry};
 use crate::domain::runbook::{NodeRef, bundled_runbooks};
@@ -239,14 +239,9 @@ fn log(state: &mut State) {
         (2, 5, "INFO:     日本語 10.0.12.7:51835 - \"POST /v1/embeddings HTTP/1.1\" 200 OK"),
     ];
     for (pod, seconds, text) in lines {
-        let line = LogLine {
-            at: ago(seconds),
-            source: Arc::new(source(pod)),
-            text: words(text),
-            signature: state.signatures.find(text),
-            ours: false,
-        };
-        feed(state, Feed::Logs(source(pod)), Item::Logs(LogItem::Lines(Arc::from([line]))));
+        let line = LogLine::new(ago(seconds), &Arc::new(source(pod)), words(text));
+        let segment = Segment::from(vec![line]).matched(&state.signatures);
+        feed(state, Feed::Logs(source(pod)), Item::Logs(LogItem::Lines(segment)));
     }
 }
 
@@ -443,6 +438,7 @@ pub fn overlays(state: &mut State) -> Vec<Overlay> {
     let purposes = [
         Purpose::Arm,
         Purpose::Filter,
+        Purpose::Save { all: false },
         Purpose::Record { node: state.incident.at().unwrap().clone(), what: words("the snapshot's identifier") },
         Purpose::Image { workload: workload_ref(), container: "litellm".parse().unwrap() },
     ];

@@ -27,6 +27,8 @@ pub fn text<'a>(scene: &Scene<'a>, width: usize, purpose: &Purpose, input: &'a I
         Purpose::Arm => "Arm: allow changes",
         Purpose::Filter => "Filter the log",
         Purpose::Search => "Search the log",
+        Purpose::Save { all: false } => "Save the lines that are shown",
+        Purpose::Save { all: true } => "Save all lines that are kept",
         Purpose::Note => "Note for the journal",
         Purpose::Record { .. } => "The step is done",
         Purpose::Reason { .. } => "The step is left undone",
@@ -37,9 +39,18 @@ pub fn text<'a>(scene: &Scene<'a>, width: usize, purpose: &Purpose, input: &'a I
     match purpose {
         Purpose::Arm => arm(scene, width, &mut dialog),
         Purpose::Filter => {
-            dialog.say(scene, width, "Only lines that contain this are shown; empty shows all.", Role::Text)
+            dialog.say(scene, width, "Only lines that have all of this are shown; empty shows all.", Role::Text);
+            query(scene, width, &mut dialog);
         }
-        Purpose::Search => dialog.say(scene, width, "Lines that contain this are marked.", Role::Text),
+        Purpose::Search => {
+            dialog.say(scene, width, "Lines that have all of this are marked and jumped to.", Role::Text);
+            query(scene, width, &mut dialog);
+        }
+        Purpose::Save { .. } => {
+            let words = "A new file, readable by you alone; nothing is overwritten, secrets stay masked. \
+                A name alone goes beside the journal of this incident, a path where it leads.";
+            dialog.say(scene, width, words, Role::Text);
+        }
         Purpose::Note => {
             dialog.say(scene, width, "It goes into the journal and the timeline as you write it.", Role::Text)
         }
@@ -67,6 +78,20 @@ pub fn text<'a>(scene: &Scene<'a>, width: usize, purpose: &Purpose, input: &'a I
     }
     dialog.bottom = vec![Line::default(), Line::default()];
     dialog
+}
+
+/// What a filter and a search may be made of.
+fn query<'a>(scene: &Scene<'a>, width: usize, dialog: &mut Dialog<'a>) {
+    dialog.blank();
+    for (what, words) in [
+        ("words", "prisma \"two words\" /regex|expression/"),
+        ("whose", "pod:x7k2p container:litellm"),
+        ("level", "level:warning, and what is worse"),
+        ("time", "since:10m after:03:06 before:03:07:30 (UTC)"),
+        ("not", "! before any of them: !health !pod:x7k2p"),
+    ] {
+        dialog.fact(scene, width, what, words, Role::Muted);
+    }
 }
 
 /// A change whose dry run is under way.

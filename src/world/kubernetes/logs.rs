@@ -27,8 +27,10 @@ use resume::Resume;
 
 /// Lines are handed on together when they came within this time,
 const BATCH_TIME: Duration = Duration::from_millis(50);
-/// or when there are this many.
+/// or when there are this many,
 const BATCH_LINES: usize = 1_000;
+/// or this many bytes of them.
+const BATCH_BYTES: usize = 1024 * 1024;
 /// A followed log that says nothing for this long is opened again: a connection can die without
 /// a word, and going on costs one request.
 const SILENCE: Duration = Duration::from_secs(90);
@@ -182,8 +184,7 @@ impl Follower {
     /// A mark of ours between the lines.
     fn mark(&mut self, text: Clean) {
         let at = self.last.unwrap_or_else(Timestamp::now);
-        let line = LogLine { at, source: Arc::clone(&self.source), text, signature: None, ours: true };
-        self.out.push_back(LogItem::Lines(Arc::from([line])));
+        self.out.push_back(LogItem::Lines(vec![LogLine::mark(at, &self.source, text)].into()));
     }
 
     /// Decides what to open next.
@@ -312,6 +313,7 @@ impl Follower {
     /// Reads until a batch is full or old enough, or the stream is over.
     async fn read(&mut self, mut stream: Stream) {
         let mut batch: Vec<LogLine> = Vec::new();
+        let mut bytes = 0;
         let mut due = Instant::now() + SILENCE;
         loop {
             let chunk = match tokio::time::timeout_at(due, stream.reader.fill_buf()).await {
@@ -334,12 +336,13 @@ impl Follower {
                     let before = batch.len();
                     stream.splitter.take(chunk, |line| self.line(line, &mut batch));
                     stream.reader.consume_unpin(read);
+                    bytes += read;
                     stream.lines += batch.len() - before;
                     if before == 0 && !batch.is_empty() {
                         due = Instant::now() + BATCH_TIME;
                         self.backoff.reset();
                     }
-                    if batch.len() >= BATCH_LINES {
+                    if batch.len() >= BATCH_LINES || (bytes >= BATCH_BYTES && !batch.is_empty()) {
                         self.state = State::Reading(stream);
                         return self.hand_on(batch);
                     }
@@ -377,7 +380,7 @@ impl Follower {
             None => (self.last.unwrap_or_else(Timestamp::now), raw),
         };
         let text = self.gate.clean(&String::from_utf8_lossy(text));
-        batch.push(LogLine { at, source: Arc::clone(&self.source), text, signature: None, ours: false });
+        batch.push(LogLine::new(at, &self.source, text));
     }
 
     fn hand_on(&mut self, mut batch: Vec<LogLine>) {

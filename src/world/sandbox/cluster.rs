@@ -275,13 +275,7 @@ impl Following {
         }
         let mut lines: Vec<LogLine> = script::lines(model, pod, run, self.seen, model.now)
             .into_iter()
-            .map(|line| LogLine {
-                at: model.time(line.at),
-                source: Arc::clone(source),
-                text: self.lines.clean(&line.text),
-                signature: None,
-                ours: false,
-            })
+            .map(|line| LogLine::new(model.time(line.at), source, self.lines.clean(&line.text)))
             .collect();
         if first {
             let spare = lines.len().saturating_sub(tail);
