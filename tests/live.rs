@@ -71,6 +71,7 @@ impl Place {
             .run(&format!(
                 "CREATE TABLE \"LiteLLM_SpendLogs\" (request_id text PRIMARY KEY, spend double precision, \
                      total_tokens int, \"startTime\" timestamp(3));
+                 CREATE TABLE \"LiteLLM_NewerTable\" (id text PRIMARY KEY);
                  INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at, started_at, applied_steps_count)
                      VALUES ('{APPLIED_ID}', repeat('b', 64), '{APPLIED}', now(), now(), 1);
                  INSERT INTO _prisma_migrations (id, checksum, migration_name, logs, started_at)
@@ -223,7 +224,8 @@ async fn gates_close_before_anything_is_started() {
     }
 
     // orders, exit code, what the answer says
-    let rows: [(&[&str], i32, &str); 6] = [
+    let rows: [(&[&str], i32, &str); 7] = [
+        (&["--to", "1", "--arm", "lab", "--confirm", FAILED], 3, "--may-drop 'LiteLLM_NewerTable'"),
         (&["--to", "1", "--arm", "lab", "--confirm", FAILED], 3, "--protect"),
         (&["--to", "1", "--arm", "lab", "--protect"], 3, FAILED),
         (&["--to", "2", "--arm", "lab", "--protect"], 3, "is the live one"),

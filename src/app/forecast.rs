@@ -33,6 +33,18 @@ fn fresh<'a, T>(live: &'a Live<T>, what: &'static str) -> Result<&'a T, Clean> {
     }
 }
 
+/// What of the database a forecast still waits for. Nothing is waited for where there is no
+/// database, or where it said no.
+pub fn waits(state: &State) -> Option<Clean> {
+    if state.setting.missing.database.is_some() {
+        return None;
+    }
+    if matches!(state.migrations, Live::Waiting) {
+        return Some(Clean::ours("the migration table to be read"));
+    }
+    matches!(state.schema, Live::Waiting).then(|| Clean::ours("what the database holds to be read"))
+}
+
 /// What pods of a template would do.
 pub fn of(state: &State, template: &Template) -> Forecast {
     forecast(template, &facts(state))

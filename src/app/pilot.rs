@@ -195,6 +195,9 @@ pub fn forestalled(state: &State, orders: &Orders) -> Option<Move> {
         if matches!(state.permissions, Live::Waiting) {
             return Some(Move::Wait(Clean::ours("the permissions to be known")));
         }
+        if let Some(what) = forecast::waits(state) {
+            return Some(Move::Wait(what));
+        }
         if releases::release_of(workload).is_some() {
             match aimed(state, workload, wanted).and_then(|goal| rollback_forestalled(state, workload, &goal)) {
                 Ok(()) => continue,
@@ -211,9 +214,6 @@ pub fn forestalled(state: &State, orders: &Orders) -> Option<Move> {
         let newest = change::newest(state);
         if let Newest::Unseen(unseen) = &newest {
             return Some(Move::Wait(say!("{} and its pods to be seen", unseen)));
-        }
-        if state.setting.missing.database.is_none() && matches!(state.schema, Live::Waiting) {
-            return Some(Move::Wait(Clean::ours("what the database holds to be read")));
         }
         if let Some(why) = stopped(state, orders, workload, revision) {
             return Some(Move::Stop(Exit::Refused, why));

@@ -143,7 +143,8 @@ fn foreseen(state: &State, workload: &Workload, step: StepKind) -> Option<(Chang
     Some((kind, forecast))
 }
 
-/// Why the schema guard is going to refuse a step that is carried out as ordered.
+/// Why the schema guard is going to refuse a step that is carried out as ordered. What speaks
+/// against the rollback of a Helm release is among the findings.
 fn unprotected(state: &State, step: StepKind, protect: bool) -> Vec<Clean> {
     // By the time of the restart the revert has brought the variable.
     if step != StepKind::Revert {
@@ -151,9 +152,7 @@ fn unprotected(state: &State, step: StepKind, protect: bool) -> Vec<Clean> {
     }
     let workloads = state.setting.workloads.iter().filter_map(|reference| state.workload(reference));
     let refusal = |workload: &Workload| {
-        let Some(forecast) = foreseen(state, workload, step).and_then(|(_, forecast)| forecast) else {
-            return release_refused(state, workload);
-        };
+        let forecast = foreseen(state, workload, step)?.1?;
         let way = forecast.stopped().filter(|way| !(way.protect_helps && protect))?;
         let how = if way.protect_helps { Clean::ours(" (--protect)") } else { Clean::default() };
         let (reference, why) = (&workload.reference, forecast.sentence());
@@ -208,12 +207,6 @@ fn release_goal(state: &State, workload: &Workload) -> Option<ReleaseRevision> {
         Goal::Release(_, revision) => Some(revision),
         Goal::Template(_) => None,
     }
-}
-
-/// Why the guard is going to refuse the rollback of the release that owns a workload.
-fn release_refused(state: &State, workload: &Workload) -> Option<Clean> {
-    let concerns = releases::against(state, workload, release_goal(state, workload)?).ok()?;
-    releases::refusal(&concerns).map(|concern| say!("{}; {}; {}", concern.what, concern.consequence, concern.remedy))
 }
 
 /// The rollback of the release that owns a workload: what it does, what must be known, its command.

@@ -218,7 +218,7 @@ struct RunArgs {
     #[arg(long)]
     protect: bool,
     /// Accept a loss: an object that the forecast says may be dropped, spelled out; once for each
-    #[arg(long, value_name = "OBJECT", conflicts_with = "protect")]
+    #[arg(long, value_name = "OBJECT")]
     may_drop: Vec<String>,
     /// Leave the rows of "LiteLLM_SpendLogs" out of the backup
     #[arg(long, conflicts_with_all = ["snapshot", "skip_backup"])]

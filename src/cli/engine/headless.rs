@@ -7,6 +7,7 @@ use color_eyre::eyre;
 use serde::Serialize;
 
 use crate::app::effect;
+use crate::app::forecast;
 use crate::app::msg::Msg;
 use crate::app::pilot::{self, BackupOrders, Confirmations, Move, Orders, Wanted};
 use crate::app::plan::{self, Planned};
@@ -66,10 +67,8 @@ fn settled(state: &State) -> Move {
     let cut_off = cut_off(state);
     let open = |finding: &Finding| finding.severity == Severity::Waiting && !(cut_off && finding.id != "database");
     let unknown = preflight::findings(state).into_iter().find(open);
-    let table = state.setting.missing.database.is_none() && matches!(state.migrations, Live::Waiting);
-    match unknown {
-        Some(finding) => Move::Wait(finding.what),
-        None if table => Move::Wait(Clean::ours("the database")),
+    match unknown.map(|finding| finding.what).or_else(|| forecast::waits(state)) {
+        Some(what) => Move::Wait(what),
         None => Move::Stop(effect::Exit::Reached, Clean::ours("everything is known")),
     }
 }
