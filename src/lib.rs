@@ -110,7 +110,8 @@
 //! Decisions as data (`tests/decisions.rs`), whole drills by keys on a clock that does not wait
 //! (`tests/flows.rs`), journals cut after every entry (`tests/resume.rs`), the real binary in a real
 //! terminal (`tests/terminal.rs`), adapters against a real PostgreSQL, real sockets and a replayed
-//! API server (`tests/database.rs`, `tests/kubernetes.rs` and others), planted secrets at every exit
+//! API server (`tests/database.rs`, `tests/kubernetes.rs` and others), the advice on migration rows
+//! by Prisma's own engine (`tests/prisma.rs`), planted secrets at every exit
 //! (`tests/secrets.rs`), every file in `assets/` (`tests/assets.rs`), screens as text
 //! (`ui/screens.rs`), the floors and invariants of this page (`tests/architecture.rs`), and what the
 //! README promises (`tests/readme.rs`). `tests/run` installs what they need.

@@ -238,12 +238,12 @@ impl Ledger {
     pub fn all_deleted_sentence(&self) -> Option<Clean> {
         let ahead = self.ahead().count();
         let Setback { stops, may_stop } = &self.all_deleted;
-        let course = match (stops, may_stop.first()) {
+        let course = match (stops, one_of(may_stop)) {
             (Some((name, stop)), None) => say!("stops at {}, statement {}: {}", name, stop.statement, stop.why()),
             (Some((name, stop)), Some(before)) => {
-                say!("stops at {}: {}, if not before, at {}", name, stop.why(), before)
+                say!("stops at {}: {}, if not before at {}", name, stop.why(), before)
             }
-            (None, Some(name)) => say!("runs them all again, and may stop at {}", name),
+            (None, Some(names)) => say!("runs them all again, and may stop at {}", names),
             (None, None) => Clean::ours("runs them all again, as far as names tell"),
         };
         (ahead > 0).then(|| say!("were all {} newer rows deleted, the next upgrade {}", ahead, course))
@@ -267,6 +267,20 @@ pub struct Setback {
     pub stops: Option<(MigrationName, Stop)>,
     /// Migrations before that one that may stop it: names alone do not tell.
     pub may_stop: Vec<MigrationName>,
+}
+
+/// `a, b or c`; of many, the first three.
+fn one_of(names: &[MigrationName]) -> Option<Clean> {
+    let (first, rest) = names.split_first()?;
+    let (named, more) = rest.split_at(rest.len().min(2));
+    let last = (more.is_empty()).then(|| named.last()).flatten();
+    let commas = named.iter().take(named.len() - usize::from(last.is_some()));
+    let listed = commas.fold(say!("{}", first), |all, name| say!("{}, {}", all, name));
+    Some(match (last, more.len()) {
+        (Some(last), _) => say!("{} or {}", listed, last),
+        (None, 0) => listed,
+        (None, more) => say!("{} or {} others", listed, more),
+    })
 }
 
 /// One comparison under way.

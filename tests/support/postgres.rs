@@ -164,6 +164,15 @@ impl TestDatabase {
         Self { name }
     }
 
+    /// Creates a copy of a database that nobody is connected to.
+    pub async fn copy_of(template: &str) -> Self {
+        let name = format!("t{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut admin = connect(&server().url).await;
+        // Two copies of one template at the same time are fine; a session in it is not.
+        admin.execute(AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE {template}"))).await.unwrap();
+        Self { name }
+    }
+
     /// Creates a database with Prisma's table in `public`.
     pub async fn with_table() -> Self {
         let database = Self::empty().await;

@@ -24,10 +24,16 @@ pub struct PublishedMigration {
 /// One fetch at a time: pip and the unpacked folder are shared by the tests of a binary.
 static FETCHING: Mutex<()> = Mutex::new(());
 
+/// The folder of the migrations of one published version, as `prisma migrate deploy` takes it.
+#[allow(dead_code)]
+pub fn folder(version: &str) -> PathBuf {
+    let _one = FETCHING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    unpacked(version).join("litellm_proxy_extras/migrations")
+}
+
 /// The migrations of one published version, in the order in which Prisma applies them.
 pub fn migrations(version: &str) -> Vec<PublishedMigration> {
-    let _one = FETCHING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let folder = unpacked(version).join("litellm_proxy_extras/migrations");
+    let folder = folder(version);
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|why| panic!("{}: {why}", folder.display()));
     let mut found: Vec<_> = entries
         .flatten()
