@@ -29,7 +29,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::backup::{BackupItem, BackupOrder};
+use crate::domain::backup::{BackupItem, BackupOrder, Server};
 use crate::domain::cache::{CacheSurvey, ClearItem, Clearance};
 use crate::domain::change::{Applied, Change, Cleared, Preview};
 use crate::domain::cluster::{Ask, Identity, Permission, PodsItem, WorkloadRef};
@@ -134,6 +134,8 @@ pub trait Database: Send + Sync {
 
 /// Dumping the database.
 pub trait Backup: Send + Sync {
+    /// Which server it is, and which programs of this machine are recent enough for it.
+    fn server(&self) -> Reply<Server>;
     /// Dumps into `folder`, reads the dump back, and ends with a proof or a failure. Dropping
     /// the feed cancels it and leaves no file behind.
     fn run(&self, order: BackupOrder, folder: PathBuf) -> Feed<BackupItem>;

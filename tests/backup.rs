@@ -467,3 +467,27 @@ impl Drop for SmallDisk {
         let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
     }
 }
+
+#[tokio::test]
+async fn the_server_is_named_without_its_password_and_the_programs_are_run() {
+    let (database, scripts) = (filled().await, folder());
+    let server = port(&database).server().await.unwrap_or_else(|why| panic!("{}", why.sentence()));
+    let (ip, number) = database.address();
+    assert_eq!(server.place.as_str(), format!("{ip}:{number}/{} (schema public)", database.name));
+    assert_eq!(Some(server.version.to_string()), database.one("SHOW server_version").await);
+    let programs = server.programs.unwrap();
+    for (name, version) in [("pg_dump", &programs.pg_dump), ("pg_restore", &programs.pg_restore)] {
+        let said = Command::new(postgres::programs().join(name)).arg("--version").output().unwrap().stdout;
+        assert!(String::from_utf8(said).unwrap().contains(version.as_str()), "{name} {version}");
+    }
+    // A pg_restore that is too old is none, whatever pg_dump is.
+    let old = scripts.path().join("old");
+    write_program(&old, "#!/bin/sh\necho 'pg_restore (PostgreSQL) 9.6.24'\n");
+    let server = port(&database).with_programs(postgres::programs().join("pg_dump"), old).server().await.unwrap();
+    let why = server.programs.unwrap_err();
+    assert_eq!(why.kind, TroubleKind::Program);
+    assert!(why.what.as_str().contains("pg_restore 9.6.24 is older than the server"), "{}", why.what);
+    assert!(!why.remedy.is_empty());
+    let nobody = PgDump::new("postgresql://a:b@127.0.0.1:1/x".parse().unwrap(), None, Gate::default());
+    assert_eq!(nobody.server().await.unwrap_err().kind, TroubleKind::Unreachable);
+}

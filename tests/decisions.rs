@@ -5,15 +5,18 @@
 #[path = "support/state.rs"]
 mod state;
 
-use lastgood::app::effect::{Act, Effect, Look};
-use lastgood::app::msg::{Done, JournalNews, Msg, Sight};
+use lastgood::app::effect::{Act, Effect, Feed, Look};
+use lastgood::app::msg::{Done, Item, JournalNews, Msg, Sight};
 use lastgood::app::overlay::Overlay;
+use lastgood::app::preflight::{Severity, findings};
 use lastgood::app::runbook::{Progress, progress};
 use lastgood::app::state::Arming;
+use lastgood::domain::backup::Server;
 use lastgood::domain::change::{Applied, Preview};
 use lastgood::domain::incident::Goal;
 use lastgood::domain::migration::{Kept, RowState};
 use lastgood::domain::record::{ActId, End, Entry};
+use lastgood::domain::schema::LiveSchema;
 use lastgood::domain::step::StepKind;
 use lastgood::domain::trouble::{Trouble, TroubleKind};
 use lastgood::domain::workload::Owner;
@@ -350,4 +353,67 @@ fn a_stream_that_falls_out_of_the_limit_is_not_said_to_be_followed() {
     let wanted = feeds(&desk.state);
     assert!(desk.state.logs.streams().keys().all(|source| wanted.contains(&Feed::Logs(source.clone()))));
     assert_eq!(desk.state.logs.following(), 49);
+}
+
+/// How the preflight finds the dry run of what is planned.
+fn dry_run(desk: &Desk) -> Option<(Severity, String)> {
+    let found = findings(&desk.state).into_iter().find(|finding| finding.id == "dry-run")?;
+    Some((found.severity, format!("{}; {}; {}", found.what, found.evidence, found.remedy)))
+}
+
+#[test]
+fn the_preflight_dry_runs_what_is_planned_and_says_what_came_of_it() {
+    let schema = || Msg::Feed(Feed::Schema, Item::Schema(Ok(LiveSchema::default())));
+    let asked = |effects: &[Effect]| {
+        effects.iter().filter(|effect| matches!(effect, Effect::Look(_, Look::Preview(_)))).count()
+    };
+    // A console that only looks around sends nothing to the API server.
+    let mut desk = Desk::seeing("litellm-rollback:scope");
+    desk.send(schema());
+    assert_eq!((asked(&desk.effects), dry_run(&desk)), (0, None));
+
+    let mut desk = Desk::seeing("litellm-rollback:checks");
+    assert_eq!(asked(&desk.send(schema())), 1);
+    assert_eq!(dry_run(&desk).unwrap().0, Severity::Waiting);
+    previewed(&mut desk, OLD);
+    let (severity, words) = dry_run(&desk).unwrap();
+    assert_eq!(severity, Severity::Fine);
+    assert!(words.contains("revert deployment/litellm to revision 1") && words.contains("dryRun=All"), "{words}");
+    assert_eq!(asked(&desk.tick(400)), 0, "once is enough");
+    // The object that it was planned on is another one now.
+    assert_eq!(asked(&desk.see(workload(8))), 1);
+    let id = desk.look(|look| matches!(look, Look::Preview(_)));
+    let why = Trouble::new(TroubleKind::Refused, Clean::ours("admission webhook \"policy\" denied the request"));
+    desk.answer(id, Sight::Preview(Err(why)));
+    let found = findings(&desk.state).into_iter().find(|finding| finding.id == "dry-run").unwrap();
+    assert_eq!((found.severity, found.blocks), (Severity::Blocks, Some(StepKind::Revert)));
+    assert!(found.evidence.as_str().contains("policy") && !found.remedy.is_empty(), "{found:?}");
+    assert_eq!(asked(&desk.tick(500)), 0, "a refusal does not pass by itself");
+    desk.see(workload(9));
+    let id = desk.look(|look| matches!(look, Look::Preview(_)));
+    desk.answer(id, Sight::Preview(Err(Trouble::new(TroubleKind::Unreachable, Clean::ours("no answer")))));
+    assert_eq!((asked(&desk.tick(505)), asked(&desk.tick(600))), (0, 1), "no answer is asked for again");
+    assert_eq!(acts(&desk.effects), Vec::<&str>::new());
+}
+
+#[test]
+fn the_programs_and_the_server_are_findings() {
+    let mut desk = Desk::seeing("litellm-rollback:checks");
+    let id = desk.look(|look| *look == Look::Server);
+    let of = |desk: &Desk, id| findings(&desk.state).into_iter().find(|finding| finding.id == id).unwrap();
+    assert_eq!(of(&desk, "backup").severity, Severity::Waiting);
+    let old =
+        Trouble::new(TroubleKind::Program, Clean::ours("pg_dump 14.1 is older than the server, which is version 16"))
+            .remedy(Clean::ours("install postgresql-client-16"));
+    let place = Clean::ours("db.internal:5432/litellm (schema public)");
+    let server = Server { place, version: Clean::ours("16.2"), programs: Err(old) };
+    desk.answer(id, Sight::Server(Ok(Box::new(server))));
+    let found = of(&desk, "backup");
+    assert_eq!((found.severity, found.blocks), (Severity::Blocks, Some(StepKind::Backup)));
+    assert!(found.evidence.as_str().contains("PostgreSQL 16.2") && !found.consequence.is_empty(), "{found:?}");
+    let database = of(&desk, "database");
+    assert!(database.what.as_str().starts_with("db.internal:5432/litellm (schema public) answers as PostgreSQL 16.2"));
+    // It is asked again, in case somebody installed them.
+    let again = desk.tick(301);
+    assert!(again.iter().any(|effect| matches!(effect, Effect::Look(_, Look::Server))));
 }

@@ -314,7 +314,8 @@ pub fn looked(state: &mut State, look: &Look, sight: Sight) {
         | Sight::Schema(_)
         | Sight::CacheSurvey(_)
         | Sight::Coupled(_)
-        | Sight::Opened(_) => {}
+        | Sight::Opened(_)
+        | Sight::Server(_) => {}
     }
 }
 

@@ -50,6 +50,8 @@ pub enum Look {
     ModelHealth,
     /// The admin UI and the API behind it.
     AdminUi,
+    /// Which server the database is on, and the programs of this machine that dump it.
+    Server,
     /// Redis.
     Cache,
     /// The keys of Redis, counted by what they are.

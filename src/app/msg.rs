@@ -7,7 +7,7 @@ use crate::app::effect::{Feed, LookId};
 use crate::app::key::Key;
 use crate::app::logs::ring::Sifted;
 use crate::app::state::Anchor;
-use crate::domain::backup::BackupProof;
+use crate::domain::backup::{BackupProof, Server};
 use crate::domain::cache::{CacheSurvey, Emptied};
 use crate::domain::change::{Applied, Preview};
 use crate::domain::cluster::{Identity, Permission, PodsItem, WorkloadRef};
@@ -47,6 +47,7 @@ pub enum Sight {
     Settings(Result<Settings, Trouble>),
     ModelHealth(Result<ModelHealth, Trouble>),
     AdminUi(Result<AdminUi, Trouble>),
+    Server(Result<Box<Server>, Trouble>),
     Cache(Result<CacheInfo, Trouble>),
     CacheSurvey(Result<CacheSurvey, Trouble>),
     SpendRow(Result<Option<SpendRow>, Trouble>),

@@ -4,9 +4,11 @@
 
 mod backup;
 mod coupled;
+mod dry_run;
 mod identity;
 mod in_flight;
 mod ledger;
+mod looks;
 mod owner;
 mod permissions;
 mod programs;
@@ -15,6 +17,8 @@ mod schema;
 mod target;
 
 use serde::Serialize;
+
+pub use looks::{DryRun, Looks, dry_run_seen, due};
 
 use crate::app::state::State;
 use crate::app::{coupling, releases};
@@ -136,6 +140,7 @@ pub fn findings(state: &State) -> Vec<Finding> {
         schema::findings,
         coupled::findings,
         backup::findings,
+        dry_run::findings,
     ];
     let mut found = Vec::new();
     for stage in stages {

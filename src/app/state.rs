@@ -13,7 +13,9 @@ use crate::app::keymap::Keymap;
 use crate::app::logs::Logs;
 use crate::app::overlay::Overlay;
 use crate::app::past::{self, Past};
+use crate::app::preflight;
 use crate::app::releases::Releases;
+use crate::domain::backup::Server;
 use crate::domain::catalog::Catalog;
 use crate::domain::change::{Acceptance, ChangeKind, Cleared};
 use crate::domain::cluster::{Identity, Permission, Pod, WorkloadRef};
@@ -279,12 +281,16 @@ pub struct State {
     pub migrations: Live<MigrationTable>,
     /// What the database holds.
     pub schema: Live<LiveSchema>,
+    /// The server that the database is on, and the programs that dump it.
+    pub server: Live<Server>,
     /// Stored values that only newer versions of LiteLLM can read.
     pub newer: Live<Vec<Newer>>,
     /// How those two agree, as they were last seen.
     pub ledger: Ledger,
     /// What the targets lean on.
     pub coupling: Coupling,
+    /// What was looked at for the preflight alone.
+    pub preflight: preflight::Looks,
     /// The checklist and what it rests on.
     pub checks: Checks,
     /// Acts that run.
@@ -357,6 +363,7 @@ impl State {
             found: live(missing.cluster.as_ref()),
             migrations: live(missing.database.as_ref()),
             schema: live(missing.database.as_ref()),
+            server: live(missing.backup.as_ref()),
             newer: live(missing.database.as_ref()),
             ledger: Ledger::default(),
             setting: Arc::new(setting),
@@ -370,6 +377,7 @@ impl State {
             releases: Releases::default(),
             logs: Logs::default(),
             coupling: Coupling::default(),
+            preflight: preflight::Looks::default(),
             checks: Checks::default(),
             running: BTreeMap::new(),
             looks: BTreeMap::new(),

@@ -101,6 +101,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         effects.extend(releases::due(state));
         effects.extend(questions_due(state));
         effects.extend(coupling::due(state));
+        effects.extend(preflight::due(state));
     }
     if let Some(Effect::Quit(exit)) = effects.iter().find(|effect| matches!(effect, Effect::Quit(_))) {
         state.exit = Some(*exit);
@@ -506,7 +507,11 @@ fn looked(state: &mut State, id: LookId, look: &Look, sight: Sight) -> Vec<Effec
                 coupling::opened(state, workload, target, result);
             }
         }
-        Sight::Preview(result) => return change::previewed(state, id, result),
+        Sight::Preview(result) => {
+            if !preflight::dry_run_seen(state, id, &result) {
+                return change::previewed(state, id, result);
+            }
+        }
         Sight::Record(result) => {
             if let Look::Record(workload, _, row, _) = look {
                 releases::read(state, workload, row, result);
@@ -515,6 +520,8 @@ fn looked(state: &mut State, id: LookId, look: &Look, sight: Sight) -> Vec<Effec
         Sight::Helm(result) => releases::program(state, result),
         Sight::Migrations(result) => migrations::seen(state, result),
         Sight::Schema(result) => migrations::seen_schema(state, result),
+        Sight::Server(Ok(server)) => state.server.see(*server, now),
+        Sight::Server(Err(why)) => state.server.lose(why, now),
         Sight::CacheSurvey(result) => cache::surveyed(state, id, result),
         sight => checks::looked(state, look, sight),
     }

@@ -5,7 +5,30 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::domain::trouble::Trouble;
 use crate::text::Clean;
+
+/// The server behind the database's URL, and the programs of this machine that go with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// Host, port, database and schema, without credentials.
+    pub place: Clean,
+    /// `server_version`
+    pub version: Clean,
+    /// The programs that dump this server and restore to it, or why there are none.
+    pub programs: Result<Programs, Trouble>,
+}
+
+/// `pg_dump` and `pg_restore`, run and asked for their versions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Programs {
+    /// The folder that both are in.
+    pub folder: Clean,
+    /// What `pg_dump --version` says.
+    pub pg_dump: Clean,
+    /// What `pg_restore --version` says.
+    pub pg_restore: Clean,
+}
 
 /// What to dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,5 +107,5 @@ pub enum BackupItem {
     /// Written, read back in full, renamed, with its sidecar.
     Proved(Box<BackupProof>),
     /// It failed; no file of the final name exists.
-    Failed(crate::domain::trouble::Trouble),
+    Failed(Trouble),
 }

@@ -15,6 +15,7 @@ use crate::app::msg::{Item, Msg, Sight};
 use crate::app::overlay::{Overlay, Purpose, Refused, Review};
 use crate::app::state::{Asking, Missing, Running, Setting, State};
 use crate::app::update::update;
+use crate::domain::backup::{Programs, Server};
 use crate::domain::cache::{Product, Tally, too_old};
 use crate::domain::catalog::Catalog;
 use crate::domain::change::{Change, ChangeKind, Cleared, Preview, Refusal, clear};
@@ -113,6 +114,9 @@ pub fn normal() -> State {
     let pods = (0..6).map(|i| Arc::new(pod(i))).collect();
     feed(&mut state, Feed::Pods(workload_ref()), Item::Pods(Ok(PodsItem::Listed(pods))));
     feed(&mut state, Feed::Migrations, Item::Migrations(Ok(migrations())));
+    let programs = Programs { folder: words("/usr/bin"), pg_dump: words("16.4"), pg_restore: words("16.4") };
+    let place = words("db.internal:5432/litellm (schema public)");
+    state.server.see(Server { place, version: words("16.2"), programs: Ok(programs) }, night());
     for i in 0..6 {
         feed(&mut state, Feed::Logs(source(i)), Item::Logs(LogItem::Following));
     }
@@ -140,6 +144,7 @@ pub fn stale() -> State {
     state.now = ago(40);
     feed(&mut state, Feed::Workload(workload_ref()), Item::Workload(Err(why())));
     feed(&mut state, Feed::Pods(workload_ref()), Item::Pods(Err(why())));
+    state.server.lose(database.clone(), state.now);
     feed(&mut state, Feed::Migrations, Item::Migrations(Err(database)));
     for i in 0..2 {
         feed(&mut state, Feed::Logs(source(i)), Item::Logs(LogItem::Lost(why())));
@@ -163,6 +168,7 @@ pub fn error() -> State {
     feed(&mut state, Feed::Pods(workload_ref()), Item::Pods(Err(why.clone())));
     let database = Trouble::new(TroubleKind::Unauthenticated, words("password authentication failed for user litellm"))
         .remedy(words("check `database` in lastgood.toml"));
+    state.server.lose(database.clone(), state.now);
     feed(&mut state, Feed::Migrations, Item::Migrations(Err(database)));
     state.identity.lose(why, state.now);
     state.now = night();

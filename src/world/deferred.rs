@@ -9,7 +9,7 @@ use futures::stream::{self, StreamExt as _};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::backup::{BackupItem, BackupOrder};
+use crate::domain::backup::{BackupItem, BackupOrder, Server};
 use crate::domain::cache::{CacheSurvey, ClearItem, Clearance};
 use crate::domain::confirm::Confirmed;
 use crate::domain::encrypted::Newer;
@@ -104,6 +104,10 @@ impl<P: Database + 'static> Database for Deferred<P> {
 }
 
 impl<P: Backup + 'static> Backup for Deferred<P> {
+    fn server(&self) -> Reply<Server> {
+        self.ask(P::server)
+    }
+
     fn run(&self, order: BackupOrder, folder: PathBuf) -> Feed<BackupItem> {
         self.feed(BackupItem::Failed, |port| port.run(order, folder))
     }

@@ -27,13 +27,14 @@ use sqlx::postgres::PgConnection;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::backup::{BackupItem, BackupOrder, BackupProgress, BackupProof};
+use crate::domain::backup::{BackupItem, BackupOrder, BackupProgress, BackupProof, Programs as Found, Server};
 use crate::domain::database_url::DatabaseUrl;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Gate};
 use crate::world::clock::Clock;
 use crate::world::postgres::connect::Connector;
-use crate::world::{Backup, Feed};
+use crate::world::postgres::trouble;
+use crate::world::{Backup, Feed, Reply};
 
 use self::child::Running;
 use self::part::Part;
@@ -45,6 +46,9 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Longest time for one look; a look that takes longer is skipped.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
+
+/// Longest time for the server to say what it is and for the programs to say theirs.
+const SERVER_LIMIT: Duration = Duration::from_secs(30);
 
 /// `pg_dump` and `pg_restore` for one database. Runs inside a tokio runtime.
 #[derive(Clone)]
@@ -74,6 +78,17 @@ impl PgDump {
 }
 
 impl Backup for PgDump {
+    fn server(&self) -> Reply<Server> {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move {
+            let doing = say!("{} did not say which version it is", inner.connector.url().display());
+            match tokio::time::timeout(SERVER_LIMIT, inner.server(&doing)).await {
+                Ok(server) => server,
+                Err(_) => Err(inner.connector.silent(&doing, SERVER_LIMIT)),
+            }
+        })
+    }
+
     fn run(&self, order: BackupOrder, folder: PathBuf) -> Feed<BackupItem> {
         let inner = Arc::clone(&self.0);
         let (items, received) = mpsc::channel(16);
@@ -99,6 +114,23 @@ impl Backup for PgDump {
 }
 
 impl Inner {
+    async fn server(&self, doing: &Clean) -> Result<Server, Trouble> {
+        let mut connection = self.connector.connect("lastgood").await?;
+        let of = |error| trouble::of(&self.connector, doing, &error);
+        let row = sqlx::query("SELECT current_setting('server_version'), current_setting('server_version_num')::int4")
+            .persistent(false)
+            .fetch_one(&mut connection)
+            .await
+            .map_err(of)?;
+        let (version, number): (String, i32) = (row.try_get(0).map_err(of)?, row.try_get(1).map_err(of)?);
+        let programs = self.programs.for_server(major(number), &self.gate).await.map(|program| Found {
+            folder: self.gate.clean(&program.pg_dump.parent().unwrap_or(&program.pg_dump).display().to_string()),
+            pg_dump: program.version,
+            pg_restore: program.restore_version,
+        });
+        Ok(Server { place: self.connector.url().display(), version: self.gate.clean(&version), programs })
+    }
+
     async fn run(
         &self,
         order: &BackupOrder,
@@ -197,6 +229,11 @@ impl Inner {
 /// Progress is thrown away when nobody takes it; the end is not.
 fn report(items: &mpsc::Sender<BackupItem>, progress: BackupProgress) {
     let _ = items.try_send(BackupItem::Progress(progress));
+}
+
+/// The major number of `server_version_num` (PostgreSQL 10 and later).
+fn major(number: i32) -> u32 {
+    u32::try_from(number / 10_000).unwrap_or_default()
 }
 
 type Copying = (Option<Clean>, u64, Option<u64>);

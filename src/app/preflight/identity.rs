@@ -32,7 +32,19 @@ fn database(state: &State) -> Finding {
         (None, Live::Lost { why, .. }) => Finding::trouble("database", StepKind::CleanMigrations, why),
         (None, Live::Waiting) => Finding::waiting("database", Clean::ours("the database has not answered yet")),
         (None, Live::Seen { value, .. }) => {
-            Finding::fine("database", say!("the database answers; {} rows in its migration table", value.rows.len()))
+            let rows = value.rows.len();
+            Finding::fine(
+                "database",
+                match state.server.last() {
+                    Some(server) => say!(
+                        "{} answers as PostgreSQL {}; {} rows in its migration table",
+                        server.place,
+                        server.version,
+                        rows
+                    ),
+                    None => say!("the database answers; {} rows in its migration table", rows),
+                },
+            )
         }
     }
 }

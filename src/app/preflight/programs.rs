@@ -2,23 +2,64 @@
 
 use crate::app::preflight::{self, Finding};
 use crate::app::state::State;
+use crate::domain::live::Live;
 use crate::domain::step::StepKind;
 use crate::domain::trouble::Trouble;
 use crate::text::Clean;
 
 pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
     let missing = &state.setting.missing;
-    let (cluster, database) = (preflight::has_cluster(state), preflight::has_database(state));
+    found.push(backup(state));
     let gateway = state.setting.gateway.is_some();
-    let rows: [(&'static str, StepKind, &Option<Trouble>, &'static str, bool); 3] = [
-        ("backup", StepKind::Backup, &missing.backup, "pg_dump and pg_restore are there", database),
+    let rows: [(&'static str, StepKind, &Option<Trouble>, &'static str, bool); 2] = [
         ("gateway", StepKind::Verify, &missing.gateway, "the gateway is configured", gateway),
-        ("workloads", StepKind::Revert, &missing.workloads, "Deployments can be changed", cluster),
+        (
+            "workloads",
+            StepKind::Revert,
+            &missing.workloads,
+            "Deployments can be changed",
+            preflight::has_cluster(state),
+        ),
     ];
     for (id, step, why, fine, configured) in rows {
         found.push(match why {
             Some(why) => Finding::missing(id, step, why, configured),
             None => Finding::fine(id, Clean::ours(fine)),
         });
+    }
+}
+
+/// The programs that dump: a `pg_dump` that is older than its server refuses it.
+fn backup(state: &State) -> Finding {
+    let server = match &state.server {
+        Live::Absent(why) => {
+            return Finding::missing("backup", StepKind::Backup, why, preflight::has_database(state));
+        }
+        Live::Waiting => {
+            return Finding::waiting("backup", Clean::ours("which pg_dump the server needs is not known yet"));
+        }
+        Live::Lost { why, .. } => {
+            let what = Clean::ours("which pg_dump the server needs cannot be told");
+            let consequence = Clean::ours("a dump would have to reach the server first");
+            return Finding::unknown("backup", what, consequence, why.remedy.clone()).because(why.what.clone());
+        }
+        Live::Seen { value, .. } => value,
+    };
+    match &server.programs {
+        Ok(programs) => Finding::fine(
+            "backup",
+            say!(
+                "pg_dump {} and pg_restore {} serve PostgreSQL {}",
+                programs.pg_dump,
+                programs.pg_restore,
+                server.version
+            ),
+        )
+        .because(say!("`--version` of both in {}, and the server's own", programs.folder)),
+        Err(why) => Finding {
+            consequence: Clean::ours("pg_dump refuses a server that is newer: `backup` cannot be done"),
+            ..Finding::blocks("backup", StepKind::Backup, why.what.clone(), why.remedy.clone())
+        }
+        .because(say!("{} is PostgreSQL {}", server.place, server.version)),
     }
 }

@@ -65,7 +65,9 @@ fn looked(state: &State, findings: &[Finding]) -> Exit {
 /// Everything that can be known is known.
 fn settled(state: &State) -> Move {
     let cut_off = cut_off(state);
-    let open = |finding: &Finding| finding.severity == Severity::Waiting && !(cut_off && finding.id != "database");
+    let open = |finding: &Finding| {
+        finding.severity == Severity::Waiting && (!cut_off || matches!(finding.id, "database" | "backup"))
+    };
     let unknown = preflight::findings(state).into_iter().find(open);
     match unknown.map(|finding| finding.what).or_else(|| forecast::waits(state)) {
         Some(what) => Move::Wait(what),
@@ -142,20 +144,34 @@ pub(super) async fn plan(
         Err(trouble) => return Ok(Err(trouble)),
     };
     let mut runtime = scene.peek(Some(start.clone()));
-    driver::run(&mut runtime, settled, LOOK, |_| {}).await;
+    // What is known of everything first; then the targets are chosen, and what they lean on and
+    // their dry runs are waited for as well.
+    let mut goals = None;
+    driver::run(
+        &mut runtime,
+        |state| match (settled(state), &wanted) {
+            (Move::Stop(..), Some(wanted)) if goals.is_none() => {
+                let chosen = aims(state, wanted);
+                let messages = chosen.clone().unwrap_or_default();
+                goals = Some(chosen);
+                Move::Send(messages)
+            }
+            (other, _) => other,
+        },
+        LOOK,
+        |_| {},
+    )
+    .await;
     let Some(wanted) = wanted else {
         return candidates(&runtime.state, format);
     };
-    for (reference, wanted) in &wanted {
-        let Some(workload) = runtime.state.workload(reference) else {
-            let why = Trouble::new(TroubleKind::Unreachable, say!("{} cannot be seen, so there is no plan", reference));
-            return Ok(Err(why.remedy(Clean::ours("`lastgood preflight` says what is in the way"))));
-        };
-        let goal = match pilot::aimed(&runtime.state, workload, wanted) {
-            Ok(goal) => goal,
-            Err(stop) => return Ok(Err(unplanned(stop))),
-        };
-        runtime.dispatch(Msg::Target(reference.clone(), goal));
+    match goals {
+        Some(Ok(_)) => {}
+        Some(Err(trouble)) => return Ok(Err(trouble)),
+        None => match aims(&runtime.state, &wanted) {
+            Ok(messages) => messages.into_iter().for_each(|msg| runtime.dispatch(msg)),
+            Err(trouble) => return Ok(Err(trouble)),
+        },
     }
     let steps = plan::ahead(&runtime.state, &start, protect);
     let findings = preflight::findings(&runtime.state);
@@ -172,6 +188,19 @@ pub(super) async fn plan(
         Format::Text => output::print(&reports::plan(&steps))?,
     }
     Ok(Ok(exit))
+}
+
+/// Choosing the targets, as far as they can be chosen now.
+fn aims(state: &State, wanted: &BTreeMap<WorkloadRef, Wanted>) -> Result<Vec<Msg>, Trouble> {
+    let aim = |(reference, wanted): (&WorkloadRef, &Wanted)| {
+        let Some(workload) = state.workload(reference) else {
+            let why = Trouble::new(TroubleKind::Unreachable, say!("{} cannot be seen, so there is no plan", reference));
+            return Err(why.remedy(Clean::ours("`lastgood preflight` says what is in the way")));
+        };
+        let goal = pilot::aimed(state, workload, wanted).map_err(unplanned)?;
+        Ok(Msg::Target(reference.clone(), goal))
+    };
+    wanted.iter().map(aim).collect()
 }
 
 /// Why there is no plan for a revision.

@@ -20,6 +20,8 @@ pub(super) struct Program {
     pub(super) pg_restore: PathBuf,
     /// What `pg_dump --version` says.
     pub(super) version: Clean,
+    /// What `pg_restore --version` says.
+    pub(super) restore_version: Clean,
 }
 
 /// Where to look.
@@ -42,20 +44,27 @@ impl Programs {
     pub(super) async fn for_server(&self, server: u32, gate: &Gate) -> Result<Program, Trouble> {
         let mut too_old = Vec::new();
         for (pg_dump, pg_restore) in self.candidates() {
-            let Some(version) = version(&pg_dump).await else { continue };
-            if major(&version).is_some_and(|major| major >= server) {
-                return Ok(Program { pg_dump, pg_restore, version: gate.clean(&version) });
+            let (Some(version), Some(restores)) = (version(&pg_dump).await, version(&pg_restore).await) else {
+                continue;
+            };
+            let serves = |version: &str| major(version).is_some_and(|major| major >= server);
+            match (serves(&version), serves(&restores)) {
+                (true, true) => {
+                    let (version, restore_version) = (gate.clean(&version), gate.clean(&restores));
+                    return Ok(Program { pg_dump, pg_restore, version, restore_version });
+                }
+                (true, false) => too_old.push(("pg_restore", restores)),
+                (false, _) => too_old.push(("pg_dump", version)),
             }
-            too_old.push(version);
         }
         let install =
             say!("install PostgreSQL's client programs, version {} or newer (postgresql-client-{})", server, server);
         Err(match too_old.first() {
-            Some(version) => {
+            Some((program, version)) => {
                 let version = gate.clean(version);
                 Trouble::new(
                     TroubleKind::Program,
-                    say!("pg_dump {} is older than the server, which is version {}", version, server),
+                    say!("{} {} is older than the server, which is version {}", *program, version, server),
                 )
                 .remedy(install)
             }

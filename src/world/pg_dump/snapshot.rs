@@ -108,7 +108,7 @@ impl Snapshot {
             id: row.try_get(0)?,
             arguments: Vec::new(),
             server_version: gate.clean(row.try_get(1)?),
-            major: u32::try_from(number / 10_000).unwrap_or_default(),
+            major: super::major(number),
             table_bytes: 0,
             rows: BTreeMap::new(),
             left_out: Vec::new(),

@@ -17,7 +17,7 @@ use super::Sandbox;
 use super::memory::Deed;
 use super::model::Model;
 use super::parts::StoredRow;
-use crate::domain::backup::{BackupItem, BackupOrder, BackupProgress, BackupProof};
+use crate::domain::backup::{BackupItem, BackupOrder, BackupProgress, BackupProof, Programs, Server};
 use crate::domain::cluster::Fingerprint;
 use crate::domain::confirm::Confirmed;
 use crate::domain::encrypted::Newer;
@@ -369,6 +369,14 @@ impl Dump {
 }
 
 impl Backup for Sandbox {
+    fn server(&self) -> Reply<Server> {
+        let version = self.scenario.database.version.clone();
+        let programs =
+            Programs { folder: Clean::ours("the sandbox"), pg_dump: version.clone(), pg_restore: version.clone() };
+        let server = Server { place: Clean::ours("the sandbox's database"), version, programs: Ok(programs) };
+        async { Ok(server) }.boxed()
+    }
+
     fn run(&self, order: BackupOrder, folder: PathBuf) -> Feed<BackupItem> {
         let started = self.look(|_, now| now);
         let dump = Dump { sandbox: self.clone(), order, folder, started, stage: 0, part: Part(None), over: false };
