@@ -67,7 +67,7 @@ fn signatures_and_runbooks_agree() {
         if let Some(node) = &signature.runbook {
             assert!(library.node(node).is_some(), "signature {} links to {node}, which does not exist", signature.id);
         }
-        if let Some(node) = library.for_signature(&signature.id) {
+        if let Some(node) = library.for_signature(signature) {
             assert_eq!(Some(node), signature.runbook.as_ref(), "signature {}", signature.id);
         }
     }

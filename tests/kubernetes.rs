@@ -384,6 +384,40 @@ async fn a_log_that_is_cut_again_and_again_is_delivered_once() {
 }
 
 #[tokio::test]
+async fn what_was_rotated_away_is_a_gap_with_its_length() {
+    let replay = Replay::start().await;
+    let source = logging_pod(&replay, &numbered(0..2, 500_000_000)).await;
+    let mut feed = replay.stage.connect().await.logs(&source, 100);
+    lines(&mut feed, 2).await;
+    replay.server.log("talk", "litellm", false, |log| log.lines = stamped(&numbered(7..9, 12_500_000_000)));
+    replay.server.cut_streams();
+    let shown = lines(&mut feed, 3).await;
+    assert!(shown[0].ours && shown[0].text.as_str().starts_with("a gap of up to 12s:"), "{}", shown[0].text);
+    assert_eq!(texts(&shown[1..]), ["line 7", "line 8"]);
+}
+
+#[tokio::test]
+async fn a_stream_that_went_silent_while_the_pod_writes_is_opened_again() {
+    let replay = Replay::start().await;
+    let years = 100_000_000_000_000_000;
+    let source = logging_pod(&replay, &numbered(0..2, -years)).await;
+    let mut feed = replay.stage.connect().await.logs(&source, 100);
+    lines(&mut feed, 2).await;
+    replay.server.log("talk", "litellm", false, |log| {
+        log.epoch += 1;
+        log.lines.extend(stamped(&numbered(2..4, 2_000_000_000 - years)));
+    });
+    // It waits for the next line; then its patience ends.
+    assert!(futures::poll!(feed.next()).is_pending());
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    tokio::time::resume();
+    let shown = lines(&mut feed, 3).await;
+    assert!(shown[0].ours && shown[0].text.as_str().contains("had gone silent"), "{}", shown[0].text);
+    assert_eq!(texts(&shown[1..]), ["line 2", "line 3"]);
+}
+
+#[tokio::test]
 async fn secrets_long_lines_and_bad_bytes_pass_the_gate() {
     let replay = Replay::start().await;
     let long = "x".repeat(1_000_000);

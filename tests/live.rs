@@ -208,6 +208,30 @@ async fn a_run_reaches_the_last_good_state_and_keeps_every_secret() {
 }
 
 #[tokio::test]
+async fn signatures_of_ones_own_are_proved_before_anything_starts() {
+    let place = Place::start(vec![]).await;
+    let file = place.folder.path().join("lastgood.toml");
+    let configuration = std::fs::read_to_string(&file).unwrap() + "signatures = \"ours.toml\"\n";
+    std::fs::write(&file, configuration).unwrap();
+    let entry = |rest: &str| {
+        format!(
+            "[[signature]]\nid = 'ours'\ntitle = 't'\nseverity = 'error'\ncounts = true\nexplain = 'e'\nremedy = 'r'\n{rest}"
+        )
+    };
+    let rows = [
+        (entry("match = ['our own failure']"), 0, ""),
+        (entry(""), 2, "ours.toml:1: signature ours: nothing to match"),
+        (entry("match = ['x']\nrunbook = 'litellm-rollback:nowhere'"), 2, "leads to litellm-rollback:nowhere"),
+    ];
+    for (text, code, words) in rows {
+        std::fs::write(place.folder.path().join("ours.toml"), &text).unwrap();
+        let told = place.call(&["preflight"]).await;
+        assert_eq!(told.code, code, "{text}: {}{}", told.out, told.err);
+        assert!(told.err.contains(words), "{text}: {}", told.err);
+    }
+}
+
+#[tokio::test]
 async fn gates_close_before_anything_is_started() {
     let place = Place::start(vec![]).await;
     let preflight = place.call(&["preflight", "--json"]).await;

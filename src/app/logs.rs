@@ -308,7 +308,7 @@ pub fn selected_remedy(state: &State) -> Result<(Slug, NodeRef), Clean> {
     let signature = state.signatures.get(index);
     let to = state
         .runbooks
-        .for_signature(&signature.id)
+        .for_signature(signature)
         .ok_or_else(|| say!("{} has no entry in the runbook: {}", signature.title, signature.remedy))?;
     Ok((signature.id.clone(), to.clone()))
 }

@@ -169,6 +169,8 @@ fn others(text: &mut Text, found: &Found) {
     text.comment("lago = true");
     text.comment("A runbook of your own; `lastgood runbook lint FILE` proves it.");
     text.comment("runbook = \"runbook.toml\"");
+    text.comment("Log lines of your own that tell what is wrong, in the form of the embedded ones.");
+    text.comment("signatures = \"signatures.toml\"");
 }
 
 fn inline(source: &SecretSource) -> String {

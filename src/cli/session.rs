@@ -1,6 +1,6 @@
 //! Opening a session: the state, the world, the journal, and the runtime between them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -41,6 +41,8 @@ pub struct Scene {
     pub clock: Clock,
     /// The runbooks.
     pub runbooks: Library,
+    /// What log lines tell.
+    pub signatures: Signatures,
     /// Its gate.
     pub gate: Gate,
     /// The folder of its dumps; the incident's folder where none is configured.
@@ -66,13 +68,18 @@ impl Scene {
     /// The scene of an environment.
     ///
     /// # Errors
-    /// A runbook file that is configured and faulty, or a machine without a home folder.
+    /// A file of a runbook or of signatures that is configured and faulty, or a machine without a
+    /// home folder.
     pub fn live(chosen: &Chosen, live: Live, gate: &Gate) -> Result<Self, Trouble> {
         let environment = &chosen.environment;
         let folder = StateFolder::find()?;
         let library = match &environment.runbook {
             None => bundled_runbooks(),
             Some(path) => library_with(&resolve_path(chosen.folder(), path), gate)?,
+        };
+        let signatures = match &environment.signatures {
+            None => Signatures::bundled(),
+            Some(path) => signatures_with(&resolve_path(chosen.folder(), path), &library, gate)?,
         };
         let Live { world, workloads, database, gateway, .. } = live;
         let setting = Setting {
@@ -101,6 +108,7 @@ impl Scene {
             setting,
             clock,
             runbooks: library,
+            signatures,
             gate: gate.clone(),
             backups,
             rows: None,
@@ -154,6 +162,7 @@ impl Scene {
             setting,
             clock,
             runbooks: library,
+            signatures: Signatures::bundled(),
             gate: gate.clone(),
             backups: None,
             rows: None,
@@ -265,7 +274,7 @@ impl Scene {
         let mut state = State::new(
             self.setting,
             Arc::new(self.runbooks),
-            Arc::new(Signatures::bundled()),
+            Arc::new(self.signatures),
             Arc::new(Keymap::bundled()),
             self.gate.clone(),
             self.clock.now(),
@@ -281,13 +290,8 @@ impl Scene {
 }
 
 /// The runbooks with one of them replaced or added from a file.
-fn library_with(path: &std::path::Path, gate: &Gate) -> Result<Library, Trouble> {
-    let shown = gate.clean(&path.display().to_string());
-    let text = std::fs::read_to_string(path).map_err(|why| {
-        let why = gate.clean(&why.to_string());
-        Trouble::new(TroubleKind::Disk, say!("the runbook {} cannot be read: {}", shown, why))
-    })?;
-    let own = Source { file: shown.as_str(), text: &text };
+fn library_with(path: &Path, gate: &Gate) -> Result<Library, Trouble> {
+    let (shown, text) = own_file(path, "runbook", gate)?;
     let faulty = |faults: Vec<Fault>| {
         let first = faults.first().map(|fault| gate.clean(&fault.to_string())).unwrap_or_default();
         Trouble::new(TroubleKind::Invalid, say!("the runbook has {} faults, first: {}", faults.len(), first))
@@ -297,8 +301,41 @@ fn library_with(path: &std::path::Path, gate: &Gate) -> Result<Library, Trouble>
     let own_id = format!("id = \"{}\"", runbook.id);
     let others = RUNBOOKS.iter().copied().filter(|source| !source.text.lines().any(|line| line.trim() == own_id));
     // The first one is where an incident starts.
+    let own = Source { file: shown.as_str(), text: &text };
     let sources: Vec<Source<'_>> = std::iter::once(own).chain(others).collect();
     Library::parse(&sources, gate).map_err(faulty)
+}
+
+/// The signatures of a file and the bundled ones.
+fn signatures_with(path: &Path, runbooks: &Library, gate: &Gate) -> Result<Signatures, Trouble> {
+    let (shown, text) = own_file(path, "signatures", gate)?;
+    let faulty = |faults: Vec<Fault>| {
+        let told =
+            faults.iter().map(|fault| gate.clean(&fault.to_string())).reduce(|all, each| say!("{}; {}", all, each));
+        Trouble::new(TroubleKind::Invalid, told.unwrap_or_default())
+    };
+    let signatures = Signatures::with_own(Source { file: shown.as_str(), text: &text }, gate).map_err(faulty)?;
+    let nowhere = signatures.iter().find_map(|(_, signature)| {
+        let node = signature.runbook.as_ref().filter(|node| runbooks.node(node).is_none())?;
+        Some(say!("{}: signature {} leads to {}, and no runbook has that node", shown, signature.id, node))
+    });
+    match nowhere {
+        None => Ok(signatures),
+        Some(what) => Err(Trouble::new(TroubleKind::Invalid, what)
+            .remedy(Clean::ours("name a node of the runbook in force as RUNBOOK:NODE, or leave `runbook` out"))),
+    }
+}
+
+/// What a configured file says, with its name for people.
+fn own_file(path: &Path, what: &'static str, gate: &Gate) -> Result<(Clean, String), Trouble> {
+    let shown = gate.clean(&path.display().to_string());
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok((shown, text)),
+        Err(why) => {
+            let why = gate.clean(&why.to_string());
+            Err(Trouble::new(TroubleKind::Disk, say!("the {} file {} cannot be read: {}", what, shown, why)))
+        }
+    }
 }
 
 /// A new id: the time, the environment, and enough chance to tell two of one second apart.

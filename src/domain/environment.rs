@@ -130,6 +130,8 @@ pub struct Environment {
     pub billing: bool,
     /// A runbook file in place of the embedded one. Relative to the configuration file's folder.
     pub runbook: Option<PathBuf>,
+    /// A file of log signatures besides the embedded ones. Relative like the runbook.
+    pub signatures: Option<PathBuf>,
     /// Where dumps go (`backup_folder`). Relative to the configuration file's folder.
     pub backup_folder: Option<PathBuf>,
     /// The model that the test completion asks (`test_model`). `None`: the gateway's first one.
@@ -179,6 +181,7 @@ impl Environment {
             cache_namespace: None,
             billing: false,
             runbook: None,
+            signatures: None,
             backup_folder: None,
             test_model: None,
         }

@@ -19,6 +19,7 @@ pub use command::{PLACEHOLDERS, Placeholder, fill};
 
 pub use crate::domain::document::{Fault, Source};
 use crate::domain::name::Slug;
+use crate::domain::signature::Signature;
 use crate::domain::step::{Fact, StepKind};
 use crate::text::{Clean, Gate};
 
@@ -274,9 +275,12 @@ impl Library {
         }
     }
 
-    /// The node that a log signature leads straight to.
-    pub fn for_signature(&self, signature: &Slug) -> Option<&NodeRef> {
-        self.nodes.values().find(|node| node.signatures.contains(signature)).map(|node| &node.at)
+    /// The node that a log signature leads straight to: one that names it, else the one that it
+    /// names, where there is such a node.
+    pub fn for_signature(&self, signature: &Signature) -> Option<&NodeRef> {
+        let names = self.nodes.values().find(|node| node.signatures.contains(&signature.id));
+        let named = || self.node(signature.runbook.as_ref()?);
+        names.or_else(named).map(|node| &node.at)
     }
 }
 

@@ -12,6 +12,9 @@ use crate::domain::name::Slug;
 use crate::domain::runbook::{Fault, NodeRef, Source};
 use crate::text::{Clean, Gate};
 
+/// The signatures that the program brings along.
+const BUNDLED: Source<'static> = Source { file: "signatures.toml", text: include_str!("../../assets/signatures.toml") };
+
 /// How bad a matching line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -87,45 +90,49 @@ struct Entry {
 impl Signatures {
     /// The signatures that the program brings along.
     pub fn bundled() -> Self {
-        let source = Source { file: "signatures.toml", text: include_str!("../../assets/signatures.toml") };
-        Self::parse(source, &Gate::default())
+        Self::parse(BUNDLED, &Gate::default())
             .unwrap_or_else(|faults| unreachable!("the bundled signatures are proved by a test: {faults:?}"))
     }
 
     /// Reads and proves a file of signatures: unknown keys, entries without a text to match,
     /// empty texts, ids used twice and malformed runbook nodes are refused, all at once.
     pub fn parse(source: Source<'_>, gate: &Gate) -> Result<Self, Vec<Fault>> {
-        let file: File = toml::from_str(source.text).map_err(|why| {
-            let line = why.span().map(|span| line_of(source.text, span.start));
-            vec![fault(source, gate, line, gate.clean(why.message()), "correct the file")]
-        })?;
-        let mut faults = Vec::new();
-        let mut ids = HashSet::new();
+        Self::parse_all(&[source], gate)
+    }
+
+    /// The signatures of somebody's own file, then those that the program brings along. An entry
+    /// of the file takes the place of the one with the same id.
+    pub fn with_own(own: Source<'_>, gate: &Gate) -> Result<Self, Vec<Fault>> {
+        Self::parse_all(&[own, BUNDLED], gate)
+    }
+
+    fn parse_all(sources: &[Source<'_>], gate: &Gate) -> Result<Self, Vec<Fault>> {
         let mut signatures = Self {
             entries: vec![],
             also: vec![],
             patterns: vec![],
-            matcher: automaton(&[]).map_err(|why| vec![unbuilt(source, gate, &why)])?,
+            matcher: AhoCorasick::new([""; 0]).map_err(|why| unbuilt(sources, gate, &why))?,
         };
-        let mut literals = Vec::new();
-        for spanned in file.signature {
-            let line = line_of(source.text, spanned.span().start);
-            let entry = spanned.into_inner();
-            let first = ids.insert(entry.id.clone());
-            match proved(&entry, first, gate) {
-                Ok(signature) => signatures.push(signature, entry, &mut literals),
-                Err(found) => {
-                    faults
-                        .extend(found.into_iter().map(|(what, remedy)| fault(source, gate, Some(line), what, remedy)));
+        let (mut faults, mut literals) = (Vec::new(), Vec::new());
+        for source in sources {
+            match entries(*source, gate) {
+                Ok(entries) => {
+                    for (signature, entry) in entries {
+                        if signatures.by_id(&signature.id).is_none() {
+                            signatures.push(signature, entry, &mut literals);
+                        }
+                    }
                 }
+                Err(found) => faults.extend(found),
             }
         }
         if u16::try_from(signatures.entries.len()).is_err() {
-            faults.push(fault(source, gate, None, Clean::ours("more than 65535 signatures"), "split the file"));
+            let what = Clean::ours("more than 65535 signatures");
+            faults.extend(sources.first().map(|source| fault(*source, gate, None, what, "split the file")));
         }
-        match automaton(&literals) {
+        match AhoCorasick::new(&literals) {
             Ok(matcher) => signatures.matcher = matcher,
-            Err(why) => faults.push(unbuilt(source, gate, &why)),
+            Err(why) => faults.extend(unbuilt(sources, gate, &why)),
         }
         if faults.is_empty() { Ok(signatures) } else { Err(faults) }
     }
@@ -176,6 +183,27 @@ impl Signatures {
     }
 }
 
+/// The entries of one file, each with what it says, or everything that is wrong with them.
+fn entries(source: Source<'_>, gate: &Gate) -> Result<Vec<(Signature, Entry)>, Vec<Fault>> {
+    let file: File = toml::from_str(source.text).map_err(|why| {
+        let line = why.span().map(|span| line_of(source.text, span.start));
+        vec![fault(source, gate, line, gate.clean(why.message()), "correct the file")]
+    })?;
+    let (mut sound, mut faults, mut ids) = (Vec::new(), Vec::new(), HashSet::new());
+    for spanned in file.signature {
+        let line = line_of(source.text, spanned.span().start);
+        let entry = spanned.into_inner();
+        let first = ids.insert(entry.id.clone());
+        match proved(&entry, first, gate) {
+            Ok(signature) => sound.push((signature, entry)),
+            Err(found) => {
+                faults.extend(found.into_iter().map(|(what, remedy)| fault(source, gate, Some(line), what, remedy)));
+            }
+        }
+    }
+    if faults.is_empty() { Ok(sound) } else { Err(faults) }
+}
+
 /// The signature of an entry, or everything that is wrong with it and what to do.
 fn proved(entry: &Entry, first: bool, gate: &Gate) -> Result<Signature, Vec<(Clean, &'static str)>> {
     let id = &entry.id;
@@ -216,16 +244,14 @@ fn node(text: &str) -> Option<NodeRef> {
     Some(NodeRef { runbook: runbook.parse().ok()?, node: node.parse().ok()? })
 }
 
-fn automaton(literals: &[String]) -> Result<AhoCorasick, aho_corasick::BuildError> {
-    AhoCorasick::new(literals)
-}
-
 fn fault(source: Source<'_>, gate: &Gate, line: Option<usize>, what: Clean, remedy: &'static str) -> Fault {
     Fault { file: gate.clean(source.file), line, node: None, what, remedy: Clean::ours(remedy) }
 }
 
-fn unbuilt(source: Source<'_>, gate: &Gate, why: &aho_corasick::BuildError) -> Fault {
-    fault(source, gate, None, gate.clean(&why.to_string()), "use fewer or shorter texts")
+fn unbuilt(sources: &[Source<'_>], gate: &Gate, why: &aho_corasick::BuildError) -> Vec<Fault> {
+    let why =
+        |source: &Source<'_>| fault(*source, gate, None, gate.clean(&why.to_string()), "use fewer or shorter texts");
+    sources.first().map(why).into_iter().collect()
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
@@ -387,6 +413,22 @@ mod tests {
             let faults = refused(&text);
             assert!(faults.len() == 1 && faults[0].contains(expected), "{faults:?} lacks {expected}");
         }
+    }
+
+    #[test]
+    fn own_entries_stand_before_the_bundled_ones_and_take_their_place() {
+        let text = format!(
+            "[[signature]]\nid = 'ours'\ntitle = 't'\n{GOOD}match = ['Error: P3009']\n\
+             [[signature]]\nid = 'deadlock'\ntitle = 'our deadlock'\n{GOOD}match = ['deadlock in the ledger']\n"
+        );
+        let signatures = Signatures::with_own(Source { file: "ours.toml", text: &text }, &Gate::default()).unwrap();
+        let id = |line: &str| signatures.find(line).map(|index| signatures.get(index).id.to_string());
+        assert_eq!(id("Error: P3009").as_deref(), Some("ours"), "what stands first wins");
+        assert_eq!(id("Error: P3018").as_deref(), Some("p3018"), "the bundled ones go on");
+        assert_eq!(id("deadlock in the ledger").as_deref(), Some("deadlock"));
+        assert_eq!(id("ERROR: deadlock detected"), None, "an entry of the same id is replaced");
+        let faults = Signatures::with_own(Source { file: "ours.toml", text: "signature = 3" }, &Gate::default());
+        assert!(faults.unwrap_err()[0].to_string().starts_with("ours.toml:1"));
     }
 
     #[test]

@@ -261,8 +261,7 @@ fn meaning<'a>(scene: &Scene<'a>, room: Room) -> Vec<Line<'a>> {
         }
     };
     let (sign, role) = severity(signature);
-    let to =
-        state.runbooks.for_signature(&signature.id).is_some().then(|| scene.key(Pane::Logs, Action::OpenSignature));
+    let to = state.runbooks.for_signature(signature).is_some().then(|| scene.key(Pane::Logs, Action::OpenSignature));
     let title = format!("{} {}{ago}", scene.sign(sign), signature.title);
     let mut row = Row::plain(scene, room.width).words(&title, role);
     if let Some(key) = to.flatten() {

@@ -48,6 +48,8 @@ pub struct Log {
     pub ended: bool,
     /// Each stream breaks after this many lines, in the middle of the next one.
     pub cut_after: Option<usize>,
+    /// Streams of an earlier epoch stay open and bring nothing any more.
+    pub epoch: u32,
 }
 
 #[derive(Default)]
@@ -522,7 +524,7 @@ fn log(shared: &Arc<Shared>, at: &Target, asked: &BTreeMap<String, String>) -> R
             let ended = {
                 let store = shared.store.lock().unwrap();
                 let log = &store.logs[&key];
-                while let Some((at, line)) = log.lines.get(next) {
+                while let Some((at, line)) = log.lines.get(next).filter(|_| log.epoch == start.epoch) {
                     if log.cut_after == Some(sent) {
                         text.push_str(&at.to_string());
                         broken = true;

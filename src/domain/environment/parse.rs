@@ -15,7 +15,7 @@ use crate::domain::name::{CacheNamespace, EnvName, Name, VarName};
 use crate::domain::runbook::{Fault, Source};
 use crate::text::{Clean, Gate, Secret};
 
-const ENVIRONMENT_KEYS: [&str; 14] = [
+const ENVIRONMENT_KEYS: [&str; 15] = [
     "kind",
     "context",
     "namespace",
@@ -28,6 +28,7 @@ const ENVIRONMENT_KEYS: [&str; 14] = [
     "redis_namespace",
     "lago",
     "runbook",
+    "signatures",
     "backup_folder",
     "test_model",
 ];
@@ -98,6 +99,7 @@ fn environment(
         cache: store(reader, &mut section, "redis", "REDIS_URL", clustered),
         billing: reader.switch(&mut section, "lago").unwrap_or(false),
         runbook: reader.path(&mut section, "runbook"),
+        signatures: reader.path(&mut section, "signatures"),
         backup_folder: reader.path(&mut section, "backup_folder"),
         test_model: reader.identifier(&mut section, "test_model"),
     };

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::StreamExt as _;
 use futures::{AsyncBufRead, AsyncBufReadExt as _, FutureExt as _};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1 as core;
 use kube::api::{Api, ListParams, LogParams};
 use tokio::time::Instant;
@@ -19,11 +19,12 @@ use tokio::time::Instant;
 use super::backoff::Backoff;
 use super::{Link, errors};
 use crate::domain::log::{LogItem, LogLine, LogSource};
+use crate::domain::span::short;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, LineGate};
 use crate::world::Feed;
 use lines::Splitter;
-use resume::Resume;
+use resume::{Line, Resume};
 
 /// Lines are handed on together when they came within this time,
 const BATCH_TIME: Duration = Duration::from_millis(50);
@@ -33,7 +34,9 @@ const BATCH_LINES: usize = 1_000;
 const BATCH_BYTES: usize = 1024 * 1024;
 /// A followed log that says nothing for this long is opened again: a connection can die without
 /// a word, and going on costs one request.
-const SILENCE: Duration = Duration::from_secs(90);
+const SILENCE: Duration = Duration::from_secs(30);
+/// Lines that were written this long before the log was opened again did not come in time.
+const LATE: SignedDuration = SignedDuration::from_secs(2);
 /// A log that has no line yet gets no answer at all from the kubelet, not even headers; after this
 /// long such a wait counts as following.
 const QUIET_OPENING: Duration = Duration::from_secs(5);
@@ -59,6 +62,7 @@ pub(super) fn feed(link: &Link, source: &LogSource, tail: u32) -> Feed<LogItem> 
         backoff: Backoff::default(),
         following: false,
         lost: false,
+        silent: None,
         state: State::Look,
         out: VecDeque::new(),
     };
@@ -137,6 +141,8 @@ struct Follower {
     backoff: Backoff,
     following: bool,
     lost: bool,
+    /// When a stream that said nothing was given up, until its successor brings a line.
+    silent: Option<Timestamp>,
     state: State,
     out: VecDeque<LogItem>,
 }
@@ -281,7 +287,10 @@ impl Follower {
                 self.now_following(purpose);
                 self.state = State::Opening(opening, purpose, since);
             }
-            Err(_) if purpose == Purpose::Current => self.state = State::Look,
+            Err(_) if purpose == Purpose::Current => {
+                self.silent = Some(Timestamp::now());
+                self.state = State::Look;
+            }
             Err(_) => self.lose(errors::timed_out(&self.attempt(), limit), None),
         }
     }
@@ -320,8 +329,13 @@ impl Follower {
                 Ok(chunk) => chunk,
                 Err(_) => {
                     // Either the batch is due, or nothing came for a long time.
-                    self.opened |= batch.is_empty();
-                    self.state = if batch.is_empty() { State::Look } else { State::Reading(stream) };
+                    if batch.is_empty() {
+                        self.opened = true;
+                        self.silent = Some(Timestamp::now());
+                        self.state = State::Look;
+                    } else {
+                        self.state = State::Reading(stream);
+                    }
                     return self.hand_on(batch);
                 }
             };
@@ -371,9 +385,13 @@ impl Follower {
     fn line(&mut self, raw: &[u8], batch: &mut Vec<LogLine>) {
         let (at, text) = match lines::stamped(raw) {
             Some((at, text)) => {
-                if !self.resume.admit(at, raw) {
-                    return;
+                match self.resume.admit(at, raw) {
+                    Line::Seen => return,
+                    Line::New => {}
+                    Line::AfterGap(since) => batch.push(self.gap(since, at)),
                 }
+                let silent = self.silent.take().filter(|given_up| given_up.duration_since(at) > LATE);
+                batch.extend(silent.map(|given_up| self.late(given_up.duration_since(at))));
                 self.last = Some(at);
                 (at, text)
             }
@@ -381,6 +399,28 @@ impl Follower {
         };
         let text = self.gate.clean(&String::from_utf8_lossy(text));
         batch.push(LogLine::new(at, &self.source, text));
+    }
+
+    /// The mark before a line that the delivered ones do not lead up to.
+    fn gap(&self, since: Timestamp, until: Timestamp) -> LogLine {
+        let length = until.duration_since(since);
+        let text = say!(
+            "a gap of up to {}: the log of container {} was rotated before it was read; lines between {} and here may be missing",
+            short(length),
+            self.source.container,
+            since
+        );
+        LogLine::mark(until, &self.source, text)
+    }
+
+    /// The mark before lines that a stream which went silent did not bring.
+    fn late(&self, late: SignedDuration) -> LogLine {
+        let text = say!(
+            "the stream of container {} had gone silent while it wrote; opened again, the lines from here on came up to {} late",
+            self.source.container,
+            short(late)
+        );
+        LogLine::mark(self.last.unwrap_or_else(Timestamp::now), &self.source, text)
     }
 
     fn hand_on(&mut self, mut batch: Vec<LogLine>) {

@@ -54,6 +54,18 @@ struct Overlay {
     matched: usize,
 }
 
+/// What a line of the stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// It was delivered before, or left out by the first request.
+    Seen,
+    /// It is to be delivered.
+    New,
+    /// It is to be delivered, and the reopened log begins with it: the lines that were delivered
+    /// last, at this time, are not in it any more, and those in between may be gone with them.
+    AfterGap(Timestamp),
+}
+
 impl Resume {
     /// What to ask for: everything from this whole second on. `None` when nothing was delivered.
     pub(super) fn since(&self) -> Option<Timestamp> {
@@ -75,14 +87,16 @@ impl Resume {
         *self = Self::default();
     }
 
-    /// Whether this line is new. A new line is to be delivered and is remembered.
-    pub(super) fn admit(&mut self, at: Timestamp, line: &[u8]) -> bool {
+    /// What this line is. A new one is remembered.
+    pub(super) fn admit(&mut self, at: Timestamp, line: &[u8]) -> Line {
         let mark = Mark::of(at, line);
+        let unlike = matches!(self.overlay, Some(Overlay { start: 0, matched: 0 }));
         if self.overlay.is_some() && self.recognize(mark) {
-            return false;
+            return Line::Seen;
         }
+        let gap = self.recent.back().filter(|last| unlike && last.at < at).map(|last| last.at);
         self.remember(mark);
-        true
+        gap.map_or(Line::New, Line::AfterGap)
     }
 
     /// True when the line was delivered before, or was left out by the first request.
@@ -165,7 +179,7 @@ mod tests {
 
     fn feed(resume: &mut Resume, lines: &[(Timestamp, String)], seen: &mut Vec<String>) {
         for (at, text) in lines {
-            if resume.admit(*at, text.as_bytes()) {
+            if resume.admit(*at, text.as_bytes()) != Line::Seen {
                 seen.push(text.clone());
             }
         }
@@ -228,15 +242,17 @@ mod tests {
         feed(&mut resume, node.since(None, 0, 3), &mut seen);
         resume.reopened();
         let since = resume.since();
-        feed(&mut resume, node.since(since, 3, 5), &mut seen);
-        assert_eq!(seen.len(), 5);
+        let rest = node.since(since, 3, 5);
+        assert_eq!(resume.admit(rest[0].0, rest[0].1.as_bytes()), Line::AfterGap(at(3)));
+        assert_eq!(resume.admit(rest[1].0, rest[1].1.as_bytes()), Line::New);
+        assert_eq!(seen.len(), 3);
     }
 
     #[test]
     fn a_late_line_with_an_earlier_time_arrives() {
         let mut resume = Resume::default();
         for (nanos, line) in [(1_900_000_000, "a"), (2_100_000_000, "b"), (1_950_000_000, "c")] {
-            assert!(resume.admit(at(nanos), line.as_bytes()), "{line}");
+            assert_eq!(resume.admit(at(nanos), line.as_bytes()), Line::New, "{line}");
         }
         assert_eq!(resume.since(), Some(at(1_000_000_000)), "whole seconds, with a margin");
         resume.reopened();
@@ -247,7 +263,7 @@ mod tests {
             (1_960_000_000, "d", true),
         ];
         for (nanos, line, new) in rows {
-            assert_eq!(resume.admit(at(nanos), line.as_bytes()), new, "{line}");
+            assert_eq!(resume.admit(at(nanos), line.as_bytes()) == Line::New, new, "{line}");
         }
     }
 
