@@ -24,6 +24,7 @@ use crate::app::state::State;
 use crate::app::update::{begin, update};
 use crate::domain::name::EnvName;
 use crate::domain::record::{ActId, Entry};
+use crate::domain::runbook::NodeRef;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::runtime::folder::OperatorLock;
 use crate::runtime::journal::{Journal, JournalTask};
@@ -81,6 +82,8 @@ pub struct Runtime {
     queue: VecDeque<Waiting>,
     /// The update whose record is being written; everything else waits for it.
     writing: Option<u64>,
+    /// The step that this record says to be done.
+    stepped: Option<NodeRef>,
     updates: u64,
     urgent: (mpsc::UnboundedSender<Msg>, mpsc::UnboundedReceiver<Msg>),
     fed: (mpsc::Sender<Msg>, mpsc::Receiver<Msg>),
@@ -116,6 +119,7 @@ impl Runtime {
             lock: None,
             queue: VecDeque::new(),
             writing: None,
+            stepped: None,
             updates: 0,
             urgent,
             fed: mpsc::channel(QUEUE),
@@ -149,7 +153,10 @@ impl Runtime {
     /// Gives the state one message and starts what follows from it.
     pub fn dispatch(&mut self, msg: Msg) {
         match &msg {
-            Msg::Journal(JournalNews::Written(_)) => self.writing = None,
+            Msg::Journal(JournalNews::Written(_)) => {
+                self.writing = None;
+                self.lend_hands();
+            }
             Msg::Journal(JournalNews::Broken(why)) => self.give_up(&why.clone()),
             Msg::Looked(id, _) => drop(self.looks.remove(id)),
             Msg::Acted(id, _) => drop(self.acts.remove(id)),
@@ -239,11 +246,24 @@ impl Runtime {
                 }
                 Step::Effect(Effect::Record(at, entry)) => {
                     self.writing = Some(update);
+                    self.stepped = match &entry {
+                        Entry::Stepped { node, done: true, .. } => Some(node.clone()),
+                        _ => None,
+                    };
                     self.journal.write(at, self.actor(), entry);
                 }
                 Step::Start(id, act) => self.start(id, act),
                 Step::Effect(effect) => self.perform(effect),
             }
+        }
+    }
+
+    /// A manual step is on record as done: in a sandbox, that does it. A disk that refuses the
+    /// sandbox's memory refuses the journal as well.
+    fn lend_hands(&mut self) {
+        let (Some(node), Some(hands)) = (self.stepped.take(), &self.world.hands) else { return };
+        if let Err(why) = hands.done(&node) {
+            let _ = self.urgent.0.send(Msg::Journal(JournalNews::Broken(why)));
         }
     }
 

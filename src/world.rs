@@ -43,6 +43,7 @@ use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution};
 use crate::domain::name::{ModelName, ReleaseName, RequestId, Uid};
 use crate::domain::release::{History, Release, ReleaseRevision, Storage};
 use crate::domain::rollback::{ClearedRollback, HelmProgram, RolledBack};
+use crate::domain::runbook::NodeRef;
 use crate::domain::salt::{Keys, Opened};
 use crate::domain::schema::LiveSchema;
 use crate::domain::trouble::{Trouble, TroubleKind};
@@ -166,6 +167,16 @@ pub trait Cache: Send + Sync {
     fn clear(&self, proof: Confirmed<Clearance>, stop: CancellationToken) -> Feed<ClearItem>;
 }
 
+/// The hands of the people who carry out manual steps. Only a sandbox has them: nobody else could
+/// do there what a person said to have done.
+pub trait Hands: Send + Sync {
+    /// The manual step at this node was recorded as done.
+    ///
+    /// # Errors
+    /// [`TroubleKind::Disk`] when the world's memory cannot be written.
+    fn done(&self, node: &NodeRef) -> Result<(), Trouble>;
+}
+
 /// A part of the world, or why this environment does not have it.
 pub type Part<P> = Result<Arc<P>, Trouble>;
 
@@ -186,6 +197,8 @@ pub struct World {
     pub gateway: Part<dyn Gateway>,
     /// The cache.
     pub cache: Part<dyn Cache>,
+    /// In a sandbox, the hands of people.
+    pub hands: Option<Arc<dyn Hands>>,
 }
 
 /// A part that the configuration does not name.

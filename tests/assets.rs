@@ -103,6 +103,18 @@ fn the_gate_leaves_the_words_of_runbooks_and_scenarios_alone() {
     }
 }
 
+/// What a drill's person puts back by hand, a step of the runbook asks for.
+#[test]
+fn hands_of_drills_have_their_steps() {
+    let library = bundled_runbooks();
+    for scenario in bundled_scenarios() {
+        for before in scenario.sources.iter().filter_map(|source| source.before.as_ref()) {
+            let node = library.node(&before.node).map(|node| &node.kind);
+            assert!(matches!(node, Some(NodeKind::Manual { puts_back: true, .. })), "{}: {}", scenario.id, before.node);
+        }
+    }
+}
+
 /// A manual step without commands must at least ask what came of it.
 #[test]
 fn manual_steps_leave_a_trace() {

@@ -21,10 +21,11 @@ use lastgood::domain::step::StepKind;
 use lastgood::domain::trouble::{Trouble, TroubleKind};
 use lastgood::domain::workload::Owner;
 use lastgood::text::Clean;
-use state::{Desk, NEW, OLD, job, pod, reference, reverted, row, template, workload};
+use state::{Desk, NEW, OLD, coupled, job, pod, reference, reverted, row, template, workload};
 
 /// The change in a look for a dry run, answered as the server would.
 fn previewed(desk: &mut Desk, image: &str) -> Vec<Effect> {
+    desk.read_sources();
     let id = desk.look(|look| matches!(look, Look::Preview(_)));
     let Some(Look::Preview(change)) = desk.state.looks.get(&id).cloned() else { unreachable!() };
     let protect = change.protect;
@@ -319,6 +320,49 @@ fn a_late_answer_is_ignored() {
     desk.answer(id, Sight::Vitals(Err(why)));
     let health = desk.state.checks.list.get(lastgood::domain::checklist::CheckId::Health);
     assert_eq!(health.verdict.mark, lastgood::domain::checklist::Mark::Waiting, "it was about pods that are gone");
+}
+
+#[test]
+fn the_namespace_of_the_cache_is_found_in_the_configuration_file() {
+    use lastgood::domain::coupled::{ConfigFile, Coupled, MountedConfig};
+    let mut desk = Desk::seeing("litellm-rollback:clear-cache");
+    let lines = ["litellm_settings:", "  cache_params:", "    namespace: litellm-eu"];
+    let file = MountedConfig {
+        config_map: "litellm-config".parse().unwrap(),
+        key: Clean::ours("config.yaml"),
+        path: Clean::ours("/app/config.yaml"),
+        sub_path: true,
+        lines: lines.map(Clean::ours).to_vec(),
+    };
+    let id = desk.look(|look| matches!(look, Look::Coupled(..)));
+    let seen = Coupled { config: ConfigFile::Mounted(file), ..coupled("rs-1".parse().unwrap()) };
+    desk.answer(id, Sight::Coupled(Ok(Box::new(seen))));
+    desk.press("R <enter>");
+    let Some(Overlay::Clear(clearing)) = desk.state.overlays.last() else { panic!("{:?}", desk.state.overlays) };
+    assert_eq!(clearing.namespace.as_ref().map(|name| name.as_str()), Some("litellm-eu"));
+    assert_eq!(clearing.from.as_str(), "cache_params of /app/config.yaml in configmap/litellm-config");
+    // Where nobody wrote it down, the keys tell it, if all answers lie in one.
+    let survey = |names: &[Option<&str>]| {
+        let mut tally = lastgood::domain::cache::Tally::default();
+        let hash = "0123456789abcdef".repeat(4);
+        for name in names {
+            tally.add(name.map_or(hash.clone(), |name| format!("{name}:{hash}")).as_bytes());
+        }
+        tally.survey(lastgood::domain::cache::Product::Redis, Clean::ours("7.2.4"), None, vec![])
+    };
+    for (names, expected) in [
+        (&[Some("eu")][..], Some("eu")),
+        (&[Some("eu"), None], None),
+        (&[Some("eu"), Some("us")], None),
+        (&[None], None),
+    ] {
+        let mut desk = Desk::seeing("litellm-rollback:clear-cache");
+        desk.press("R <enter>");
+        let id = desk.look(|look| *look == Look::CacheSurvey);
+        desk.answer(id, Sight::CacheSurvey(Ok(survey(names))));
+        let Some(Overlay::Clear(clearing)) = desk.state.overlays.last() else { panic!("{:?}", desk.state.overlays) };
+        assert_eq!(clearing.namespace.as_ref().map(|name| name.as_str()), expected, "{names:?}");
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@
 
 #[path = "support/console.rs"]
 mod console;
+#[path = "flows/drift.rs"]
+mod drift;
 
 use std::sync::Arc;
 
@@ -819,6 +821,7 @@ fn wanted(state: &State) -> Option<String> {
     match state.overlays.last()? {
         Overlay::Delete { confirm, .. } => Some(confirm.wanted().to_string()),
         Overlay::Resolve { confirm, .. } => Some(confirm.wanted().to_string()),
+        Overlay::Doubts { confirm, .. } => Some(confirm.wanted().to_string()),
         Overlay::Clear(clearing) => Some(Confirm::new(clearing.clearance()).wanted().to_string()),
         Overlay::Text { .. } => Some(state.setting.environment.to_string()),
         _ => None,
@@ -827,12 +830,14 @@ fn wanted(state: &State) -> Option<String> {
 
 /// Acts that the journal announced, and deeds in the world's memory, as kinds in order.
 fn announced(entries: &[Entry]) -> Vec<&'static str> {
+    let by_hand = entries.iter().filter(|entry| matches!(entry, Entry::Stepped { done: true, .. }));
+    let by_hand = by_hand.map(|_| "by-hand");
     let kinds = entries.iter().filter_map(|entry| match entry {
         Entry::Started { kind, .. } => Some(kind),
         _ => None,
     });
-    kinds
-        .map(|kind| match kind {
+    by_hand
+        .chain(kinds.map(|kind| match kind {
             ActKind::Change { .. } => "changed",
             ActKind::Rollback { .. } => "rolled-back",
             ActKind::DeleteRow { .. } => "deleted",
@@ -841,7 +846,7 @@ fn announced(entries: &[Entry]) -> Vec<&'static str> {
             ActKind::Backup { .. } => "backed-up",
             ActKind::ClearCache { .. } => "cleared-cache",
             ActKind::Complete => "completed",
-        })
+        }))
         .collect()
 }
 
@@ -893,7 +898,7 @@ proptest! {
 
     #[test]
     fn random_keys_never_panic_and_never_act_without_an_announcement(
-        scenario in prop::sample::select(vec!["bad-image", "failed-migration", "schema-trap", "salt-key", "slow-burn", "pending-helm"]),
+        scenario in prop::sample::select(vec!["bad-image", "failed-migration", "schema-trap", "salt-key", "slow-burn", "pending-helm", "config-drift"]),
         moves in prop::collection::vec(any_move(), 150),
     ) {
         play(scenario, moves);

@@ -17,7 +17,7 @@ use lastgood::domain::confirm::Confirm;
 use lastgood::domain::log::LogItem;
 use lastgood::domain::migration::{Resolution, RowState};
 use lastgood::domain::release::{History, ReleaseRevision};
-use lastgood::domain::runbook::{Node, NodeKind, bundled_runbooks};
+use lastgood::domain::runbook::{Node, NodeKind, NodeRef, bundled_runbooks};
 use lastgood::domain::scenario::{Condition, SCENARIOS, bundled_scenarios};
 use lastgood::domain::signature::Signatures;
 use lastgood::domain::step::{Fact, StepKind};
@@ -36,6 +36,11 @@ async fn meet(drill: &Drill, condition: &Condition) {
             drill.delete(row).await.unwrap();
         }
         Condition::Restarted => drill.restart().await,
+        Condition::PutBack(name) => {
+            let source = drill.scenario.sources.iter().find(|source| source.source.name == *name);
+            let before = source.and_then(|source| source.before.as_ref()).expect("it can be put back");
+            drill.world.hands.as_ref().expect("a sandbox has hands").done(&before.node).unwrap();
+        }
     }
 }
 
@@ -75,6 +80,10 @@ async fn the_obvious_wrong_ways_do_not_heal() {
         drill.restart().await;
         assert!(!drill.complaints().await.is_empty(), "{id} is healed by a restart");
     }
+    let drill = Drill::open("config-drift");
+    drill.revert(20).await;
+    let complaints = drill.complaints().await;
+    assert!(complaints.contains(&"the rollout is not done".to_owned()), "{complaints:?}");
     let drill = Drill::open("failed-migration");
     drill.revert(21).await;
     let complaints = drill.complaints().await;
@@ -121,6 +130,7 @@ async fn holds(drill: &Drill, known: &Known, fact: Fact) -> bool {
         Fact::TemplateUnchanged | Fact::NoDatabase => false,
         Fact::RowWithoutObject | Fact::ObjectWithoutRow => false,
         Fact::OwnedByHelm => drill.scenario.helm.is_some(),
+        Fact::ConfigDrifted => drill.drifted(&known.by_hand).await,
         Fact::BackupProved => known.backed_up,
         Fact::TargetChosen => known.targeted,
         Fact::ChecklistComplete => known.verified == Some(true),
@@ -132,12 +142,14 @@ async fn holds(drill: &Drill, known: &Known, fact: Fact) -> bool {
 struct Known {
     backed_up: bool,
     targeted: bool,
+    /// The nodes whose manual step was done.
+    by_hand: Vec<NodeRef>,
     verified: Option<bool>,
 }
 
 async fn carry_out(drill: &Drill, known: &mut Known, step: StepKind) -> bool {
     match step {
-        StepKind::Preflight => {}
+        StepKind::Preflight => return !drill.drifted(&known.by_hand).await,
         StepKind::Backup => {
             drill.back_up(drill.folder.path()).await;
             known.backed_up = true;
@@ -153,6 +165,9 @@ async fn carry_out(drill: &Drill, known: &mut Known, step: StepKind) -> bool {
             assert!(drill.scenario.well.contains(&Condition::RevertedTo(best.number)), "{best:?}");
         }
         StepKind::Revert => {
+            if drill.drifted(&known.by_hand).await {
+                return false;
+            }
             let back =
                 |condition: &&Condition| matches!(condition, Condition::RevertedTo(_) | Condition::RolledBackTo(_));
             let back = drill.scenario.well.iter().find(back).expect("this drill is not about reverting");
@@ -214,6 +229,11 @@ async fn following_the_suggestions_reaches_the_end_of_every_drill() {
                     } else {
                         failed.clone()
                     }
+                }
+                NodeKind::Manual { puts_back: true, done, .. } => {
+                    drill.world.hands.as_ref().unwrap().done(&at).unwrap();
+                    known.by_hand.push(at.clone());
+                    done.clone()
                 }
                 NodeKind::Manual { .. } => panic!("{}: a manual step is suggested, {path:?}", scenario.id),
                 NodeKind::End { reached } => break *reached,
@@ -362,6 +382,8 @@ async fn logs_carry_no_secret_and_no_control_character() {
         "sk-drill-",
         "salt-that-the-rows",
         "salt-of-somebody",
+        "salt-of-the",
+        "hunter2-of-the",
         "MIIEvQIB",
         "c2FsdC1rZXk",
         "eyJhbGciOi",

@@ -2,11 +2,12 @@
 
 use tui_input::Input;
 
+use crate::app::coupling;
 use crate::app::effect::{Act, Effect, Look, LookId};
 use crate::app::overlay::Overlay;
 use crate::app::runbook;
 use crate::app::state::{State, Told, Tone};
-use crate::domain::cache::{CacheSurvey, Clearance};
+use crate::domain::cache::{CacheSurvey, Clearance, configured};
 use crate::domain::confirm::{Answer, Confirm, Confirmed};
 use crate::domain::name::CacheNamespace;
 use crate::domain::record::ActKind;
@@ -24,6 +25,8 @@ pub struct Clearing {
     pub survey: Option<CacheSurvey>,
     /// The namespace that is chosen; `None` for answers without one.
     pub namespace: Option<CacheNamespace>,
+    /// Where that namespace is known from; empty where it was named by hand, or none is known.
+    pub from: Clean,
     /// What is typed.
     pub input: Input,
     /// The node that it belongs to.
@@ -55,13 +58,34 @@ impl Clearing {
         let to = if down { at + 1 } else { at.saturating_sub(1) };
         if let Some(choice) = choices.into_iter().nth(to) {
             self.namespace = choice.namespace;
+            self.from = Clean::default();
             self.input.reset();
         }
     }
 }
 
-/// Opens the question and counts for it.
+/// The namespace of the gateway's answers, as far as anybody wrote it down, and where.
+pub fn known(state: &State) -> Option<(CacheNamespace, Clean)> {
+    if let Some(namespace) = &state.setting.cache_namespace {
+        return Some((namespace.clone(), Clean::ours("redis_namespace of this environment")));
+    }
+    let file = coupling::configuration(state)?;
+    let from = say!("cache_params of {} in configmap/{}", file.path, file.config_map);
+    Some((configured(&file.lines)?, from))
+}
+
+/// Opens the question about the gateway's own answers.
+pub fn ask_own(state: &mut State) -> Vec<Effect> {
+    let (namespace, from) = known(state).map_or((None, Clean::default()), |(name, from)| (Some(name), from));
+    open(state, namespace, from)
+}
+
+/// Opens the question about a namespace that was named.
 pub fn ask(state: &mut State, namespace: Option<CacheNamespace>) -> Vec<Effect> {
+    open(state, namespace, Clean::default())
+}
+
+fn open(state: &mut State, namespace: Option<CacheNamespace>, from: Clean) -> Vec<Effect> {
     if let Some(why) = &state.setting.missing.cache {
         let why = why.sentence();
         state.tell(Tone::Warn, why);
@@ -69,7 +93,7 @@ pub fn ask(state: &mut State, namespace: Option<CacheNamespace>) -> Vec<Effect> 
     }
     let (look, effect) = state.look_numbered(Look::CacheSurvey);
     let node = state.incident.at().cloned();
-    let clearing = Clearing { look, survey: None, namespace, input: Input::default(), node };
+    let clearing = Clearing { look, survey: None, namespace, from, input: Input::default(), node };
     state.overlays.push(Overlay::Clear(Box::new(clearing)));
     vec![effect]
 }
@@ -81,6 +105,13 @@ pub fn surveyed(state: &mut State, id: LookId, result: Result<CacheSurvey, Troub
     match result {
         Ok(survey) => {
             if let Some(Overlay::Clear(clearing)) = state.overlays.get_mut(place) {
+                // Where nobody wrote the namespace down, the keys tell it, if there is but one.
+                if let ([only], None) = (&survey.answers[..], &clearing.namespace)
+                    && only.namespace.is_some()
+                {
+                    clearing.namespace.clone_from(&only.namespace);
+                    clearing.from = Clean::ours("the keys: every answer lies in it");
+                }
                 clearing.survey = Some(survey);
             }
         }

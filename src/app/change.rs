@@ -339,6 +339,11 @@ pub fn apply(state: &mut State, review: Review) -> Vec<Effect> {
         state.overlays.push(Overlay::Review(Box::new(review)));
         return Vec::new();
     }
+    if let Some(why) = coupling::unread(state, &review.preview.change) {
+        state.tell(Tone::Warn, why);
+        state.overlays.push(Overlay::Review(Box::new(review)));
+        return Vec::new();
+    }
     // What was learnt since the review opened counts as well.
     if let Some(doubts) = coupling::doubts_about(state, &review.preview.change)
         && review.heeded.as_ref().is_none_or(|heeded| heeded.subject() != &doubts)

@@ -8,17 +8,20 @@ use jiff::{SignedDuration, Timestamp};
 use crate::app::effect::{Effect, Look};
 use crate::app::forecast;
 use crate::app::overlay::Overlay;
-use crate::app::preflight;
 use crate::app::state::State;
+use crate::app::{preflight, releases};
 use crate::domain::candidate::{self, Candidate};
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::cluster::WorkloadRef;
-use crate::domain::coupled::{Coupled, Doubt, Doubts, drifted};
+use crate::domain::coupled::{ConfigFile, Coupled, Doubt, Doubts, Drift, MountedConfig, Source, drifted};
+use crate::domain::incident::{Goal, Stepped};
 use crate::domain::live::Live;
 use crate::domain::name::Uid;
+use crate::domain::release::ManifestObject;
+use crate::domain::runbook::NodeKind;
 use crate::domain::salt::{Opened, Outlook, outlook};
 use crate::domain::trouble::Trouble;
-use crate::domain::workload::Workload;
+use crate::domain::workload::{Revision, Workload};
 use crate::text::Clean;
 
 /// How often it is looked at again.
@@ -53,8 +56,8 @@ pub fn ranked(state: &State, workload: &Workload) -> Vec<Candidate> {
     let mut ranked = candidate::rank(workload, &forecast::facts(state), state.now);
     for candidate in &mut ranked {
         let coupled = state.coupling.about(&workload.reference, &candidate.uid).and_then(|about| about.coupled.last());
-        let changed = coupled.into_iter().flat_map(|coupled| drifted(coupled, workload));
-        let changed: Vec<Clean> = changed.map(|(leaning, _)| say!("{}", leaning.source)).collect();
+        let changed = coupled.into_iter().flat_map(|coupled| standing(state, coupled, workload));
+        let changed: Vec<Clean> = changed.map(|drift| say!("{}", drift.leaning.source)).collect();
         if !changed.is_empty() {
             let names = changed.into_iter().reduce(|all, name| say!("{}, {}", all, name)).unwrap_or_default();
             candidate.warn(40, say!("{} changed after it was replaced, and a revert does not bring that back", names));
@@ -62,6 +65,85 @@ pub fn ranked(state: &State, workload: &Workload) -> Vec<Candidate> {
     }
     ranked.sort_by_key(|candidate| std::cmp::Reverse((candidate.score, candidate.number)));
     ranked
+}
+
+/// The configuration file of a target that was looked at, as it is now.
+pub fn configuration(state: &State) -> Option<&MountedConfig> {
+    let abouts = state.setting.workloads.iter().flat_map(|reference| {
+        state.coupling.0.iter().filter(move |((workload, _), _)| workload == reference).map(|(_, about)| about)
+    });
+    abouts.filter_map(|about| about.coupled.last()).find_map(|coupled| match &coupled.config {
+        ConfigFile::Mounted(file) => Some(file),
+        ConfigFile::Unseen(_) => None,
+    })
+}
+
+/// How far the clocks of this machine and of the API server may differ.
+const CLOCKS: SignedDuration = SignedDuration::from_secs(60);
+
+/// The step by which a person put a source back: its last write falls into it.
+pub fn put_back<'a>(state: &'a State, drift: &Drift<'_>) -> Option<&'a Stepped> {
+    let steps = state.incident.stepped.iter().rev();
+    let mut repairs = steps.filter(|step| {
+        let node = state.runbooks.node(&step.node);
+        node.is_some_and(|node| matches!(node.kind, NodeKind::Manual { puts_back: true, .. }))
+    });
+    repairs.find(|step| {
+        let early = step.entered.duration_since(drift.at) > CLOCKS;
+        let late = drift.at.duration_since(step.left) > CLOCKS;
+        !early && !late
+    })
+}
+
+/// Whether the rollback of the Helm release brings a source back by itself: it is an object of the
+/// manifest that the release goes back to.
+pub fn brought_back(state: &State, workload: &Workload, source: &Source) -> bool {
+    if releases::release_of(workload).is_none() {
+        return false;
+    }
+    let chosen = state.incident.targets.get(&workload.reference).map(|target| &target.goal);
+    let to = match chosen {
+        Some(Goal::Release(_, revision)) => Some(*revision),
+        Some(Goal::Template(_)) => return false,
+        None => releases::best(state, workload),
+    };
+    let record = to.and_then(|to| releases::known(state, workload)?.records.get(&to));
+    record.is_some_and(|record| {
+        let is = |object: &ManifestObject| {
+            object.key.kind.as_str() == source.kind.word() && object.key.name.as_str() == source.name.as_str()
+        };
+        record.objects.iter().any(is)
+    })
+}
+
+/// What drifted, was not put back by hand in this incident, and is not brought back by Helm.
+pub fn standing<'a>(state: &State, coupled: &'a Coupled, workload: &Workload) -> Vec<Drift<'a>> {
+    let stands =
+        |drift: &Drift<'_>| put_back(state, drift).is_none() && !brought_back(state, workload, &drift.leaning.source);
+    drifted(coupled, workload).into_iter().filter(stands).collect()
+}
+
+/// What stops a revert to the target of each workload until it is put back: the workload, the
+/// target's number, what is known of it. Nothing where no target is known.
+pub fn stopping(state: &State) -> Vec<(&Workload, &Revision, &Coupled, Drift<'_>)> {
+    let mut all = Vec::new();
+    for reference in &state.setting.workloads {
+        let Some(workload) = state.workload(reference) else { continue };
+        let Some((target, _)) = preflight::target(state, workload) else { continue };
+        let about = state.coupling.about(reference, &target.uid).and_then(|about| about.coupled.last());
+        let Some(coupled) = about else { continue };
+        let stops = standing(state, coupled, workload).into_iter().filter(Drift::stops);
+        all.extend(stops.map(|drift| (workload, target, coupled, drift)));
+    }
+    all
+}
+
+/// What is known was true before a person's hands: it is looked at again before it counts.
+pub fn forget(state: &mut State) {
+    for about in state.coupling.0.values_mut() {
+        about.coupled = Live::Waiting;
+        about.asked = Timestamp::MIN;
+    }
 }
 
 /// The targets that are worth a look: the chosen one, else the best candidates, and whatever is
@@ -79,9 +161,12 @@ fn wanted(state: &State) -> BTreeSet<(WorkloadRef, Uid)> {
         }
     }
     for overlay in &state.overlays {
-        if let Overlay::Asking { change, .. } = overlay
-            && let ChangeKind::Revert { to, .. } = &change.kind
-        {
+        let change = match overlay {
+            Overlay::Asking { change, .. } => change,
+            Overlay::Review(review) => &review.preview.change,
+            _ => continue,
+        };
+        if let ChangeKind::Revert { to, .. } = &change.kind {
             wanted.insert((change.workload.clone(), to.clone()));
         }
     }
@@ -149,10 +234,23 @@ pub fn doubts(state: &State, workload: &WorkloadRef, target: &Uid) -> Option<Dou
         all.push(Doubt::salt(why));
     }
     let about = state.coupling.about(workload, target).and_then(|about| about.coupled.last());
-    if let (Some(coupled), Some(seen)) = (about, state.workload(workload)) {
-        all.extend(drifted(coupled, seen).into_iter().filter_map(|(leaning, written)| Doubt::drift(leaning, written)));
+    if let (Some(coupled), Some(seen)) = (about, state.workload(workload))
+        && let Some(revision) = seen.revision(target)
+    {
+        all.extend(standing(state, coupled, seen).iter().filter_map(|drift| Doubt::drift(drift, revision)));
+        all.extend(coupled.tag_drift(seen).and_then(|drift| Doubt::tag(&drift, revision)));
     }
     Doubts::of(all)
+}
+
+/// Why a change has to wait: what its target leans on is not read yet.
+pub fn unread(state: &State, change: &Change) -> Option<Clean> {
+    match &change.kind {
+        ChangeKind::Revert { to, revision } if waits(state, &change.workload, to) => {
+            Some(say!("what revision {} leans on is being read; wait a moment", *revision))
+        }
+        _ => None,
+    }
 }
 
 /// The same for a change: only a revert brings an old template back.

@@ -1,7 +1,7 @@
 //! Facts: what the evidence in the state says, in words that can be checked.
 
-use crate::app::releases;
 use crate::app::state::State;
+use crate::app::{coupling, preflight, releases};
 use crate::domain::cluster::Pod;
 use crate::domain::ledger::{Ledger, Reality};
 use crate::domain::migration::MigrationTable;
@@ -91,10 +91,25 @@ pub fn evidence(state: &State, fact: Fact) -> Evidence {
             }
         }
         Fact::OwnedByHelm => owned_by_helm(state),
+        Fact::ConfigDrifted => config_drifted(state),
         Fact::NoDatabase => match &state.setting.missing.database {
             Some(why) => Evidence::is(true, why.what.clone()),
             None => Evidence::is(false, Clean::ours("a database is configured")),
         },
+    }
+}
+
+/// Until the target's sources were read nobody knows.
+fn config_drifted(state: &State) -> Evidence {
+    let read = state.setting.workloads.iter().all(|reference| {
+        let target = state.workload(reference).and_then(|workload| preflight::target(state, workload));
+        target.is_none_or(|(target, _)| !coupling::waits(state, reference, &target.uid))
+    });
+    let stopping = coupling::stopping(state);
+    match stopping.first() {
+        Some((_, target, _, drift)) => Evidence::is(true, say!("{} {}", drift.leaning.source, drift.when(target))),
+        None if read => Evidence::is(false, Clean::ours("no ConfigMap of the target changed since it ran")),
+        None => Evidence::untold("what the target leans on is not read yet"),
     }
 }
 

@@ -367,7 +367,11 @@ pub fn answer(state: &State, orders: &Orders, overlay: &Overlay) -> Move {
         }
         Overlay::Asking { .. } => Move::Wait(Clean::ours("the dry run")),
         Overlay::Review(_) | Overlay::Rollback(_) if !state.armed() => arm(state, orders),
-        Overlay::Review(_) | Overlay::Rollback(_) | Overlay::Restore(_) => press('y'),
+        Overlay::Review(review) => match coupling::unread(state, &review.preview.change) {
+            Some(why) => Move::Wait(why),
+            None => press('y'),
+        },
+        Overlay::Rollback(_) | Overlay::Restore(_) => press('y'),
         Overlay::RefusedRollback(refused) => {
             Move::Stop(Exit::Refused, say!("{}; {}", refused.refusal.what, refused.refusal.remedy))
         }
@@ -448,7 +452,11 @@ fn step_on(state: &State, orders: &Orders, step: StepKind) -> Move {
         StepKind::Preflight => {
             let open =
                 preflight::findings(state).into_iter().find(|finding| finding.severity == preflight::Severity::Waiting);
-            open.map_or_else(go_on, |finding| Move::Wait(finding.what))
+            match open {
+                Some(finding) => Move::Wait(finding.what),
+                None if repairs(state, orders) => act(Action::StepFailed),
+                None => go_on(),
+            }
         }
         StepKind::Backup if orders.backup == BackupOrders::Skip || state.setting.missing.backup.is_some() => {
             act(Action::StepFailed)
@@ -460,6 +468,7 @@ fn step_on(state: &State, orders: &Orders, step: StepKind) -> Move {
         StepKind::ChooseTarget => target(state, orders),
         StepKind::Revert | StepKind::Restart => match runbook::progress(state, step) {
             _ if !state.armed() => arm(state, orders),
+            Progress::Next(_) if step == StepKind::Revert && repairs(state, orders) => act(Action::StepFailed),
             Progress::Next(reference) if state.workload(&reference).is_none() => {
                 Move::Wait(say!("{} to be seen", reference))
             }
@@ -506,6 +515,12 @@ fn step_on(state: &State, orders: &Orders, step: StepKind) -> Move {
             None => go_on(),
         },
     }
+}
+
+/// A ConfigMap that stops the revert is put back by hand, where the orders allow both the way there
+/// and the hand.
+fn repairs(state: &State, orders: &Orders) -> bool {
+    orders.explore && orders.manual.is_some() && holds(state, Fact::ConfigDrifted)
 }
 
 fn holds(state: &State, fact: Fact) -> bool {

@@ -291,10 +291,12 @@ fn details(state: &State, step: StepKind, findings: &[Finding]) -> (Vec<Clean>, 
             (chosen.collect(), Vec::new())
         }
         StepKind::ClearCache => {
-            let namespace = state.setting.cache_namespace.as_ref();
+            let known = cache::known(state);
+            let from = known.as_ref().map_or(Clean::default(), |(_, from)| say!(" ({})", from));
+            let namespace = known.as_ref().map(|(namespace, _)| namespace);
             let which = Clearance { namespace: namespace.cloned(), keys: 0 }.which();
             let does = vec![
-                say!("count the keys of Redis, then delete those of {}", which),
+                say!("count the keys of Redis, then delete those of {}{}", which, from),
                 Clean::ours("spend buffers, rate limits, cooldowns and locks stay; FLUSHALL is never sent"),
                 Clean::ours(PODS_REMEMBER),
             ];

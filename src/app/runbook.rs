@@ -134,6 +134,7 @@ pub fn leave_node(state: &mut State, node: &NodeRef, done: bool, words: Clean) -
 /// Leaves a step, done or not, with what a person wrote down.
 pub fn leave(state: &mut State, done: bool, words: Clean) -> Vec<Effect> {
     let Some(node) = state.node() else { return Vec::new() };
+    let by_hand = matches!(node.kind, NodeKind::Manual { .. });
     let to = match &node.kind {
         NodeKind::Do { done: yes, failed: no, .. } | NodeKind::Manual { done: yes, failed: no, .. } => {
             if done {
@@ -146,6 +147,9 @@ pub fn leave(state: &mut State, done: bool, words: Clean) -> Vec<Effect> {
     };
     let entry = Entry::Stepped { node: node.at.clone(), done, words: words.to_string(), to };
     let effect = state.commit(entry);
+    if by_hand {
+        coupling::forget(state);
+    }
     show(state);
     vec![effect]
 }
@@ -264,7 +268,7 @@ fn step_on(state: &mut State, step: StepKind) -> Vec<Effect> {
                 state.tell(Tone::Warn, words);
                 Vec::new()
             }
-            None => cache::ask(state, state.setting.cache_namespace.clone()),
+            None => cache::ask_own(state),
         },
     }
 }

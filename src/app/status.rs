@@ -3,8 +3,9 @@
 
 use crate::app::action::{Action, Pane};
 use crate::app::effect::Effect;
-use crate::app::releases;
 use crate::app::state::{Briefing, State, Tone};
+use crate::app::{coupling, releases};
+use crate::domain::coupled::{ConfigFile, Coupled, MountedConfig};
 use crate::domain::environment::Kind;
 use crate::domain::record::{ActId, ActKind};
 use crate::domain::runbook::{Placeholder, fill};
@@ -237,11 +238,19 @@ pub fn manual_commands(state: &State) -> Option<Clean> {
     (!commands.is_empty()).then(|| lines(commands.iter().map(|command| filled(state, command))))
 }
 
+fn config(coupled: &Coupled) -> Option<&MountedConfig> {
+    match &coupled.config {
+        ConfigFile::Mounted(file) => Some(file),
+        ConfigFile::Unseen(_) => None,
+    }
+}
+
 /// A command with its placeholders filled in; what is not known stays visible.
 pub fn filled(state: &State, command: &Clean) -> Clean {
     let setting = &state.setting;
     let workload = setting.workloads.first();
     let target = workload.and_then(|workload| state.incident.targets.get(workload));
+    let drifted = coupling::stopping(state).into_iter().next();
     fill(command, |placeholder| match placeholder {
         Placeholder::Namespace => setting.namespace.as_ref().map(|name| say!("{}", name)),
         Placeholder::Workload => workload.map(|workload| say!("{}", workload.name)),
@@ -257,6 +266,9 @@ pub fn filled(state: &State, command: &Clean) -> Clean {
             ActKind::Backup { file } if act.done() => Some(state.gate.clean(file)),
             _ => None,
         }),
+        Placeholder::ConfigMap => drifted.as_ref().map(|(_, _, _, drift)| say!("{}", drift.leaning.source.name)),
+        Placeholder::ConfigKey => config(drifted.as_ref()?.2).map(|file| file.key.clone()),
+        Placeholder::ConfigPath => config(drifted.as_ref()?.2).map(|file| file.path.clone()),
         Placeholder::Migration => state.migrations.last()?.failed().next().map(|row| say!("{}", row.name)),
     })
 }

@@ -242,7 +242,7 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Target => runbook::target_selected(state),
         Action::Diff => change::diff_selected(state),
         Action::Backup => open(state, Overlay::Backup { without_spend_logs: false }),
-        Action::ClearCache => cache::ask(state, state.setting.cache_namespace.clone()),
+        Action::ClearCache => cache::ask_own(state),
         Action::DeleteRow => migrations::ask_delete(state),
         Action::ResolveRow => migrations::ask_resolve(state),
         Action::UndoRow => migrations::ask_undo(state),

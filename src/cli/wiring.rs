@@ -93,6 +93,7 @@ pub async fn open(chosen: &Chosen, interactive: bool, gate: &Gate) -> Live {
         cache: store(environment.cache.as_ref(), "redis", &secrets, |store, secrets| {
             Arc::new(Deferred::new(move || redis(store.clone(), secrets.clone()))) as _
         }),
+        hands: None,
     };
     let database = environment.database.as_ref().map(|store| say!("the database of {}", store.source.words(gate)));
     let gateway = environment.gateway.as_ref().map(|gateway| gateway_words(gateway, gate));

@@ -229,6 +229,16 @@ impl Tally {
     }
 }
 
+/// The namespace that a configuration file of LiteLLM sets, at `litellm_settings.cache_params.namespace`
+/// (LiteLLM documentation, "Caching"; `ProxyConfig.load_config` passes `cache_params` on to `Cache`).
+/// `None` where it sets none, takes it from the environment (`os.environ/NAME`), or cannot be read.
+pub fn configured(lines: &[Clean]) -> Option<CacheNamespace> {
+    let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+    let config: serde_json::Value = serde_saphyr::from_str(&text).ok()?;
+    let namespace = config["litellm_settings"]["cache_params"]["namespace"].as_str()?;
+    if namespace.starts_with("os.environ/") { None } else { namespace.parse().ok() }
+}
+
 /// Answers that are to be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clearance {
@@ -301,6 +311,26 @@ pub const PODS_REMEMBER: &str = "each pod also keeps answers in memory: restart 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_configuration_file_names_the_namespace() {
+        let rows = [
+            (
+                "litellm_settings:\n  cache: true\n  cache_params:\n    type: redis\n    namespace: litellm-eu\n",
+                Some("litellm-eu"),
+            ),
+            ("litellm_settings: {cache_params: {namespace: \"a:b\"}}", Some("a:b")),
+            ("litellm_settings:\n  cache_params:\n    password: [masked]\n    namespace: eu # comment\n", Some("eu")),
+            ("litellm_settings:\n  cache_params:\n    namespace: os.environ/REDIS_NAMESPACE\n", None),
+            ("router_settings:\n  namespace: other\nlitellm_settings:\n  cache_params:\n    type: redis\n", None),
+            ("model_list: [\n", None),
+            ("", None),
+        ];
+        for (text, expected) in rows {
+            let lines: Vec<Clean> = text.lines().map(|line| crate::text::Gate::default().clean(line)).collect();
+            assert_eq!(configured(&lines).as_ref().map(CacheNamespace::as_str), expected, "{text}");
+        }
+    }
 
     const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 

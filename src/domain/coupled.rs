@@ -8,12 +8,13 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::confirm::Subject;
+use crate::domain::image::Image;
 use crate::domain::name::{Name, Uid, VarName};
 use crate::domain::salt::{Comparison, LITELLM_SALT_KEY};
-use crate::domain::workload::Workload;
+use crate::domain::workload::{Revision, Workload};
 use crate::text::{Clean, Safe};
 
 /// Which kind of object a template takes something from.
@@ -23,6 +24,16 @@ pub enum SourceKind {
     ConfigMap,
     /// A Secret. Its values are never read for a comparison, except a salt key's.
     Secret,
+}
+
+impl SourceKind {
+    /// The kind as manifests write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            SourceKind::ConfigMap => "ConfigMap",
+            SourceKind::Secret => "Secret",
+        }
+    }
 }
 
 /// A ConfigMap or a Secret by name.
@@ -108,14 +119,6 @@ pub struct Leaning {
 }
 
 impl Leaning {
-    /// The time of its last write, when that was after `since`.
-    pub fn written_after(&self, since: Timestamp) -> Option<Timestamp> {
-        match self.found {
-            Found::There { written, .. } if written > since => Some(written),
-            _ => None,
-        }
-    }
-
     /// Whether a running pod keeps what it started with: by `subPath` or as variables.
     pub fn frozen(&self) -> bool {
         self.uses.iter().any(|by| !matches!(by, Use::Mounted { sub_path: false, .. }))
@@ -167,6 +170,17 @@ pub enum Pull {
     Never,
 }
 
+/// A pod of the namespace that runs the target's image reference, and what that led to on its node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pulled {
+    /// The pod.
+    pub pod: Name,
+    /// The digest that its node runs.
+    pub digest: Clean,
+    /// When the pod was created.
+    pub created: Timestamp,
+}
+
 /// LiteLLM's configuration file as the target's pods will find it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ConfigFile {
@@ -205,6 +219,8 @@ pub struct Coupled {
     pub scalers: Result<Vec<Scaler>, Clean>,
     /// How the target's gateway image is pulled; `None` where the template does not say.
     pub pull: Option<Pull>,
+    /// Pods of the namespace that run the target's image reference, or why they are not known.
+    pub pulled: Result<Vec<Pulled>, Clean>,
     /// The salt keys of the live template and of the target's.
     pub salt: Comparison,
     /// The configuration file of the target's gateway container.
@@ -213,20 +229,125 @@ pub struct Coupled {
 
 impl Workload {
     /// When a revision stopped being the current one: when the next one came. A ReplicaSet that
-    /// is used again keeps its old age, so this is never too late. `None` for the current one.
+    /// is used again keeps its old age, so this is never too late; where it is the current one
+    /// again, this is when it was replaced before. `None` for one that was never replaced.
     pub fn left(&self, uid: &Uid) -> Option<Timestamp> {
-        let revision = self.revision(uid).filter(|revision| !revision.current())?;
-        let next =
-            self.revisions.iter().filter(|other| other.number > revision.number).min_by_key(|next| next.number)?;
+        let revision = self.revision(uid)?;
+        let others = self.revisions.iter();
+        if revision.current() {
+            return others.map(|other| other.created).filter(|came| *came > revision.created).min();
+        }
+        let next = others.filter(|other| other.number > revision.number).min_by_key(|next| next.number)?;
         Some(next.created.max(revision.created))
     }
 }
 
-/// The sources that were written to after the target was the current revision, and when: its pods
-/// start with another content than the one that they were good with.
-pub fn drifted<'a>(coupled: &'a Coupled, workload: &Workload) -> Vec<(&'a Leaning, Timestamp)> {
-    let Some(left) = workload.left(&coupled.target) else { return Vec::new() };
-    coupled.leanings.iter().filter_map(|leaning| Some((leaning, leaning.written_after(left)?))).collect()
+/// How long before a new revision comes what it needs may be written: a rollout applies its
+/// ConfigMaps and Secrets first, and its Deployment last (Helm, `InstallOrder` in
+/// `pkg/release/v1/util/kind_sorter.go`; `kubectl apply -f` of a folder goes by file names).
+const ROLLOUT: SignedDuration = SignedDuration::from_mins(15);
+
+/// When a source was written to, seen from the revision that leans on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Written {
+    /// While that revision was the current one. Its pods that started earlier kept what they had.
+    During,
+    /// With the change that replaced it.
+    With,
+    /// After it was replaced.
+    After,
+}
+
+/// A source that does not hold any more what the target's pods started with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Drift<'a> {
+    /// The source.
+    pub leaning: &'a Leaning,
+    /// Its last write.
+    pub at: Timestamp,
+    /// When that was for the target.
+    pub written: Written,
+}
+
+impl Drift<'_> {
+    /// Whether it stops a revert. A Secret does not: keys are rotated on purpose, and the old ones
+    /// are void. Nor does what changed while the target was good with it.
+    pub fn stops(&self) -> bool {
+        self.leaning.source.kind == SourceKind::ConfigMap && self.written > Written::During
+    }
+
+    /// When it was written to, in words.
+    pub fn when(&self, target: &Revision) -> Clean {
+        let number = target.number;
+        match self.written {
+            Written::During => say!("changed while revision {} was the current one", number),
+            _ if target.current() => say!("changed since what is revision {} now ran well", number),
+            Written::With => say!("changed with the rollout that replaced revision {}", number),
+            Written::After => say!("changed after revision {} was replaced", number),
+        }
+    }
+}
+
+/// The sources that were written to since the target's pods started, in the order of the template.
+pub fn drifted<'a>(coupled: &'a Coupled, workload: &Workload) -> Vec<Drift<'a>> {
+    let (Some(left), Some(target)) = (workload.left(&coupled.target), workload.revision(&coupled.target)) else {
+        return Vec::new();
+    };
+    let drift = |leaning: &'a Leaning| {
+        let Found::There { written: at, .. } = leaning.found else { return None };
+        let written = match () {
+            () if at > left => Written::After,
+            () if at > target.created && left.duration_since(at) <= ROLLOUT => Written::With,
+            () if at.duration_since(target.created) > ROLLOUT && leaning.frozen() => Written::During,
+            () => return None,
+        };
+        Some(Drift { leaning, at, written })
+    };
+    coupled.leanings.iter().filter_map(drift).collect()
+}
+
+/// A tag that led to another image when the target ran than it does now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TagDrift {
+    /// The reference.
+    pub image: Image,
+    /// The digest that the target's pods ran.
+    pub ran: Clean,
+    /// The digest that it led to last.
+    pub leads: Clean,
+    /// Where that was seen.
+    pub seen: Clean,
+    /// The live revision runs just that: the revert brings the same image again.
+    pub kept: bool,
+}
+
+impl Coupled {
+    /// Where the target's reference led last, by the youngest pod that runs it.
+    pub fn leads(&self) -> Option<&Pulled> {
+        self.pulled.iter().flatten().max_by_key(|pulled| pulled.created)
+    }
+
+    /// What is known of the image behind the target's tag; `None` when nothing shows that it moved.
+    pub fn tag_drift(&self, workload: &Workload) -> Option<TagDrift> {
+        let target = workload.revision(&self.target)?;
+        let image = target.image().filter(|image| image.digest().is_none())?;
+        let ran = target.digest.as_ref()?;
+        let live = workload.current().filter(|live| live.image() == Some(image));
+        let runs = live.and_then(|live| live.digest.as_ref());
+        let (leads, seen) = match (self.leads(), runs) {
+            (Some(pulled), _) => (&pulled.digest, say!("pod {}", pulled.pod)),
+            (None, Some(runs)) => (runs, say!("revision {}", live.map_or(0, |live| live.number))),
+            (None, None) => return None,
+        };
+        let drift = |leads: &Clean, seen| TagDrift {
+            image: image.clone(),
+            ran: ran.clone(),
+            leads: leads.clone(),
+            seen,
+            kept: runs == Some(leads),
+        };
+        (leads != ran).then(|| drift(leads, seen))
+    }
 }
 
 /// Something that a person must have read before a revert, and types the name of to go past it.
@@ -247,21 +368,43 @@ impl Doubt {
         Self { phrase: Clean::ours(LITELLM_SALT_KEY), why, remedy }
     }
 
-    /// A ConfigMap that changed since the target ran. A Secret that changed is no doubt: keys are
-    /// rotated on purpose, and the old ones are void.
-    pub fn drift(leaning: &Leaning, written: Timestamp) -> Option<Self> {
-        if leaning.source.kind == SourceKind::Secret {
-            return None;
-        }
-        Some(Self {
-            phrase: say!("{}", leaning.source.name),
+    /// A source that changed since the target's pods started, where that stops a revert.
+    pub fn drift(drift: &Drift<'_>, target: &Revision) -> Option<Self> {
+        let Drift { leaning: Leaning { source, .. }, at, .. } = drift;
+        drift.stops().then(|| Self {
+            phrase: say!("{}", source.name),
             why: say!(
-                "{} was written to at {}, after the target ran: its pods start with what is in it now",
-                leaning.source,
-                written
+                "{} {}, at {}: the revert does not bring it back, and the target's pods start with what is in it now",
+                source,
+                drift.when(target),
+                at
             ),
-            remedy: say!("put back what {} held when the target ran, from Git or a backup", leaning.source),
+            remedy: say!("put back what {} held when revision {} ran; the runbook leads there", source, target.number),
         })
+    }
+
+    /// A tag that leads to the very image that is live and bad.
+    pub fn tag(drift: &TagDrift, target: &Revision) -> Option<Self> {
+        let TagDrift { image, ran, leads, .. } = drift;
+        drift.kept.then(|| Self {
+            phrase: say!("{}", image),
+            why: say!(
+                "revision {} ran {} as {}, and that tag leads to {} now, which is live: the revert brings the same image again",
+                target.number,
+                image,
+                ran,
+                leads
+            ),
+            remedy: pin(image, Some(ran)),
+        })
+    }
+}
+
+/// How an image is had again under a tag that moved.
+pub fn pin(image: &Image, digest: Option<&Clean>) -> Clean {
+    match digest.zip(image.repository().parse::<Image>().ok()) {
+        Some((digest, repository)) => say!("pin it: set the image {}@{}", repository, digest),
+        None => Clean::ours("find the digest that ran in the registry, and pin it: set the image by digest"),
     }
 }
 

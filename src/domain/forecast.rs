@@ -13,7 +13,7 @@ mod start;
 
 use serde::Serialize;
 
-pub use age::Newest;
+pub use age::{Newest, unordered};
 pub use stake::{Pending, Stake, ahead};
 pub use start::{DISABLE_SCHEMA_UPDATE, gateway_containers};
 

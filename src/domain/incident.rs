@@ -82,6 +82,19 @@ pub struct Visit {
     pub answer: Option<Clean>,
 }
 
+/// A step that was left as done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stepped {
+    /// Which node.
+    pub node: NodeRef,
+    /// When it was entered.
+    pub entered: Timestamp,
+    /// When it was said to be done.
+    pub left: Timestamp,
+    /// What was written down, which may be nothing.
+    pub words: Clean,
+}
+
 /// One line of the timeline: when, what, in words.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moment {
@@ -128,8 +141,8 @@ pub struct Incident {
     pub refused: Option<Clean>,
     /// The operator agreed that checks may call real models.
     pub consented: bool,
-    /// What people wrote down at manual steps.
-    pub records: Vec<(NodeRef, Clean)>,
+    /// The steps that were left as done, in order.
+    pub stepped: Vec<Stepped>,
     /// The timeline.
     pub timeline: Vec<Moment>,
     /// How it ended: reached or not, in words, when.
@@ -158,7 +171,7 @@ impl Default for Incident {
             newest: None,
             refused: None,
             consented: false,
-            records: Vec::new(),
+            stepped: Vec::new(),
             timeline: Vec::new(),
             closed: None,
             entries: 0,
@@ -184,9 +197,9 @@ impl Incident {
             }
             Entry::Chose { label, to, .. } => self.leave(gate.clean(label), to, at),
             Entry::Stepped { node, done, words, to } => {
-                let recorded = gate.clean(words);
-                if !recorded.is_empty() {
-                    self.records.push((node.clone(), recorded));
+                if *done {
+                    let entered = self.trail.last().map_or(at, |(_, entered)| *entered);
+                    self.stepped.push(Stepped { node: node.clone(), entered, left: at, words: gate.clean(words) });
                 }
                 self.leave(Clean::ours(if *done { "done" } else { "not done" }), to, at);
             }

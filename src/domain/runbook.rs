@@ -104,6 +104,9 @@ pub enum NodeKind {
         commands: Vec<Clean>,
         /// What to write down (`the snapshot's identifier`); empty when nothing is asked.
         record: Clean,
+        /// It puts back what a target leans on: a write to a ConfigMap or a Secret meanwhile is the
+        /// repair, and no drift.
+        puts_back: bool,
         /// Where to go when it is done.
         done: NodeRef,
         /// Where to go when it failed or cannot be done.

@@ -25,7 +25,7 @@ use crate::domain::name::{
     CacheNamespace, ContextName, EnvName, MigrationId, MigrationName, ModelName, Name, ReleaseName, Slug, VarName,
 };
 use crate::domain::release::{ReleaseRevision, ReleaseStatus};
-use crate::domain::runbook::Stage;
+use crate::domain::runbook::{NodeRef, Stage};
 use crate::text::{Clean, Gate, Secret};
 
 /// A drill's world.
@@ -181,6 +181,8 @@ pub struct ImagePlan {
     pub name: Image,
     /// The digest that nodes pull for it.
     pub digest: Clean,
+    /// A pod of somebody else's in the namespace that runs it.
+    pub neighbour: Option<Name>,
     /// How long it takes from its start until it is ready.
     pub ready_after: SignedDuration,
     /// It does not stay up.
@@ -216,6 +218,18 @@ pub struct SourcePlan {
     pub text: Option<Secret>,
     /// Which image does not start with what is in it, and how that crashes.
     pub breaks: Option<(Image, Crash)>,
+    /// How a person puts back what it held before.
+    pub before: Option<Before>,
+}
+
+/// What a source held before, and the manual step by which a person puts that back. In a drill
+/// saying that the step is done does it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// The node of the runbook.
+    pub node: NodeRef,
+    /// What was in it, as it comes from outside.
+    pub text: Option<Secret>,
 }
 
 /// A Helm release that owns the Deployment.
@@ -331,6 +345,8 @@ pub enum Condition {
     Deleted(MigrationName),
     /// The pods were restarted after that.
     Restarted,
+    /// A person put back what this source held before.
+    PutBack(Name),
 }
 
 impl fmt::Display for Condition {
@@ -340,6 +356,7 @@ impl fmt::Display for Condition {
             Condition::RolledBackTo(number) => write!(f, "roll the Helm release back to revision {number}"),
             Condition::Deleted(name) => write!(f, "delete the failed row of {name}"),
             Condition::Restarted => f.write_str("restart the pods"),
+            Condition::PutBack(name) => write!(f, "put back what {name} held before"),
         }
     }
 }

@@ -167,4 +167,6 @@ pub enum Fact {
     NoDatabase,
     /// A Helm release owns a workload, and neither Argo CD nor Flux is above it.
     OwnedByHelm,
+    /// A ConfigMap that the target leans on holds something else than when the target ran.
+    ConfigDrifted,
 }

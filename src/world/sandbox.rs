@@ -94,8 +94,9 @@ impl Sandbox {
             releases: Ok(all.clone()),
             database: Ok(all.clone()),
             backup: Ok(all.clone()),
-            gateway: Ok(all),
+            gateway: Ok(all.clone()),
             cache,
+            hands: Some(all),
         }
     }
 

@@ -347,7 +347,9 @@ pub async fn pods_feed(stage: &Stage) {
 
 /// A revert shows what it would do, does exactly that, and nothing when anything is different.
 pub async fn revert_contract(stage: &Stage) {
-    let [_, old, new] = stage.deploy("back", &json!({})).await;
+    // kubectl's undo replaces all annotations of the Deployment by those of the old ReplicaSet.
+    let noted = json!({"metadata": {"annotations": {"team.example/locked-by": "oncall"}}});
+    let [_, old, new] = stage.deploy("back", &noted).await;
     let kubernetes = stage.connect().await;
     let before = workload_now(&kubernetes, "back").await;
 
@@ -380,6 +382,7 @@ pub async fn revert_contract(stage: &Stage) {
     let live: Value = serde_json::from_str(&live).unwrap();
     let cause = live["metadata"]["annotations"]["kubernetes.io/change-cause"].as_str().unwrap_or_default();
     assert!(cause.starts_with("lastgood: revert deployment/back to revision 1"), "{cause}");
+    assert_eq!(live["metadata"]["annotations"]["team.example/locked-by"], "oncall", "what others noted stays");
     let salt = &live["spec"]["template"]["spec"]["containers"][0]["env"][0];
     assert_eq!(salt["value"], "salt-that-nobody-may-see", "hidden values are sent as they are");
 

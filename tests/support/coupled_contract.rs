@@ -58,6 +58,24 @@ fn of<'a>(coupled: &'a Coupled, source: &str) -> &'a Leaning {
     found.unwrap_or_else(|| panic!("{source} is not in {coupled:#?}"))
 }
 
+const DIGEST: &str = "sha256:00000000000000000000000000000000000000000000000000000000000000cc";
+
+/// A pod of somebody else's under the same tag, and one under another.
+async fn canary(stage: &Stage) {
+    for (name, image) in [("coupled-canary", "ghcr.io/berriai/litellm:main-stable"), ("coupled-other", "other:1")] {
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+            "spec": {"automountServiceAccountToken": false, "containers": [{"name": "gateway", "image": image}]},
+        });
+        stage.create("pods", &pod).await;
+        let status = json!({"phase": "Running", "containerStatuses": [{
+            "name": "gateway", "image": image, "imageID": format!("ghcr.io/berriai/litellm@{DIGEST}"),
+            "ready": true, "restartCount": 0, "state": {"running": {"startedAt": "2026-11-20T10:00:00Z"}},
+        }]});
+        stage.pod_status(name, status).await;
+    }
+}
+
 /// Sources with their last writers, keys that are missing, autoscalers, tags, keys compared, and
 /// the configuration file.
 pub async fn coupled_items(stage: &Stage) {
@@ -82,6 +100,7 @@ pub async fn coupled_items(stage: &Stage) {
     let edited = json!({"data": {"config.yaml": format!("{config}  store_model_in_db: true\n")}});
     stage.merge("/api/v1/namespaces/llm/configmaps/coupled-config?fieldManager=web-editor", &edited).await;
 
+    canary(stage).await;
     let gate = Gate::default();
     let kubernetes = connect(stage.kubeconfig.clone(), gate.clone()).await;
     let coupled = kubernetes.coupled(&reference(app), target.clone()).await.unwrap();
@@ -96,6 +115,8 @@ pub async fn coupled_items(stage: &Stage) {
     assert!(gone.optional && gone.found == Found::Gone, "{gone:#?}");
     assert_eq!(coupled.checksums.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["checksum/config"]);
     assert_eq!(coupled.pull, Some(Pull::Always));
+    let leads = coupled.leads().unwrap_or_else(|| panic!("{:?}", coupled.pulled));
+    assert_eq!((leads.pod.as_str(), leads.digest.as_str()), ("coupled-canary", DIGEST));
     let [scaler] = &coupled.scalers.as_ref().unwrap()[..] else { panic!("{:?}", coupled.scalers) };
     assert_eq!((scaler.kind, scaler.min, scaler.max), (ScalerKind::Horizontal, 3, 9));
     assert_eq!(coupled.salt.verdict, Verdict::Different);

@@ -6,16 +6,19 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use lastgood::domain::backup::{BackupItem, BackupOrder, BackupProof};
+use lastgood::domain::candidate::rank;
 use lastgood::domain::catalog::Catalog;
 use lastgood::domain::change::{Change, ChangeKind, Refusal, clear};
 use lastgood::domain::checks::{LagoLine, lago_line, waits_for};
 use lastgood::domain::cluster::{Pod, PodsItem, WorkloadRef};
 use lastgood::domain::confirm::Confirm;
+use lastgood::domain::coupled::{Drift, drifted};
 use lastgood::domain::forecast::{Facts, Newest, gateway_containers};
 use lastgood::domain::ledger::Course;
 use lastgood::domain::log::{LogItem, LogSource};
 use lastgood::domain::migration::{Deletion, Kept, MigrationTable, Row};
 use lastgood::domain::release::{self, ReleaseRevision};
+use lastgood::domain::runbook::NodeRef;
 use lastgood::domain::scenario::{Scenario, bundled_scenarios};
 use lastgood::domain::signature::Signatures;
 use lastgood::domain::trouble::Trouble;
@@ -110,6 +113,23 @@ impl Drill {
             all.extend(lines.into_iter().filter(|(at, _)| *at >= since).map(|(_, text)| text));
         }
         all
+    }
+
+    /// Whether a source of the best target stops a revert, unless one of these steps put it back.
+    pub async fn drifted(&self, by_hand: &[NodeRef]) -> bool {
+        if self.scenario.helm.is_some() {
+            return false;
+        }
+        let workload = self.workload().await;
+        let Some(best) = rank(&workload, &facts(&workload), self.clock.now()).into_iter().next() else { return false };
+        let cluster = self.world.cluster.as_ref().unwrap();
+        let coupled = cluster.coupled(&workload.reference, best.uid).await.unwrap();
+        let stops = |drift: &Drift<'_>| {
+            let plan = self.scenario.sources.iter().find(|plan| plan.source == drift.leaning.source);
+            let before = plan.and_then(|plan| plan.before.as_ref());
+            drift.stops() && !before.is_some_and(|before| by_hand.contains(&before.node))
+        };
+        drifted(&coupled, &workload).iter().any(stops)
     }
 
     pub async fn table(&self) -> MigrationTable {

@@ -10,10 +10,13 @@ use lastgood::app::msg::{Item, Msg, Sight};
 use lastgood::app::state::{Missing, Setting, State};
 use lastgood::app::update::update;
 use lastgood::domain::cluster::{ContainerStatus, Field, Fingerprint, Phase, Pod, PodsItem, WorkloadRef};
+use lastgood::domain::coupled::{ConfigFile, Coupled, Pull};
 use lastgood::domain::environment::Kind;
 use lastgood::domain::migration::{MigrationTable, Row, RowState};
+use lastgood::domain::name::Uid;
 use lastgood::domain::record::Entry;
 use lastgood::domain::runbook::{NodeRef, bundled_runbooks};
+use lastgood::domain::salt::{Comparison, Opened, Verdict};
 use lastgood::domain::signature::Signatures;
 use lastgood::domain::workload::{
     Container, EnvValue, EnvVar, MigrationJob, Owner, Revision, RevisionStatus, RolloutNumbers, Template, Workload,
@@ -155,6 +158,21 @@ pub fn table(rows: Vec<Row>) -> MigrationTable {
     MigrationTable { rows, exists: true, ..MigrationTable::default() }.sorted()
 }
 
+/// A target that leans on nothing.
+pub fn coupled(target: Uid) -> Coupled {
+    let key = || Clean::ours("LITELLM_SALT_KEY in the template");
+    Coupled {
+        target,
+        leanings: vec![],
+        checksums: vec![],
+        scalers: Ok(vec![]),
+        pull: Some(Pull::IfNotPresent),
+        pulled: Ok(vec![]),
+        salt: Comparison { live: key(), target: key(), verdict: Verdict::Same },
+        config: ConfigFile::Unseen(Clean::ours("this template names none")),
+    }
+}
+
 /// The console as a test drives it.
 pub struct Desk {
     pub state: State,
@@ -253,6 +271,18 @@ impl Desk {
     /// The look of a kind that is under way.
     pub fn look(&self, wanted: impl Fn(&Look) -> bool) -> LookId {
         *self.state.looks.iter().find(|(_, look)| wanted(look)).expect("the look is under way").0
+    }
+
+    /// What the targets lean on is read: nothing that could have changed.
+    pub fn read_sources(&mut self) {
+        let open: Vec<_> = self.state.looks.iter().map(|(id, look)| (*id, look.clone())).collect();
+        for (id, look) in open {
+            match look {
+                Look::Coupled(_, target) => drop(self.answer(id, Sight::Coupled(Ok(Box::new(coupled(target)))))),
+                Look::Opened(..) => drop(self.answer(id, Sight::Opened(Ok(Opened::default())))),
+                _ => {}
+            }
+        }
     }
 
     pub fn answer(&mut self, id: LookId, sight: Sight) -> Vec<Effect> {

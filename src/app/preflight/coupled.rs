@@ -1,11 +1,11 @@
 //! What a rollback of the template does not bring back: configuration, keys, replicas, the image
 //! behind a tag.
 
-use crate::app::preflight::{self, Finding};
+use crate::app::coupling;
+use crate::app::preflight::{self, Finding, Severity};
 use crate::app::state::State;
 use crate::domain::cluster::WorkloadRef;
-use crate::domain::coupled::{Coupled, Found, Leaning, Pull, ScalerKind, drifted};
-use crate::domain::image::Image;
+use crate::domain::coupled::{Coupled, Drift, Found, Leaning, Pull, Pulled, ScalerKind, Written, drifted, pin};
 use crate::domain::live::Live;
 use crate::domain::salt::{Comparison, Outlook, Verdict, outlook};
 use crate::domain::step::StepKind;
@@ -38,14 +38,14 @@ fn waiting(target: &Revision) -> Finding {
 }
 
 fn all(state: &State, workload: &Workload, target: &Revision, coupled: &Coupled, found: &mut Vec<Finding>) {
-    sources(workload, target, coupled, found);
+    sources(state, workload, target, coupled, found);
     scalers(workload, coupled, found);
-    found.extend(tag(workload, target, coupled.pull));
+    found.extend(tag(workload, target, coupled));
     found.push(salt(state, &workload.reference, target, &coupled.salt));
 }
 
 /// ConfigMaps and Secrets: gone, without a key, unknown, or changed since the target ran.
-fn sources(workload: &Workload, target: &Revision, coupled: &Coupled, found: &mut Vec<Finding>) {
+fn sources(state: &State, workload: &Workload, target: &Revision, coupled: &Coupled, found: &mut Vec<Finding>) {
     let before = found.len();
     for leaning in &coupled.leanings {
         found.extend(absent(target, leaning));
@@ -74,8 +74,18 @@ fn sources(workload: &Workload, target: &Revision, coupled: &Coupled, found: &mu
             .because(say!("{}: {}", source, why)),
         );
     }
-    for (leaning, written) in drifted(coupled, workload) {
-        found.push(changed(target, leaning, written, &coupled.checksums));
+    for drift in drifted(coupled, workload) {
+        found.push(match coupling::put_back(state, &drift) {
+            Some(step) => {
+                Finding::fine("config-drift", say!("{} was put back by hand at {}", drift.leaning.source, drift.at))
+                    .because(step.words.clone())
+            }
+            None if coupling::brought_back(state, workload, &drift.leaning.source) => Finding::fine(
+                "config-drift",
+                say!("{} changed, and the rollback of the release brings it back", drift.leaning.source),
+            ),
+            None => changed(target, &drift, &coupled.checksums),
+        });
     }
     if found.len() == before {
         found.push(match coupled.checksums.first() {
@@ -117,28 +127,37 @@ fn absent(target: &Revision, leaning: &Leaning) -> Option<Finding> {
     Some(Finding { consequence, ..blocks }.because(uses.unwrap_or_default()))
 }
 
-fn changed(target: &Revision, leaning: &Leaning, written: jiff::Timestamp, checksums: &[Clean]) -> Finding {
+fn changed(target: &Revision, drift: &Drift<'_>, checksums: &[Clean]) -> Finding {
+    let Drift { leaning, at, .. } = drift;
     let by = match &leaning.found {
         Found::There { by: Some(by), .. } => say!(" by {}", by),
         _ => Clean::default(),
     };
     let uses = leaning.uses.iter().map(crate::domain::coupled::Use::words).reduce(|all, one| say!("{}, {}", all, one));
     let sums = checksums.iter().map(|name| say!("; {} differs", name)).reduce(|all, one| say!("{}{}", all, one));
-    let consequence = if leaning.frozen() {
-        Clean::ours(
-            "a revert does not bring it back: pods that run keep what they started with, and the target's new pods start with what is in it now",
-        )
-    } else {
-        Clean::ours("a revert does not bring it back: the target's pods find what is in it now")
+    let consequence = match (leaning.frozen(), drift.written) {
+        (_, Written::During) => {
+            "pods of the target that started before kept what it held then; its new pods start with what is in it now"
+        }
+        (true, _) => {
+            "a revert does not bring it back: pods that run keep what they started with, and the target's new pods start with what is in it now"
+        }
+        (false, _) => "a revert does not bring it back: the target's pods find what is in it now",
     };
-    let remedy = say!("put back what {} held then, from Git or a backup, or choose another target", leaning.source);
-    Finding::warns(
-        "config-drift",
-        say!("{} changed after revision {} was replaced", leaning.source, target.number),
-        consequence,
-        remedy,
-    )
-    .because(say!("written at {}{}; {}{}", written, by, uses.unwrap_or_default(), sums.unwrap_or_default()))
+    let remedy = say!(
+        "put back what {} held when revision {} ran, from Git or a backup, or choose another target",
+        leaning.source,
+        target.number
+    );
+    let what = say!("{} {}", leaning.source, drift.when(target));
+    let finding = Finding::warns("config-drift", what, Clean::ours(consequence), remedy);
+    let stops = drift.stops();
+    Finding {
+        severity: if stops { Severity::Blocks } else { Severity::Warns },
+        blocks: stops.then_some(StepKind::Revert),
+        ..finding
+    }
+    .because(say!("written at {}{}; {}{}", at, by, uses.unwrap_or_default(), sums.unwrap_or_default()))
 }
 
 /// Autoscalers: a revert leaves the number of replicas alone, whoever sets it.
@@ -185,6 +204,16 @@ fn scalers(workload: &Workload, coupled: &Coupled, found: &mut Vec<Finding>) {
                 Clean::ours("the autoscaler changes the number while the rollout runs"),
                 Clean::ours("let it settle first"),
             )
+        } else if replicas == scaler.max && scaler.min < scaler.max {
+            Finding::warns(
+                "autoscaler",
+                say!("{} has {} replicas, the most that it may set", name, replicas),
+                Clean::ours(
+                    "a revert leaves the number alone, and nothing can be added when the load comes back at once",
+                ),
+                say!("raise maxReplicas of {} for the time of the rollback, or know that it cannot help", name),
+            )
+            .because(bounds)
         } else if scaler.kind == ScalerKind::Keda && scaler.min == 0 {
             Finding::warns(
                 "autoscaler",
@@ -203,43 +232,51 @@ fn scalers(workload: &Workload, coupled: &Coupled, found: &mut Vec<Finding>) {
 }
 
 /// A tag that can lead to another image than the one that the target ran.
-fn tag(workload: &Workload, target: &Revision, pull: Option<Pull>) -> Option<Finding> {
+fn tag(workload: &Workload, target: &Revision, coupled: &Coupled) -> Option<Finding> {
     let image = target.image()?;
     if image.digest().is_some() {
         return Some(Finding::fine("tag", say!("the target's image is pinned by digest")));
     }
-    let live = workload.current();
-    let same = live.and_then(Revision::image) == Some(image);
-    let (ran, runs) = (target.digest.as_ref(), live.and_then(|live| live.digest.as_ref()));
-    let differ = same && ran.zip(runs).is_some_and(|(ran, runs)| ran != runs);
-    let remedy = pin(image, ran);
-    let again = match pull {
-        Some(Pull::Always) => "the registry decides at each start: the rollback may pull the bad image again",
+    let again = Clean::ours(match coupled.pull {
+        Some(Pull::Always) => {
+            "the registry decides at each start: the target's pods may run an image that never proved good"
+        }
         Some(Pull::Never) => "a node runs what it has under that tag",
         Some(Pull::IfNotPresent) | None => {
             "nodes that have the tag run what they have, others pull what it leads to now"
         }
-    };
-    let digests = || {
-        let [ran, runs] = [ran, runs].map(|digest| digest.cloned().unwrap_or(Clean::ours("an unknown digest")));
-        say!("revision {} ran {}, live runs {}", target.number, ran, runs)
-    };
-    if differ {
+    });
+    if let Some(drift) = coupled.tag_drift(workload) {
         let what = say!("{} leads to another image than the one that revision {} ran", image, target.number);
-        return Some(Finding::warns("tag", what, Clean::ours(again), remedy).because(digests()));
+        let evidence = say!("revision {} ran {}; {} runs {}", target.number, drift.ran, drift.seen, drift.leads);
+        let finding = Finding::warns("tag", what, again, pin(image, Some(&drift.ran))).because(evidence);
+        return Some(match drift.kept {
+            false => finding,
+            true => Finding {
+                severity: Severity::Blocks,
+                blocks: Some(StepKind::Revert),
+                consequence: Clean::ours("that is the live image: the revert brings it again"),
+                ..finding
+            },
+        });
     }
-    if !image.floats() {
-        return Some(Finding::fine("tag", say!("the tag of {} names a version", image)));
-    }
-    let what = say!("{} is a floating tag", image);
-    Some(Finding::warns("tag", what, Clean::ours(again), remedy).because(digests()))
-}
-
-fn pin(image: &Image, digest: Option<&Clean>) -> Clean {
-    match digest.zip(image.repository().parse::<Image>().ok()) {
-        Some((digest, repository)) => say!("pin it: after the revert set the image {}@{}", repository, digest),
-        None => Clean::ours("find the digest that ran in the registry, and pin it: set the image by digest"),
-    }
+    let mut digests: Vec<&Pulled> = coupled.pulled.iter().flatten().collect();
+    digests.sort_by(|a, b| a.digest.cmp(&b.digest));
+    digests.dedup_by(|a, b| a.digest == b.digest);
+    let seen = digests.iter().map(|pulled| say!("pod {} runs {}", pulled.pod, pulled.digest));
+    let seen = seen.reduce(|all, one| say!("{}, {}", all, one));
+    let ran = target.digest.clone().unwrap_or(Clean::ours("an unknown digest"));
+    let evidence = match (seen, &coupled.pulled) {
+        (Some(seen), _) => say!("revision {} ran {}; {}", target.number, ran, seen),
+        (None, Ok(_)) => say!("revision {} ran {}; no pod runs that tag now", target.number, ran),
+        (None, Err(why)) => say!("revision {} ran {}; {}", target.number, ran, why),
+    };
+    let what = match (digests.len(), image.floats()) {
+        (2.., _) => say!("pods run {} different images under {}", digests.len(), image),
+        (_, true) => say!("{} is a floating tag", image),
+        (_, false) => return Some(Finding::fine("tag", say!("the tag of {} names a version", image))),
+    };
+    Some(Finding::warns("tag", what, again, pin(image, target.digest.as_ref())).because(evidence))
 }
 
 /// The salt key decides whether stored credentials can be read. Compared, never shown.

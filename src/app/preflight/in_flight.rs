@@ -18,6 +18,18 @@ pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
                 Clean::ours("make sure that nobody else is deploying"),
             )),
         }
+        let failure = workload.conditions.iter().find(|condition| condition.as_str().starts_with("ReplicaFailure"));
+        if let Some(condition) = failure {
+            found.push(
+                Finding::warns(
+                    "replica-failure",
+                    say!("{} cannot make its pods", reference),
+                    Clean::ours("the pods of the target cannot be made either, and the rollout waits for ever"),
+                    Clean::ours("raise the quota, or remove what refuses them, before the revert"),
+                )
+                .because(condition.clone()),
+            );
+        }
         match &workload.jobs {
             None => found.push(Finding::blocks(
                 "jobs",

@@ -7,7 +7,7 @@ use crate::app::state::State;
 use crate::domain::change::unreadable_remedy;
 use crate::domain::cluster::{Field, WorkloadRef};
 use crate::domain::encrypted::{self, Newer};
-use crate::domain::forecast::{DISABLE_SCHEMA_UPDATE, Forecast, Newest};
+use crate::domain::forecast::{DISABLE_SCHEMA_UPDATE, Forecast, Newest, unordered};
 use crate::domain::live::Live;
 use crate::domain::step::StepKind;
 use crate::domain::workload::EnvValue;
@@ -20,8 +20,16 @@ pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
         Newest::Untold(image) => found.push(Finding::warns(
             "newest",
             say!("the age of {} cannot be told from its tag", image),
-            say!("every change needs {}=true in its template", DISABLE_SCHEMA_UPDATE),
+            say!("where the catalog cannot speak, a change needs {}=true in its template", DISABLE_SCHEMA_UPDATE),
             Clean::ours("pin versioned tags"),
+        )),
+        Newest::Unordered(one, other) => found.push(Finding::warns(
+            "newest",
+            unordered(one, other),
+            say!("where the catalog cannot speak, a change needs {}=true in its template", DISABLE_SCHEMA_UPDATE),
+            Clean::ours(
+                "tag builds of your own by the version that they are built on and a number: v1.81.0-stable.patch.2",
+            ),
         )),
         // The workload's own finding says what is in the way.
         Newest::Unseen(workload) if is_lost(state, workload) => {}

@@ -13,6 +13,9 @@ pub enum Newest {
     Known(Image),
     /// At least one image on record does not tell its version.
     Untold(Image),
+    /// Two images on record tell versions of which nobody knows which is newer, as `v1.81.0` and
+    /// somebody's own `v1.81.0-bad`.
+    Unordered(Image, Image),
     /// A workload that shares the database is not seen right now.
     Unseen(WorkloadRef),
     /// Nothing is on record.
@@ -30,7 +33,7 @@ impl Newest {
                 Newest::Known(before) => match told_version(&before).and_then(|v| v.partial_cmp(&version)) {
                     Some(Ordering::Less) => Newest::Known(image.clone()),
                     Some(_) => Newest::Known(before),
-                    None => return Newest::Untold(image.clone()),
+                    None => return Newest::Unordered(before, image.clone()),
                 },
                 _ => Newest::Known(image.clone()),
             };
@@ -50,14 +53,22 @@ pub(super) fn not_older(image: &Image, newest: &Newest) -> Result<Clean, Clean> 
     let newest = match newest {
         Newest::Known(image) => image,
         Newest::Untold(image) => return Err(say!("the age of {} on record cannot be told from its tag", image)),
+        Newest::Unordered(one, other) => return Err(unordered(one, other)),
         Newest::Unseen(workload) => {
             return Err(say!("{} is not seen right now, so the newest image is not known", workload));
         }
         Newest::Nothing => return Err(Clean::ours("no image is on record to compare with")),
     };
-    match told_version(image).zip(told_version(newest)).and_then(|(a, b)| a.partial_cmp(&b)) {
-        Some(Ordering::Less) => Err(say!("{} is older than {}", image, newest)),
-        Some(_) => Ok(Clean::ours("the image is not older than the newest on record")),
+    let versions = told_version(image).zip(told_version(newest));
+    match versions.as_ref().map(|(a, b)| a.partial_cmp(b)) {
+        Some(Some(Ordering::Less)) => Err(say!("{} is older than {}", image, newest)),
+        Some(Some(_)) => Ok(Clean::ours("the image is not older than the newest on record")),
+        Some(None) => Err(unordered(image, newest)),
         None => Err(say!("the age of {} cannot be told from its tag", image)),
     }
+}
+
+/// Two versions without an order.
+pub fn unordered(one: &Image, other: &Image) -> Clean {
+    say!("which of {} and {} is newer cannot be told from their tags", one, other)
 }

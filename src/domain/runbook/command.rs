@@ -23,10 +23,16 @@ pub enum Placeholder {
     BackupFile,
     /// The migration's name.
     Migration,
+    /// The ConfigMap that the target leans on and that changed since.
+    ConfigMap,
+    /// The key of it that the target's configuration file is.
+    ConfigKey,
+    /// The path of that file in the container.
+    ConfigPath,
 }
 
 /// Every placeholder with its word.
-pub const PLACEHOLDERS: [(&str, Placeholder); 9] = [
+pub const PLACEHOLDERS: [(&str, Placeholder); 12] = [
     ("namespace", Placeholder::Namespace),
     ("workload", Placeholder::Workload),
     ("context", Placeholder::Context),
@@ -36,6 +42,9 @@ pub const PLACEHOLDERS: [(&str, Placeholder); 9] = [
     ("image", Placeholder::Image),
     ("backup-file", Placeholder::BackupFile),
     ("migration", Placeholder::Migration),
+    ("config-map", Placeholder::ConfigMap),
+    ("config-key", Placeholder::ConfigKey),
+    ("config-path", Placeholder::ConfigPath),
 ];
 
 /// A piece of a command.

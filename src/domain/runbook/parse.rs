@@ -179,7 +179,7 @@ fn kind(fields: &Fields<'_, '_>, exits: &mut Exits<'_, '_, '_>) -> Option<NodeKi
             None
         }
         (Some(one), Some(other)) => {
-            for key in ["done", "failed", "commands", "record"] {
+            for key in ["done", "failed", "commands", "record", "puts_back"] {
                 fields.has(key);
             }
             fields.fault(
@@ -247,6 +247,7 @@ fn manual(fields: &Fields<'_, '_>, exits: &mut Exits<'_, '_, '_>) -> Option<Node
         commands.push(exits.page.clean(raw));
     }
     let record = fields.text_or_empty("record");
+    let puts_back = fields.flag("puts_back").unwrap_or(false);
     let (done, failed) = (exits.take(fields, "done"), exits.take(fields, "failed"));
-    Some(NodeKind::Manual { commands, record, done: done?, failed: failed? })
+    Some(NodeKind::Manual { commands, record, puts_back, done: done?, failed: failed? })
 }

@@ -5,7 +5,7 @@ use crate::domain::scenario::Scenario;
 use crate::text::Gate;
 
 /// The bundled scenario files, from the first drill to the hardest.
-pub const SCENARIOS: [Source<'static>; 6] = [
+pub const SCENARIOS: [Source<'static>; 7] = [
     Source { file: "assets/scenarios/bad-image.toml", text: include_str!("../../../assets/scenarios/bad-image.toml") },
     Source {
         file: "assets/scenarios/failed-migration.toml",
@@ -20,6 +20,10 @@ pub const SCENARIOS: [Source<'static>; 6] = [
     Source {
         file: "assets/scenarios/pending-helm.toml",
         text: include_str!("../../../assets/scenarios/pending-helm.toml"),
+    },
+    Source {
+        file: "assets/scenarios/config-drift.toml",
+        text: include_str!("../../../assets/scenarios/config-drift.toml"),
     },
 ];
 

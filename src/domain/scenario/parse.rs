@@ -13,10 +13,10 @@ use crate::domain::document::{Fault, Fields, Page, Source};
 use crate::domain::migration::RowState;
 use crate::domain::name::{CacheNamespace, MigrationName, VarName};
 use crate::domain::release::{ReleaseRevision, ReleaseStatus};
-use crate::domain::runbook::Stage;
+use crate::domain::runbook::{NodeRef, Stage};
 use crate::domain::scenario::{
-    Clash, Condition, Crash, DatabasePlan, GatewayPlan, HelmPlan, ImagePlan, Leant, Place, RecordPlan, RedisPlan,
-    RevisionPlan, RowPlan, Scenario, Setting, SourcePlan,
+    Before, Clash, Condition, Crash, DatabasePlan, GatewayPlan, HelmPlan, ImagePlan, Leant, Place, RecordPlan,
+    RedisPlan, RevisionPlan, RowPlan, Scenario, Setting, SourcePlan,
 };
 use crate::text::{Clean, Gate, Secret};
 
@@ -160,10 +160,12 @@ fn images(page: &Page<'_>, top: &Fields<'_, '_>) -> Vec<ImagePlan> {
         let (boot, running) = (secrets(&fields, "boot"), secrets(&fields, "running"));
         let crash = fields.table("crash").map(|fields| crash(page, fields));
         let clash = fields.table("clash").map(clash);
+        let neighbour = fields.parsed_if_there("neighbour");
         fields.finish();
         Some(ImagePlan {
             name: name?,
             digest: digest?,
+            neighbour,
             ready_after: ready_after?,
             crash: match crash {
                 Some(crash) => Some(crash?),
@@ -209,6 +211,7 @@ fn sources(page: &Page<'_>, top: &Fields<'_, '_>) -> Vec<SourcePlan> {
             let image = fields.parsed("image");
             Some((image, crash(page, fields)?))
         });
+        let before = fields.table("before").and_then(before);
         fields.finish();
         let breaks = match breaks {
             None => None,
@@ -219,9 +222,16 @@ fn sources(page: &Page<'_>, top: &Fields<'_, '_>) -> Vec<SourcePlan> {
         };
         let source = Leant { kind: kind?, name: name? };
         let (key, path, written) = (key?, path?, written?);
-        Some(SourcePlan { source, key, path, sub_path, written, by, text, breaks })
+        Some(SourcePlan { source, key, path, sub_path, written, by, text, breaks, before })
     };
     top.tables("source").into_iter().filter_map(source).collect()
+}
+
+fn before(fields: Fields<'_, '_>) -> Option<Before> {
+    let (runbook, node) = (fields.parsed("runbook"), fields.parsed("node"));
+    let text = fields.raw("text").map(|(raw, _)| Secret::new(raw));
+    fields.finish();
+    Some(Before { node: NodeRef { runbook: runbook?, node: node? }, text })
 }
 
 /// The kinds of autoscaler that a file may name.
@@ -385,12 +395,15 @@ fn conditions(top: &Fields<'_, '_>) -> Vec<Condition> {
             fields.number_if_there("rolled_back_to").and_then(ReleaseRevision::new).map(Condition::RolledBackTo);
         let deleted = fields.parsed_if_there("deleted").map(Condition::Deleted);
         let restarted = fields.flag("restarted").map(|_| Condition::Restarted);
-        let mut told: Vec<_> = [reverted, rolled_back, deleted, restarted].into_iter().flatten().collect();
+        let put_back = fields.parsed_if_there("put_back").map(Condition::PutBack);
+        let mut told: Vec<_> = [reverted, rolled_back, deleted, restarted, put_back].into_iter().flatten().collect();
         if told.len() != 1 {
             fields.fault(
                 None,
                 Clean::ours("a condition says one thing"),
-                Clean::ours("write exactly one of `reverted_to`, `rolled_back_to`, `deleted` and `restarted`"),
+                Clean::ours(
+                    "write exactly one of `reverted_to`, `rolled_back_to`, `deleted`, `restarted` and `put_back`",
+                ),
             );
         }
         fields.finish();
@@ -551,6 +564,14 @@ fn prove_well(top: &Fields<'_, '_>, scenario: &Scenario) {
                 fault(
                     say!("revision {} of the Helm release makes it well, and there is no such revision", number),
                     "name the number of a `[[helm.revision]]`",
+                );
+            }
+            Condition::PutBack(name)
+                if !scenario.sources.iter().any(|plan| plan.source.name == *name && plan.before.is_some()) =>
+            {
+                fault(
+                    say!("putting {} back makes it well, and nobody knows what it held", name),
+                    "name a `[[source]]` with a `[source.before]`",
                 );
             }
             Condition::Deleted(name) if scenario.rows.iter().all(|row| &row.name != name) => fault(

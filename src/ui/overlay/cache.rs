@@ -28,6 +28,10 @@ pub fn clear<'a>(scene: &Scene<'a>, width: usize, clearing: &'a Clearing) -> Dia
         let role = if is { Role::Danger } else { Role::Text };
         dialog.middle.extend(fact(scene, width, if i == 0 { "answers" } else { "" }, &words, role));
     }
+    if !clearing.from.is_empty() {
+        let words = format!("the namespace is known from {}", clearing.from);
+        dialog.middle.extend(fact(scene, width, "", &words, Role::Muted));
+    }
     let kept = survey.protected.iter().filter(|(_, keys)| *keys > 0);
     for (i, (kind, keys)) in kept.enumerate() {
         let words = format!("  {keys:>7}  {}", kind.words());

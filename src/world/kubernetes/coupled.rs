@@ -11,11 +11,12 @@ use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 use kube::core::ObjectMeta;
 use serde_json::Value;
 
+use super::objects::digest;
 use super::references::{Taken, config_path, file, references};
 use super::{Link, salt};
 use crate::domain::cluster::{Fingerprint, WorkloadRef};
 use crate::domain::coupled::{
-    ConfigFile, Coupled, Found, Leaning, MountedConfig, Pull, Scaler, ScalerKind, Source, SourceKind,
+    ConfigFile, Coupled, Found, Leaning, MountedConfig, Pull, Pulled, Scaler, ScalerKind, Source, SourceKind,
 };
 use crate::domain::name::{Name, Uid};
 use crate::domain::salt::Keys;
@@ -48,11 +49,12 @@ pub(super) async fn read(link: &Link, workload: &WorkloadRef, target: Uid) -> Re
         let live_too = live.contains_key(&source);
         leaning(link, namespace, source, taken, live_too)
     });
-    let (leanings, scalers, keys, config) = tokio::join!(
+    let (leanings, scalers, keys, config, pulled) = tokio::join!(
         futures::future::join_all(leanings),
         scalers(link, workload),
         salt::keys(link, namespace, &templates.live, &templates.target),
         config(link, namespace, &templates.target),
+        pulled(link, namespace, &templates.target),
     );
     Ok(Coupled {
         target,
@@ -60,6 +62,7 @@ pub(super) async fn read(link: &Link, workload: &WorkloadRef, target: Uid) -> Re
         checksums: checksums(link.gate(), &templates),
         scalers: scalers.map_err(|why| why.what),
         pull: salt::gateway(&templates.target).and_then(pull),
+        pulled: pulled.map_err(|why| why.what),
         salt: keys.compare(|key| Fingerprint::new(&link.reader.key, key.expose().as_bytes())),
         config,
     })
@@ -155,6 +158,26 @@ fn there(gate: &Gate, metadata: &ObjectMeta) -> Found {
         data_fields(metadata).filter_map(|(entry, _)| Some((entry.time.as_ref()?.0, entry.manager.as_deref())));
     let (written, by) = writes.max().filter(|(at, _)| *at >= created).unwrap_or((created, None));
     Found::There { written, by: by.map(|by| gate.clean(by)) }
+}
+
+/// Pods of the namespace, whoever owns them, that run the target's image reference. Only pods know
+/// digests; a reference by digest leads nowhere else.
+async fn pulled(link: &Link, namespace: &Name, target: &Value) -> Result<Vec<Pulled>, Trouble> {
+    let image = salt::gateway(target).and_then(|container| container["image"].as_str());
+    let Some(image) = image.filter(|image| !image.contains('@')) else { return Ok(Vec::new()) };
+    let api: Api<core::Pod> = link.api(namespace);
+    let all = link.list(&say!("list the pods of namespace {}", namespace), &api, None).await?;
+    let of = |pod: core::Pod| {
+        let (spec, status) = (pod.spec?, pod.status?);
+        let container = spec.containers.iter().find(|container| container.image.as_deref() == Some(image))?;
+        let status = status.container_statuses.iter().flatten().find(|status| status.name == container.name)?;
+        Some(Pulled {
+            pod: pod.metadata.name.as_deref()?.parse().ok()?,
+            digest: digest(link.gate(), &status.image_id)?,
+            created: pod.metadata.creation_timestamp?.0,
+        })
+    };
+    Ok(all.into_iter().filter_map(of).collect())
 }
 
 /// Autoscalers whose target is this Deployment.

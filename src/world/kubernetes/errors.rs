@@ -11,6 +11,10 @@ use crate::text::{Clean, Gate};
 /// Longest explanation taken over from a server; a proxy's HTML page explains nothing.
 const LONGEST: usize = 400;
 
+/// What the API server says where an admission webhook may have side effects (apiserver,
+/// `admission/plugin/webhook/errors`, `NewDryRunUnsupportedErr`).
+const NO_DRY_RUN: &str = "does not support dry run";
+
 /// What was attempted, on which object: `read deployment/litellm`.
 pub(super) fn trouble(gate: &Gate, attempt: &Clean, error: &kube::Error) -> Trouble {
     match error {
@@ -59,6 +63,10 @@ pub(super) fn from_status(gate: &Gate, attempt: &Clean, status: &Status) -> Trou
         403 => (TroubleKind::Forbidden, "ask for this permission in this namespace"),
         404 => (TroubleKind::NotFound, "check the namespace and the name"),
         409 => (TroubleKind::Changed, "look at the object again and plan again"),
+        400 if status.message.contains(NO_DRY_RUN) => (
+            TroubleKind::Invalid,
+            "its owner has to declare sideEffects: None or NoneOnDryRun; nothing is sent that was not tried before",
+        ),
         400 | 405 | 406 | 413 | 415 | 422 => (TroubleKind::Invalid, ""),
         429 => (TroubleKind::Busy, "the API server limits requests; wait a moment"),
         _ => (TroubleKind::Unreachable, "the API server has trouble of its own; try again"),
@@ -174,5 +182,10 @@ mod tests {
             assert!(trouble.what.as_str().contains("could not read deployment/litellm"));
             assert!(!trouble.what.as_str().contains("hunter22"), "{}", trouble.what);
         }
+        let words =
+            "admission webhook \"vet.example\" does not support dry run because the field 'sideEffects' is not set";
+        let status = Status::failure(words, "BadRequest").with_code(400);
+        let trouble = from_status(&Gate::default(), &Clean::ours("try the revert of deployment/litellm"), &status);
+        assert!(trouble.remedy.as_str().starts_with("its owner has to declare sideEffects"), "{trouble:?}");
     }
 }

@@ -1,15 +1,18 @@
 //! The sandbox's ConfigMaps, Secrets, autoscalers and salt keys.
 
 use super::Sandbox;
+use super::memory::Deed;
 use super::model::Model;
 use super::parts::{Plan, millis_before};
 use crate::domain::cluster::Fingerprint;
-use crate::domain::coupled::{ConfigFile, Coupled, Found, Leaning, MountedConfig, Pull, SourceKind, Use};
-use crate::domain::name::Uid;
+use crate::domain::coupled::{ConfigFile, Coupled, Found, Leaning, MountedConfig, Pull, Pulled, SourceKind, Use};
+use crate::domain::name::{Name, Uid};
+use crate::domain::runbook::NodeRef;
 use crate::domain::salt::{Key, Keys, LITELLM_SALT_KEY, MASTER_KEYS, Opened, Value};
 use crate::domain::scenario::{Setting, SourcePlan};
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Secret};
+use crate::world::Hands;
 
 impl Sandbox {
     /// What a revision leans on, as the sources are now.
@@ -22,19 +25,27 @@ impl Sandbox {
             uses: vec![Use::Mounted { path: source.path.clone(), sub_path: source.sub_path }],
             live_too: live.leans.contains(&source.source.name),
             optional: false,
-            found: Found::There { written: model.time(millis_before(source.written)), by: source.by.clone() },
+            found: match model.put_back.get(&source.source.name) {
+                Some(at) => {
+                    Found::There { written: model.time(*at), by: Some(Clean::ours("kubectl-client-side-apply")) }
+                }
+                None => Found::There { written: model.time(millis_before(source.written)), by: source.by.clone() },
+            },
             lacks: Vec::new(),
         };
         let differs = plan.checksum.is_some() && plan.checksum != live.checksum;
         let path = plan.words.iter().skip_while(|word| word.as_str() != "--config").nth(1);
         let config = match sources().find(|source| Some(&source.path) == path) {
-            Some(source) if source.source.kind == SourceKind::ConfigMap => ConfigFile::Mounted(self.config(source)),
+            Some(source) if source.source.kind == SourceKind::ConfigMap => {
+                ConfigFile::Mounted(self.config(model, source))
+            }
             _ => ConfigFile::Unseen(Clean::ours("this drill keeps no configuration file in a ConfigMap")),
         };
         Ok(Coupled {
             leanings: sources().map(leaning).collect(),
             checksums: if differs { vec![Clean::ours("checksum/config")] } else { vec![] },
             scalers: Ok(self.scenario.scalers.clone()),
+            pulled: Ok(self.pulled(model, plan)),
             pull: Some(if plan.image.floats() { Pull::Always } else { Pull::IfNotPresent }),
             salt: keys(model, &target)?.compare(|key| Fingerprint::new(&self.key, key.expose().as_bytes())),
             config,
@@ -42,9 +53,11 @@ impl Sandbox {
         })
     }
 
-    fn config(&self, source: &SourcePlan) -> MountedConfig {
+    fn config(&self, model: &Model, source: &SourcePlan) -> MountedConfig {
         let mut gate = self.gate.lines();
-        let text = source.text.as_ref().map(Secret::expose).unwrap_or_default();
+        let back = model.put_back.contains_key(&source.source.name);
+        let held = source.before.as_ref().filter(|_| back).and_then(|before| before.text.as_ref());
+        let text = held.or(source.text.as_ref()).map(Secret::expose).unwrap_or_default();
         MountedConfig {
             config_map: source.source.name.clone(),
             key: source.key.clone(),
@@ -52,6 +65,21 @@ impl Sandbox {
             sub_path: source.sub_path,
             lines: text.lines().map(|line| gate.clean(line)).collect(),
         }
+    }
+
+    /// Everybody's pods that run a template's image.
+    fn pulled(&self, model: &Model, plan: &Plan) -> Vec<Pulled> {
+        let Some(image) = self.scenario.image(&plan.image) else { return Vec::new() };
+        let pulled = |pod: &Name, created| Pulled {
+            pod: pod.clone(),
+            digest: image.digest.clone(),
+            created: model.time(created),
+        };
+        let ours = model.pods.iter().filter(|pod| pod.gone.is_none() && !pod.runs.is_empty());
+        let ours = ours.filter(|pod| model.sets[pod.set].plan.image == plan.image);
+        let began = model.sets.first().map_or(0, |set| set.created);
+        let others = image.neighbour.iter().map(|pod| pulled(pod, began));
+        others.chain(ours.map(|pod| pulled(&pod.name, pod.created))).collect()
     }
 
     /// How many of the scenario's stored values each key opens.
@@ -62,6 +90,16 @@ impl Sandbox {
         let (live, target) = (by(&keys.live), by(&keys.target));
         let neither = if live == Some(0) && target == Some(0) { tried } else { 0 };
         Opened { tried, live, target, neither }
+    }
+}
+
+impl Hands for Sandbox {
+    fn done(&self, node: &NodeRef) -> Result<(), Trouble> {
+        let before = self.scenario.sources.iter().filter_map(|source| source.before.as_ref());
+        if before.filter(|before| before.node == *node).count() == 0 {
+            return Ok(());
+        }
+        self.act(|_, _| Ok((Deed::ByHand { node: node.clone() }, ())))
     }
 }
 

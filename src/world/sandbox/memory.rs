@@ -12,6 +12,7 @@ use crate::domain::change::ChangeKind;
 use crate::domain::image::Image;
 use crate::domain::name::{CacheNamespace, MigrationId, ModelName, Name, RequestId, Slug, Uid, VarName};
 use crate::domain::release::ReleaseRevision;
+use crate::domain::runbook::NodeRef;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Gate};
 
@@ -45,6 +46,8 @@ pub(super) enum Deed {
     Completed { id: RequestId, model: ModelName },
     /// The database was dumped.
     BackedUp { file: String },
+    /// A person did a manual step.
+    ByHand { node: NodeRef },
     /// The kept answers of a namespace were deleted.
     ClearedCache { namespace: Option<CacheNamespace> },
 }

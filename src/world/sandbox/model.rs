@@ -63,6 +63,8 @@ pub(super) struct Model {
     pub(super) rows: Vec<StoredRow>,
     /// Rows as they were before they were deleted or resolved.
     pub(super) kept: BTreeMap<MigrationId, StoredRow>,
+    /// Sources that were put back by hand, and when.
+    pub(super) put_back: BTreeMap<Name, Millis>,
     /// Namespaces of the response cache that were cleared.
     pub(super) cleared: BTreeSet<Option<CacheNamespace>>,
     /// Migrations whose SQL has run, and since when. Deleting a row does not undo its SQL.
@@ -108,6 +110,7 @@ impl Model {
             records: vec![],
             rows: rows(&scenario, start),
             kept: BTreeMap::new(),
+            put_back: BTreeMap::new(),
             cleared: BTreeSet::new(),
             schema: BTreeMap::new(),
             held: scenario
@@ -251,6 +254,11 @@ impl Model {
                 }
             }
             Deed::Completed { id, .. } => self.ask(id.clone(), at),
+            Deed::ByHand { node } => {
+                let sources = self.scenario.sources.iter();
+                let back = sources.filter(|source| source.before.as_ref().is_some_and(|before| before.node == *node));
+                self.put_back.extend(back.map(|source| (source.source.name.clone(), at)));
+            }
             Deed::ClearedCache { namespace } => drop(self.cleared.insert(namespace.clone())),
         }
     }
@@ -475,6 +483,7 @@ impl Model {
     fn broken_by(&self, plan: &Plan) -> Option<(&SourcePlan, &Crash)> {
         let leant = self.scenario.sources.iter().filter(|source| plan.leans.contains(&source.source.name));
         leant
+            .filter(|source| !self.put_back.contains_key(&source.source.name))
             .filter_map(|source| Some((source, source.breaks.as_ref()?)))
             .find_map(|(source, (image, crash))| (*image == plan.image).then_some((source, crash)))
     }
