@@ -1,6 +1,7 @@
 //! The command line: arguments in, a typed command out, and what needs no engine to answer.
 
 mod args;
+pub mod catalog_file;
 pub mod command;
 pub mod config_file;
 pub mod engine;

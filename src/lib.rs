@@ -84,6 +84,7 @@
 //! | where one looks: focus, selection, dialogs | `State::view`, `State::overlays` | nowhere |
 //! | a row that can be put back | `Sealed`, in a port | a restore file beside the journal |
 //! | the world of a drill | [`world::sandbox`] | `world.jsonl` beside the journal |
+//! | versions that were published since | `Setting::catalog` | `catalog.json.gz` in the data folder |
 //! | who may act on this machine | the runtime's lock | `locks/ENVIRONMENT.lock` |
 //!
 //! # To add something, touch these

@@ -81,6 +81,7 @@ fn state(scenario: &Scenario, gate: &Gate, now: Timestamp) -> State {
         gateway: Some(Clean::ours("the sandbox's gateway")),
         folder: Clean::default(),
         catalog: std::sync::Arc::default(),
+        catalog_from: lastgood::domain::catalog::Origin::Embedded,
         newcomer: false,
     };
     let keymap = Arc::new(Keymap::parse(keymap::DEFAULT).unwrap());

@@ -16,7 +16,7 @@ use crate::app::past::{self, Past};
 use crate::app::preflight;
 use crate::app::releases::Releases;
 use crate::domain::backup::Server;
-use crate::domain::catalog::Catalog;
+use crate::domain::catalog::{Catalog, Origin};
 use crate::domain::change::{Acceptance, ChangeKind, Cleared};
 use crate::domain::cluster::{Identity, Permission, Pod, WorkloadRef};
 use crate::domain::confirm::Confirmed;
@@ -83,6 +83,8 @@ pub struct Setting {
     pub folder: Clean,
     /// What is known of the versions of LiteLLM.
     pub catalog: Arc<Catalog>,
+    /// Where that comes from.
+    pub catalog_from: Origin,
     /// The first drill on this machine: the console explains itself.
     pub newcomer: bool,
 }

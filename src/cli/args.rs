@@ -9,10 +9,10 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::command::{
-    BackupChoice, Cache, Command, Document, Drill, Format, InitTo, Invocation, Look, Migrations, Place, RevisionRef,
-    RowChange, Run, Targets, Walk,
+    Asked, BackupChoice, Cache, Command, Document, Drill, Format, InitTo, Invocation, Look, Migrations, Place,
+    RevisionRef, RowChange, Run, Targets, Walk,
 };
-use crate::domain::image::Version;
+use crate::domain::image::{Image, Version};
 use crate::domain::name::{CacheNamespace, ContextName, EnvName, IncidentId, MigrationId, Name, Slug, Uid};
 use crate::text::Gate;
 
@@ -394,6 +394,20 @@ enum CatalogVerb {
         #[arg(long, short, value_name = "FILE")]
         output: PathBuf,
     },
+    /// Add what was published since, with pip; the console uses it from then on
+    Refresh,
+    /// Show what it knows: in all, or of one version and what that does when it starts
+    #[command(after_help = "\
+Examples:
+  lastgood catalog show                     its date, how much it knows, where it comes from
+  lastgood catalog show 1.81.0
+  lastgood catalog show ghcr.io/berriai/litellm-database:main-v1.74.7-stable --json")]
+    Show {
+        /// A version, an image's tag, or an image with its tag
+        version: Option<String>,
+        #[command(flatten)]
+        json: Json,
+    },
 }
 
 /// One `--to`.
@@ -497,6 +511,11 @@ impl Verb {
             }
             Verb::Runbook(RunbookVerb::Lint { files, json }) => Command::RunbookLint { files, format: json.format() },
             Verb::Catalog(CatalogVerb::Build { output }) => Command::CatalogBuild(output),
+            Verb::Catalog(CatalogVerb::Refresh) => Command::CatalogRefresh,
+            Verb::Catalog(CatalogVerb::Show { version, json }) => {
+                let version = version.map(|raw| asked(&raw, gate)).transpose()?;
+                Command::CatalogShow { version, format: json.format() }
+            }
             Verb::Init { output } if output.as_os_str() == "-" => Command::Init(InitTo::Stdout),
             Verb::Init { output } => Command::Init(InitTo::File(output)),
             Verb::Completions { shell } => Command::Completions(shell),
@@ -554,6 +573,22 @@ impl Json {
 
 fn format(json: bool) -> Format {
     if json { Format::Json } else { Format::Text }
+}
+
+/// A version, a tag, or an image with its tag.
+fn asked(raw: &str, gate: &Gate) -> Result<Asked, clap::Error> {
+    let refuse = |why: &str| definition().error(ErrorKind::InvalidValue, why);
+    let words = gate.clean(raw);
+    if let Ok(version) = raw.parse() {
+        return Ok(Asked { version, words });
+    }
+    let image: Image = raw.parse().map_err(|_| refuse("not a version, a tag or an image"))?;
+    match (image.version(), image.tag(), image.digest()) {
+        (Some(version), ..) => Ok(Asked { version, words }),
+        (None, None, Some(_)) => Err(refuse("a digest does not tell a version: name the tag or the version")),
+        (None, Some(_), _) => Err(refuse("that tag does not tell a version: it can mean another image tomorrow")),
+        (None, None, None) => Err(refuse("that tells no version; write 1.81.0, main-v1.81.0-stable or IMAGE:TAG")),
+    }
 }
 
 /// Several `--to` must each name their workload, and none twice.

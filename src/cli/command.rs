@@ -108,12 +108,30 @@ pub enum Command {
     },
     /// Build the catalog from the published packages, into this file.
     CatalogBuild(PathBuf),
+    /// Add to the catalog what was published since.
+    CatalogRefresh,
+    /// Show what the catalog knows, in all or of one version.
+    CatalogShow {
+        /// Which version.
+        version: Option<Asked>,
+        /// Who reads it.
+        format: Format,
+    },
     /// Write a configuration file from what is found.
     Init(InitTo),
     /// Print completions for a shell.
     Completions(clap_complete::Shell),
     /// Print a manual page: of the program, or of one command.
     Man(Vec<String>),
+}
+
+/// A version of LiteLLM as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The version.
+    pub version: Version,
+    /// How it was spelled: a version, a tag, or an image with a tag.
+    pub words: Clean,
 }
 
 /// A drill to start.
@@ -313,6 +331,7 @@ impl Command {
             | Command::Verify { format, .. }
             | Command::Incidents(format)
             | Command::Cache(Cache::Survey(format) | Cache::Clear { format, .. })
+            | Command::CatalogShow { format, .. }
             | Command::RunbookLint { format, .. } => *format,
             Command::Migrations(migrations) => match migrations {
                 Migrations::List { format, .. }
@@ -325,6 +344,7 @@ impl Command {
             | Command::Resume(_)
             | Command::Export { .. }
             | Command::CatalogBuild(_)
+            | Command::CatalogRefresh
             | Command::Init(_)
             | Command::Completions(_)
             | Command::Man(_) => Format::Text,

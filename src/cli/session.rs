@@ -7,10 +7,11 @@ use jiff::Timestamp;
 
 use crate::app::keymap::Keymap;
 use crate::app::state::{Briefing, Missing, Setting, State};
+use crate::cli::catalog_file::{self, Current};
 use crate::cli::config_file::Chosen;
 use crate::cli::secret::resolve_path;
 use crate::cli::wiring::{self, Live};
-use crate::domain::catalog::Catalog;
+use crate::domain::catalog::{Catalog, Origin};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::document::{Fault, Source};
 use crate::domain::environment::Kind;
@@ -82,6 +83,7 @@ impl Scene {
             Some(path) => signatures_with(&resolve_path(chosen.folder(), path), &library, gate)?,
         };
         let Live { world, workloads, database, gateway, .. } = live;
+        let Current { catalog, origin } = catalog_file::current(gate);
         let setting = Setting {
             environment: environment.name.clone(),
             kind: environment.kind,
@@ -96,7 +98,8 @@ impl Scene {
             database,
             gateway,
             folder: Clean::default(),
-            catalog: Arc::new(Catalog::embedded().clone()),
+            catalog,
+            catalog_from: origin,
             newcomer: false,
         };
         // Shown in full: the dump outlives the folder that the console was started in.
@@ -153,7 +156,8 @@ impl Scene {
             database: Some(Clean::ours("the sandbox's database")),
             gateway: Some(Clean::ours("the sandbox's gateway")),
             folder: Clean::default(),
-            catalog: Arc::new(Catalog::embedded().clone()),
+            catalog: Arc::clone(Catalog::embedded()),
+            catalog_from: Origin::Embedded,
             newcomer: !folder.knows_drills(),
         };
         let library = bundled_runbooks();

@@ -7,6 +7,7 @@
 
 mod asset;
 pub mod draft;
+mod origin;
 pub mod pin;
 mod startup;
 
@@ -14,7 +15,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,7 @@ use crate::domain::schema::Schema;
 use crate::text::Safe;
 
 pub use asset::Malformed;
+pub use origin::Origin;
 
 /// A version of `litellm-proxy-extras`: three numbers, and which build of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -137,6 +139,22 @@ pub enum Startup {
     Pushes,
 }
 
+impl Startup {
+    /// In words, after "when it starts, it".
+    pub fn words(self) -> &'static str {
+        match self {
+            Startup::Deploys => "applies pending migrations only (prisma migrate deploy)",
+            Startup::DeploysThenSyncsIfPending => {
+                "applies pending migrations, and after that makes the database equal to its own schema"
+            }
+            Startup::DeploysThenSyncs => {
+                "applies pending migrations, and always makes the database equal to its own schema"
+            }
+            Startup::Pushes => "makes the database equal to its own schema (prisma db push --accept-data-loss)",
+        }
+    }
+}
+
 /// A version of LiteLLM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -234,9 +252,10 @@ impl Catalog {
     /// The catalog that comes with this program.
     ///
     /// A test proves that it can be read; were it not, it would know nothing.
-    pub fn embedded() -> &'static Catalog {
-        static EMBEDDED: OnceLock<Catalog> = OnceLock::new();
-        EMBEDDED.get_or_init(|| Catalog::from_bytes(include_bytes!("../../assets/catalog.json.gz")).unwrap_or_default())
+    pub fn embedded() -> &'static Arc<Catalog> {
+        static EMBEDDED: OnceLock<Arc<Catalog>> = OnceLock::new();
+        let read = || Catalog::from_bytes(include_bytes!("../../assets/catalog.json.gz")).unwrap_or_default();
+        EMBEDDED.get_or_init(|| Arc::new(read()))
     }
 
     /// The day on which the list of published versions was read.
@@ -301,6 +320,11 @@ impl Catalog {
     /// published package has.
     pub fn editions(&self, name: &MigrationName) -> &[Edition] {
         self.editions.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every name, with every content that its file has had.
+    pub fn all_editions(&self) -> impl Iterator<Item = (&MigrationName, &[Edition])> {
+        self.editions.iter().map(|(name, editions)| (name, editions.as_slice()))
     }
 
     /// The edition that a row's checksum tells.

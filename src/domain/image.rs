@@ -110,7 +110,33 @@ enum Channel {
     Stable,
     Patch(u32),
     /// A suffix of somebody's own, which says nothing about order.
-    Other(Arc<str>),
+    Other(Suffix),
+}
+
+/// What somebody added to a version number, in the characters that a tag may have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+struct Suffix(Arc<str>);
+
+impl Suffix {
+    /// `None` for what cannot stand in a tag.
+    fn new(raw: &str) -> Option<Self> {
+        let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+');
+        (raw.len() <= 128 && raw.bytes().all(valid)).then(|| Self(Arc::from(raw)))
+    }
+}
+
+impl TryFrom<String> for Suffix {
+    type Error = BadName;
+    fn try_from(raw: String) -> Result<Self, BadName> {
+        Self::new(&raw).ok_or(BadName { what: "the end of a version", rule: "letters, digits and .-_+, at most 128" })
+    }
+}
+
+impl From<Suffix> for String {
+    fn from(suffix: Suffix) -> String {
+        suffix.0.to_string()
+    }
 }
 
 /// A LiteLLM version read from an image tag (`main-v1.77.2-stable`, `v1.83.10`, `v1.81.0-nightly`,
@@ -133,8 +159,8 @@ impl Version {
         let channel = match &self.channel {
             Channel::Nightly | Channel::Patch(_) => Channel::Stable,
             Channel::Other(suffix) => {
-                let cuts = suffix.rmatch_indices(['-', '.', '+', '_']).map(|(at, _)| &suffix[..at]);
-                cuts.map(channel).find(|channel| !matches!(channel, Channel::Other(_))).unwrap_or(Channel::Stable)
+                let cuts = suffix.0.rmatch_indices(['-', '.', '+', '_']).map(|(at, _)| &suffix.0[..at]);
+                cuts.filter_map(published).next().unwrap_or(Channel::Stable)
             }
             Channel::Dev(_) | Channel::Candidate(_) | Channel::Stable => return None,
         };
@@ -191,10 +217,15 @@ fn parse_version(raw: &str) -> Option<Version> {
         // `1.81.0abc` could be the start of a commit hash as well as anything else.
         return None;
     }
-    Some(Version { numbers, channel: channel(suffix.trim_start_matches(['-', '.'])) })
+    let suffix = suffix.trim_start_matches(['-', '.']);
+    let channel = published(suffix).or_else(|| Suffix::new(suffix).map(Channel::Other))?;
+    Some(Version { numbers, channel })
 }
 
-fn channel(suffix: &str) -> Channel {
+/// The channel whose mark this is; `None` for somebody's own. The marks before 1.84 (`-stable`,
+/// `-stable.patch.1`, `.rc.1`, `-nightly`, `.dev.1`) and since (none, `.post1`, `rc1`, `.dev1`):
+/// LiteLLM's release notes of 1.84.0.
+fn published(suffix: &str) -> Option<Channel> {
     let number = |text: &str| text.trim_start_matches(['.', '-']).parse::<u32>().ok();
     let counted = |text: &str| if text.is_empty() { Some(0) } else { number(text) };
     let known = match suffix {
@@ -206,8 +237,8 @@ fn channel(suffix: &str) -> Channel {
         .or_else(|| suffix.strip_prefix("rc").and_then(counted).map(Channel::Candidate))
         .or_else(|| suffix.strip_prefix("dev").and_then(counted).map(Channel::Dev))
         .or_else(|| suffix.strip_prefix("stable.patch").and_then(counted).map(Channel::Patch))
+        .or_else(|| suffix.strip_prefix("stable.").and_then(number).map(Channel::Patch))
         .or_else(|| suffix.strip_prefix("post").and_then(counted).map(Channel::Patch))
-        .unwrap_or_else(|| Channel::Other(Arc::from(suffix)))
 }
 
 impl fmt::Display for Version {
@@ -220,7 +251,7 @@ impl fmt::Display for Version {
             Channel::Dev(n) => write!(f, "-dev.{n}"),
             Channel::Candidate(n) => write!(f, "-rc.{n}"),
             Channel::Patch(n) => write!(f, "-patch.{n}"),
-            Channel::Other(suffix) => write!(f, "-{suffix}"),
+            Channel::Other(Suffix(suffix)) => write!(f, "-{suffix}"),
         }
     }
 }
@@ -253,6 +284,13 @@ mod tests {
             ("ghcr.io/berriai/litellm:v1.81.3-stable.patch.3", Some("1.81.3-patch.3")),
             ("ghcr.io/berriai/litellm:litellm_stable_release_branch-v1.74.3-stable", Some("1.74.3")),
             ("reg.local:5000/a/b/litellm-database:main-v1.74.9-nightly@sha256:abc", Some("1.74.9-nightly")),
+            ("docker.litellm.ai/berriai/litellm:v1.80.0-stable.1", Some("1.80.0-patch.1")),
+            ("ghcr.io/berriai/litellm:v1.81.3-stable.sonnet-4-6", Some("1.81.3-stable.sonnet-4-6")),
+            ("ghcr.io/berriai/litellm:main-1.82.0-stable", Some("1.82.0")),
+            ("ghcr.io/berriai/litellm:1.84.0", Some("1.84.0")),
+            ("ghcr.io/berriai/litellm:v1.84.0rc1", Some("1.84.0-rc.1")),
+            ("ghcr.io/berriai/litellm:v1.84.0.dev3", Some("1.84.0-dev.3")),
+            ("ghcr.io/berriai/litellm:v1.84.10@sha256:3f59", Some("1.84.10")),
             ("litellm:main-latest", None),
             ("litellm:main-stable", None),
             ("litellm@sha256:abc", None),
@@ -293,6 +331,16 @@ mod tests {
             assert_eq!(version(python), version(image), "{python}");
         }
         assert_eq!(version("1.81.0rcx"), None);
+    }
+
+    #[test]
+    fn what_cannot_stand_in_a_tag_is_no_version() {
+        for raw in ["1.81.0-\u{1b}[31m", "1.81.0-a b", "1.81.0-é", &format!("1.81.0-{}", "x".repeat(129))] {
+            assert_eq!(version(raw), None, "{raw:?}");
+            let suffix = raw.split_once('-').unwrap().1;
+            let kept = serde_json::json!({ "numbers": [1, 81, 0], "channel": { "Other": suffix } });
+            assert!(serde_json::from_value::<Version>(kept).is_err(), "{raw:?}");
+        }
     }
 
     #[test]

@@ -13,7 +13,25 @@ pub trait Safe: fmt::Display {}
 macro_rules! safe {
     ($($t:ty),* $(,)?) => { $(impl Safe for $t {})* };
 }
-safe!(Clean, u8, u16, u32, u64, u128, usize, i16, i32, i64, i128, isize, f64, bool, &'static str, jiff::Timestamp);
+safe!(
+    Clean,
+    u8,
+    u16,
+    u32,
+    u64,
+    u128,
+    usize,
+    i16,
+    i32,
+    i64,
+    i128,
+    isize,
+    f64,
+    bool,
+    &'static str,
+    jiff::Timestamp,
+    jiff::civil::Date
+);
 impl<T: Safe> Safe for &T {}
 
 #[doc(hidden)]

@@ -74,7 +74,8 @@ pub fn empty(kind: Kind) -> State {
         database: Some(words("db.internal:5432/litellm, schema public")),
         gateway: Some(words("http://litellm.llm:4000")),
         folder: words("~/.local/state/lastgood/prod-eu"),
-        catalog: std::sync::Arc::default(),
+        catalog: Arc::new(Catalog::default().on(jiff::civil::date(2026, 3, 1), Vec::new())),
+        catalog_from: crate::domain::catalog::Origin::Embedded,
         newcomer: false,
     };
     let keymap = Keymap::parse(keymap::DEFAULT).unwrap();

@@ -198,6 +198,7 @@ impl Desk {
             gateway: None,
             folder: Clean::default(),
             catalog: std::sync::Arc::default(),
+            catalog_from: lastgood::domain::catalog::Origin::Embedded,
             newcomer: false,
         };
         let state = State::new(

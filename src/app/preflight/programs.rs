@@ -1,8 +1,11 @@
-//! The parts of the environment and the programs on this machine, and whether they are recent enough.
+//! The parts of the environment, the programs on this machine, and the catalog that is used.
+
+use std::collections::BTreeSet;
 
 use crate::app::preflight::{self, Finding};
 use crate::app::state::State;
 use crate::domain::live::Live;
+use crate::domain::catalog::{Known, Origin};
 use crate::domain::step::StepKind;
 use crate::domain::trouble::Trouble;
 use crate::text::Clean;
@@ -26,6 +29,35 @@ pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
             Some(why) => Finding::missing(id, step, why, configured),
             None => Finding::fine(id, Clean::ours(fine)),
         });
+    }
+    if database {
+        found.push(catalog(state));
+    }
+}
+
+/// Which catalog the forecasts and the ledger go by, and whether it knows what runs.
+fn catalog(state: &State) -> Finding {
+    let (catalog, from) = (&state.setting.catalog, &state.setting.catalog_from);
+    let which = say!("the catalog of {}, {}", catalog.made(), from.words());
+    if let Origin::InPlaceOf { .. } = from {
+        let consequence = Clean::ours("versions that were published since are not known");
+        return Finding::warns("catalog", which, consequence, Clean::ours("`lastgood catalog refresh` writes it anew"));
+    }
+    let live = state.watched.values().filter_map(|watched| watched.workload.last()?.template.main());
+    let unknown: BTreeSet<String> = live
+        .filter_map(|container| container.image.version())
+        .filter(|version| matches!(catalog.release(version), Known::Unknown { below: Some(_), above: None }))
+        .map(|version| version.to_string())
+        .collect();
+    match unknown.first() {
+        None => Finding::fine("catalog", which),
+        Some(version) => Finding::warns(
+            "catalog",
+            say!("LiteLLM {} runs, which the catalog does not know", state.gate.clean(version)),
+            Clean::ours("what it does to the schema is judged by the age of images alone"),
+            Clean::ours("`lastgood catalog refresh` asks for newer versions"),
+        )
+        .because(which),
     }
 }
 

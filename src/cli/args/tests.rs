@@ -157,3 +157,20 @@ fn export_and_init_know_where_to_write() {
     assert_eq!(command("lastgood init"), Command::Init(InitTo::File("lastgood.toml".into())));
     assert_eq!(command("lastgood init -o -"), Command::Init(InitTo::Stdout));
 }
+
+#[test]
+fn a_version_of_the_catalog_is_named_as_an_image_is() {
+    let shown = |line: &str| match command(line) {
+        Command::CatalogShow { version, format } => (version.map(|asked| asked.version.to_string()), format),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(shown("lastgood catalog show"), (None, Format::Text));
+    for raw in ["1.74.7", "v1.74.7-stable", "main-v1.74.7-stable", "reg:5000/x/litellm:main-v1.74.7@sha256:ab"] {
+        assert_eq!(shown(&format!("lastgood catalog show {raw} --json")), (Some("1.74.7".into()), Format::Json));
+    }
+    assert_eq!(command("lastgood catalog refresh"), Command::CatalogRefresh);
+    assert!(refusal("lastgood catalog show litellm@sha256:ab").contains("a digest does not tell a version"));
+    assert!(refusal("lastgood catalog show litellm:main-latest").contains("another image tomorrow"));
+    assert!(refusal("lastgood catalog show 'a b'").contains("not a version, a tag or an image"));
+    assert!(refusal("lastgood catalog show main-latest").contains("write 1.81.0"));
+}

@@ -1,15 +1,20 @@
 //! The catalog's commands: built and refreshed from the published packages, and shown.
 
+mod refresh;
+mod show;
+
+pub(super) use refresh::refresh;
+pub(super) use show::show;
+
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 
-use etcetera::BaseStrategy as _;
 use futures::StreamExt as _;
 
-use crate::cli::complain;
 use crate::cli::engine::Outcome;
 use crate::cli::exit::Exit;
+use crate::cli::{catalog_file, complain};
 use crate::domain::catalog::draft::{Contents, Draft};
 use crate::domain::catalog::pin::PACKAGE;
 use crate::domain::catalog::{Absent, Catalog, PackageVersion, Pin};
@@ -35,8 +40,24 @@ struct Fetched {
 
 /// Builds a catalog from the published packages alone.
 pub(super) async fn build(output: &Path, gate: &Gate) -> Outcome {
-    let fetched = fetched(Draft::default(), gate).await?;
-    let (absent, troubles) = (fetched.absent.len(), fetched.troubles);
+    let fetched = whole(fetched(Draft::default(), gate).await?, gate)?;
+    let absent = fetched.absent.len();
+    let there = std::fs::read(output).ok().and_then(|bytes| Catalog::from_bytes(&bytes).ok()).unwrap_or_default();
+    let catalog = dated(fetched.draft, fetched.absent, &there);
+    catalog_file::write(output, &catalog, gate)?;
+    complain(&say!(
+        "{}: {} versions of LiteLLM, {} of the package, {} absent",
+        gate.clean(&output.display().to_string()),
+        catalog.releases().len(),
+        catalog.packages().count(),
+        absent
+    ));
+    Ok(Exit::Reached)
+}
+
+/// What was fetched, where every version could be read. Says what is listed and cannot be had.
+fn whole(fetched: Fetched, gate: &Gate) -> Result<Fetched, Trouble> {
+    let troubles = &fetched.troubles;
     if let Some(first) = troubles.first() {
         troubles.iter().for_each(|trouble| complain(&trouble.what));
         return Err(Trouble::new(
@@ -48,46 +69,20 @@ pub(super) async fn build(output: &Path, gate: &Gate) -> Outcome {
     for one in &fetched.absent {
         complain(&say!("{} {} is listed and cannot be had", gate.clean(&one.package), gate.clean(&one.version)));
     }
-    let catalog = dated(fetched.draft, fetched.absent, output);
-    write(output, &catalog, gate)?;
-    complain(&say!(
-        "{}: {} versions of LiteLLM, {} of the package, {} absent",
-        gate.clean(&output.display().to_string()),
-        catalog.releases().len(),
-        catalog.packages().count(),
-        absent
-    ));
-    Ok(Exit::Reached)
+    Ok(fetched)
 }
 
-/// The finished catalog. One that says the same as the file that is there keeps its day: unchanged
+/// The finished catalog. One that says the same as the one that is there keeps its day: unchanged
 /// input gives unchanged bytes.
-fn dated(draft: Draft, absent: Vec<Absent>, file: &Path) -> Catalog {
-    let today = jiff::Zoned::now().date();
-    let catalog = draft.finish(today, absent);
-    let there = std::fs::read(file).ok().and_then(|bytes| Catalog::from_bytes(&bytes).ok());
-    match there {
-        Some(there) if catalog.clone().on(there.made(), catalog.absent().to_vec()) == there => there,
-        _ => catalog,
-    }
-}
-
-fn write(file: &Path, catalog: &Catalog, gate: &Gate) -> Result<(), Trouble> {
-    let part = file.with_extension("part");
-    let written = catalog.to_bytes().and_then(|bytes| {
-        file.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or(Ok(()), std::fs::create_dir_all)?;
-        std::fs::write(&part, bytes)?;
-        std::fs::rename(&part, file)
-    });
-    written.map_err(|why| {
-        let (file, why) = (gate.clean(&file.display().to_string()), gate.clean(&why.to_string()));
-        Trouble::new(TroubleKind::Disk, say!("{} cannot be written: {}", file, why))
-    })
+fn dated(draft: Draft, absent: Vec<Absent>, there: &Catalog) -> Catalog {
+    let catalog = draft.finish(jiff::Zoned::now().date(), absent);
+    let same = catalog.clone().on(there.made(), catalog.absent().to_vec());
+    if same == *there { same } else { catalog }
 }
 
 /// Adds to the draft every published version that it does not have.
 async fn fetched(mut draft: Draft, gate: &Gate) -> Result<Fetched, Trouble> {
-    let pip = Pip::find(folders()?.cache_dir().join("lastgood/catalog"), gate)?;
+    let pip = Pip::find(catalog_file::cache()?, gate)?;
     let (packages, releases) = futures::try_join!(pip.versions(PACKAGE), pip.versions(LITELLM))?;
     let (mut absent, mut troubles) = (Vec::new(), Vec::new());
     let packages: Vec<_> = packages
@@ -204,11 +199,4 @@ impl Progress {
             let _ = writeln!(io::stderr().lock());
         }
     }
-}
-
-fn folders() -> Result<impl etcetera::BaseStrategy, Trouble> {
-    etcetera::choose_base_strategy().map_err(|_| {
-        Trouble::new(TroubleKind::Disk, Clean::ours("this user has no home folder to keep the catalog in"))
-            .remedy(Clean::ours("set HOME, or XDG_CACHE_HOME and XDG_DATA_HOME"))
-    })
 }

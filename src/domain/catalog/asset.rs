@@ -207,7 +207,7 @@ mod tests {
     fn the_embedded_catalog_is_read_and_written_again_as_it_is() {
         let bytes = include_bytes!("../../../assets/catalog.json.gz");
         let read = Catalog::from_bytes(bytes).unwrap();
-        assert_eq!(&read, Catalog::embedded());
+        assert_eq!(read, **Catalog::embedded());
         assert!(read.to_bytes().unwrap() == bytes, "the same catalog gives other bytes");
         assert!(bytes.len() < 400 * 1024, "{} bytes", bytes.len());
     }
