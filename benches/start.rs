@@ -1,5 +1,5 @@
 //! How soon the drill is on the screen, and how much is written to the terminal then and while
-//! nobody touches it: `cargo bench --bench start`.
+//! nobody touches it; and how long the catalog takes to be read: `cargo bench --bench start`.
 //!
 //! The program runs in a pseudo-terminal of its own, with an empty home folder. A frame is what
 //! stands between the marks of a synchronized update; the program writes each with one call.
@@ -10,6 +10,7 @@ use std::io::Read as _;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use lastgood::domain::catalog::Catalog;
 use portable_pty::{Child, CommandBuilder, PtySize, native_pty_system};
 
 /// Marks of a synchronized update (DEC private mode 2026).
@@ -93,7 +94,31 @@ fn position(all: &[u8], part: &[u8]) -> Option<usize> {
     all.windows(part.len()).position(|window| window == part)
 }
 
+/// How long the embedded catalog takes from bytes to answers.
+fn catalog() {
+    let bytes = Catalog::embedded().to_bytes().unwrap();
+    let read = || {
+        let began = Instant::now();
+        let catalog = Catalog::from_bytes(&bytes).unwrap();
+        let read = began.elapsed();
+        assert!(catalog.packages().next_back().is_some_and(|newest| newest.schema.objects().count() > 1_000));
+        (read, began.elapsed() - read)
+    };
+    let mut times: Vec<_> = (0..STARTS).map(|_| read()).collect();
+    times.sort();
+    let milliseconds = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
+    let (best, median) = (times[0], times[STARTS / 2]);
+    println!(
+        "the catalog: {} bytes, read within {} (median {}), and the schema of one version within {}\n",
+        bytes.len(),
+        milliseconds(best.0),
+        milliseconds(median.0),
+        milliseconds(best.1)
+    );
+}
+
 fn main() {
+    catalog();
     println!("lastgood drill, {STARTS} starts and {} s untouched for each size", IDLE.as_secs());
     println!(
         "{:>8}  {:>10} {:>10} {:>10}  {:>12}  {:>16} {:>12}",

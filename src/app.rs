@@ -15,6 +15,7 @@ pub mod feeds;
 pub mod forecast;
 pub mod key;
 pub mod keymap;
+pub mod learn;
 pub mod logs;
 pub mod migrations;
 pub mod msg;

@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::backup::{BackupItem, BackupOrder, Server};
 use crate::domain::cache::{CacheSurvey, ClearItem, Clearance};
+use crate::domain::catalog::Listing;
 use crate::domain::change::{Applied, Change, Cleared, Preview};
 use crate::domain::cluster::{Ask, Identity, Permission, PodsItem, WorkloadRef};
 use crate::domain::confirm::Confirmed;
@@ -40,7 +41,7 @@ use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settin
 use crate::domain::live::Live;
 use crate::domain::log::{LogItem, LogSource};
 use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution};
-use crate::domain::name::{ModelName, ReleaseName, RequestId, Uid};
+use crate::domain::name::{ModelName, Name, ReleaseName, RequestId, Uid};
 use crate::domain::release::{History, Release, ReleaseRevision, Storage};
 use crate::domain::rollback::{ClearedRollback, HelmProgram, RolledBack};
 use crate::domain::runbook::NodeRef;
@@ -74,6 +75,9 @@ pub trait Cluster: Send + Sync {
     /// The salt keys of the live template and of a revision's, for [`Database::opened`] alone. The
     /// gate learns them first.
     fn salt_keys(&self, workload: &WorkloadRef, target: Uid) -> Reply<Keys>;
+    /// The migrations in the image of a running pod of the console's namespace, as its own Python
+    /// lists them. Starts one short process there and changes nothing; only on request.
+    fn listing(&self, pod: &Name) -> Reply<Listing>;
     /// One container's log from its last `tail` lines on, followed; opened again from the last
     /// timestamp after a cut, without a lost or repeated line. A previous run's log just ends.
     fn logs(&self, source: &LogSource, tail: u32) -> Feed<LogItem>;

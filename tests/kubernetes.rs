@@ -23,6 +23,7 @@ mod support {
     pub mod cluster_contract;
     pub mod coupled_contract;
     pub mod envtest;
+    #[allow(dead_code, reason = "other tests use the rest")]
     pub mod kube_server;
 
     /// A plain client for one kubeconfig.

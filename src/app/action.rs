@@ -115,6 +115,7 @@ actions! {
     ResolveRow, "resolve-row", "mark this failed row as rolled back", Destroys;
     UndoRow, "undo-row", "undo the last change of a row", Changes;
     FilterRows, "filter-rows", "all rows, rows ahead of the target, rows to look at", None;
+    Learn, "learn", "list the migrations in a running pod", None;
     RunCheck, "run-check", "run this check now", None;
     Consent, "consent", "allow checks that call real models", None;
     Filter, "filter", "filter the log", None;

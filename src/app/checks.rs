@@ -310,6 +310,7 @@ pub fn looked(state: &mut State, look: &Look, sight: Sight) {
         | Sight::Preview(_)
         | Sight::Record(_)
         | Sight::Helm(_)
+        | Sight::Listing(_)
         | Sight::Migrations(_)
         | Sight::Schema(_)
         | Sight::CacheSurvey(_)

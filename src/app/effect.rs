@@ -13,7 +13,7 @@ use crate::domain::cluster::{Ask, WorkloadRef};
 use crate::domain::confirm::Confirmed;
 use crate::domain::log::LogSource;
 use crate::domain::migration::{Deletion, Kept, Resolution};
-use crate::domain::name::{EnvName, ModelName, ReleaseName, RequestId, Uid};
+use crate::domain::name::{EnvName, ModelName, Name, ReleaseName, RequestId, Uid};
 use crate::domain::record::{ActId, Entry};
 use crate::domain::release::{ReleaseRow, Storage};
 use crate::domain::rollback::ClearedRollback;
@@ -38,6 +38,8 @@ pub enum Look {
     Coupled(WorkloadRef, Uid),
     /// Which salt key opens what is stored: the live one or this revision's.
     Opened(WorkloadRef, Uid),
+    /// The migrations in a running pod.
+    Listing(Name),
     /// The migration table, now.
     Migrations,
     /// What the database holds, now.

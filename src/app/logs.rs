@@ -17,7 +17,7 @@ use crate::app::logs::ring::{Pick, Place, Ring, Sieve, Sifted};
 use crate::app::state::{State, Tone};
 use crate::domain::checks::LagoLine;
 use crate::domain::log::{LogItem, LogLine, LogSource, Segment};
-use crate::domain::name::{Name, Slug};
+use crate::domain::name::{Name, Slug, Uid};
 use crate::domain::runbook::NodeRef;
 use crate::domain::signature::Severity;
 use crate::domain::trouble::Trouble;
@@ -64,6 +64,8 @@ pub struct Logs {
     tally: Tally,
     /// The last line of each kind that Lago's logger wrote: in which pod, and when.
     lago: [Option<(Name, Timestamp)>; 2],
+    /// How many migrations each pod said last that it has, by its UID.
+    counted: BTreeMap<Uid, u32>,
     /// The bottom line while held; `None` follows the end.
     pub held: Option<Place>,
     /// A jump that waits for the search to find something.
@@ -86,6 +88,7 @@ impl Default for Logs {
             hits: VecDeque::new(),
             tally: Tally::default(),
             lago: [None, None],
+            counted: BTreeMap::new(),
             held: None,
             seeking: false,
             timestamps: true,
@@ -132,6 +135,11 @@ impl Logs {
         self.lago[kind as usize].clone()
     }
 
+    /// How many migrations a pod said last that it has.
+    pub fn counted(&self, pod: &Uid) -> Option<u32> {
+        self.counted.get(pod).copied()
+    }
+
     /// Just after the bottom line in view.
     pub fn below(&self) -> Place {
         self.held.map_or(Place::END, Place::next)
@@ -156,6 +164,9 @@ impl Logs {
             if let Some(line) = segment.lago(kind) {
                 self.lago[kind as usize] = Some((line.source.pod.clone(), line.at));
             }
+        }
+        if let Some((line, count)) = segment.counted() {
+            self.counted.insert(line.source.uid.clone(), count);
         }
         self.ring.push(segment);
     }

@@ -5,6 +5,7 @@ use tui_input::Input;
 
 use crate::app::action::Pane;
 use crate::app::effect::{Act, Effect};
+use crate::app::learn;
 use crate::app::overlay::Overlay;
 use crate::app::state::{Anchor, RowFilter, State, Told, Tone};
 use crate::domain::confirm::{Answer, Confirm, Confirmed, Subject as _};
@@ -74,6 +75,7 @@ pub fn compare(state: &mut State) {
         live: state.schema.last(),
         catalog: &state.setting.catalog,
         target: target.as_ref(),
+        image: learn::next(state),
     });
 }
 

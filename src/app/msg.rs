@@ -9,6 +9,7 @@ use crate::app::logs::ring::Sifted;
 use crate::app::state::Anchor;
 use crate::domain::backup::{BackupProof, Server};
 use crate::domain::cache::{CacheSurvey, Emptied};
+use crate::domain::catalog::Listing;
 use crate::domain::change::{Applied, Preview};
 use crate::domain::cluster::{Identity, Permission, PodsItem, WorkloadRef};
 use crate::domain::coupled::Coupled;
@@ -39,6 +40,7 @@ pub enum Sight {
     Preview(Result<Box<Preview>, Trouble>),
     Record(Result<Box<Release>, Trouble>),
     Helm(Result<HelmProgram, Trouble>),
+    Listing(Result<Box<Listing>, Trouble>),
     Migrations(Result<MigrationTable, Trouble>),
     Schema(Result<LiveSchema, Trouble>),
     Coupled(Result<Box<Coupled>, Trouble>),

@@ -10,6 +10,7 @@ use crate::app::checks::Checks;
 use crate::app::coupling::Coupling;
 use crate::app::effect::{Act, Announced, Effect, Exit, Look, LookId};
 use crate::app::keymap::Keymap;
+use crate::app::learn::Learnt;
 use crate::app::logs::Logs;
 use crate::app::overlay::Overlay;
 use crate::app::past::{self, Past};
@@ -289,6 +290,8 @@ pub struct State {
     pub newer: Live<Vec<Newer>>,
     /// How those two agree, as they were last seen.
     pub ledger: Ledger,
+    /// What running pods told of the migrations in their images.
+    pub learnt: Learnt,
     /// What the targets lean on.
     pub coupling: Coupling,
     /// What was looked at for the preflight alone.
@@ -378,6 +381,7 @@ impl State {
             arming: Arming::ReadOnly,
             releases: Releases::default(),
             logs: Logs::default(),
+            learnt: Learnt::default(),
             coupling: Coupling::default(),
             preflight: preflight::Looks::default(),
             checks: Checks::default(),

@@ -14,8 +14,8 @@ use crate::app::msg::{Item, JournalNews, Msg, Sight};
 use crate::app::overlay::{Overlay, Purpose};
 use crate::app::state::{Anchor, Arming, State, Tone};
 use crate::app::{
-    acts, arming, backup, cache, change, checks, coupling, feeds, logs, migrations, overlay, preflight, releases,
-    runbook, status,
+    acts, arming, backup, cache, change, checks, coupling, feeds, learn, logs, migrations, overlay, preflight,
+    releases, runbook, status,
 };
 use crate::domain::cluster::{Ask, Pod, PodsItem, WorkloadRef};
 use crate::domain::live::Live;
@@ -199,6 +199,7 @@ pub fn allowed(state: &State, action: Action) -> Result<(), Clean> {
         Action::DeleteRow => migrations::may_delete(state),
         Action::ResolveRow => migrations::may_resolve(state),
         Action::UndoRow => migrations::may_undo(state).map(|_| ()),
+        Action::Learn => learn::may(state).map(drop),
         Action::ClearCache => missing(&state.setting.missing.cache),
         Action::Backup => missing(&state.setting.missing.backup).and_then(|()| backup::may_start(state)),
         Action::Back => runbook::may_go_back(state).map(|_| ()),
@@ -250,6 +251,7 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
             migrations::filter(state);
             Vec::new()
         }
+        Action::Learn => learn::ask(state),
         Action::RunCheck => checks::run_selected(state),
         Action::Consent => open(state, Overlay::Consent),
         Action::Filter => ask_line(state, Purpose::Filter, Sieve::Filter),
@@ -518,6 +520,7 @@ fn looked(state: &mut State, id: LookId, look: &Look, sight: Sight) -> Vec<Effec
             }
         }
         Sight::Helm(result) => releases::program(state, result),
+        Sight::Listing(result) => return learn::seen(state, result),
         Sight::Migrations(result) => migrations::seen(state, result),
         Sight::Schema(result) => migrations::seen_schema(state, result),
         Sight::Server(Ok(server)) => state.server.see(*server, now),

@@ -394,6 +394,21 @@ enum CatalogVerb {
         #[arg(long, short, value_name = "FILE")]
         output: PathBuf,
     },
+    /// List the migrations in a running pod, and say how they differ from what was published
+    #[command(after_help = "\
+Examples:
+  lastgood catalog learn --pod litellm-7d9f8c-x2x4p --env staging
+
+Starts one short Python process in the pod, which reads the folder of the migrations and writes
+nothing. Needs `get` and `create` on `pods/exec`. Exit code 1: they are not those of any package that
+the image's version pins.")]
+    Learn {
+        /// The pod
+        #[arg(long, value_name = "POD")]
+        pod: Name,
+        #[command(flatten)]
+        json: Json,
+    },
     /// Add what was published since, with pip; the console uses it from then on
     Refresh,
     /// Show what it knows: in all, or of one version and what that does when it starts
@@ -511,6 +526,7 @@ impl Verb {
             }
             Verb::Runbook(RunbookVerb::Lint { files, json }) => Command::RunbookLint { files, format: json.format() },
             Verb::Catalog(CatalogVerb::Build { output }) => Command::CatalogBuild(output),
+            Verb::Catalog(CatalogVerb::Learn { pod, json }) => Command::CatalogLearn { pod, format: json.format() },
             Verb::Catalog(CatalogVerb::Refresh) => Command::CatalogRefresh,
             Verb::Catalog(CatalogVerb::Show { version, json }) => {
                 let version = version.map(|raw| asked(&raw, gate)).transpose()?;

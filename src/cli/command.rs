@@ -108,6 +108,13 @@ pub enum Command {
     },
     /// Build the catalog from the published packages, into this file.
     CatalogBuild(PathBuf),
+    /// List the migrations in a running pod, and compare them with the catalog.
+    CatalogLearn {
+        /// The pod.
+        pod: Name,
+        /// Who reads it.
+        format: Format,
+    },
     /// Add to the catalog what was published since.
     CatalogRefresh,
     /// Show what the catalog knows, in all or of one version.
@@ -317,6 +324,7 @@ impl Command {
                 | Command::Verify { .. }
                 | Command::Migrations(_)
                 | Command::Cache(_)
+                | Command::CatalogLearn { .. }
         )
     }
 
@@ -332,6 +340,7 @@ impl Command {
             | Command::Incidents(format)
             | Command::Cache(Cache::Survey(format) | Cache::Clear { format, .. })
             | Command::CatalogShow { format, .. }
+            | Command::CatalogLearn { format, .. }
             | Command::RunbookLint { format, .. } => *format,
             Command::Migrations(migrations) => match migrations {
                 Migrations::List { format, .. }

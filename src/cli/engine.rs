@@ -63,6 +63,9 @@ pub fn run(start: Start) -> eyre::Result<Exit> {
         }
         (Command::RunbookLint { files, format }, _) => journals::lint(&files, format, &gate)?,
         (Command::CatalogBuild(output), _) => tokio()?.block_on(catalog::build(&output, &gate)),
+        (Command::CatalogLearn { pod, format }, Some(chosen)) => {
+            tokio()?.block_on(catalog::learn(&chosen, &pod, format, &gate))?
+        }
         (Command::CatalogRefresh, _) => tokio()?.block_on(catalog::refresh(&gate)),
         (Command::CatalogShow { version, format }, _) => catalog::show(version.as_ref(), format, &gate)?,
         (Command::Init(to), _) => Ok(found_and_written(&invocation.place, &to, &gate)?),

@@ -6,7 +6,9 @@
 //! from the published package, so what the catalog says of an image is what its version published.
 
 mod asset;
+mod described;
 pub mod draft;
+mod listing;
 mod origin;
 pub mod pin;
 mod startup;
@@ -23,10 +25,11 @@ use serde::{Deserialize, Serialize};
 use crate::domain::effects::Effect;
 use crate::domain::image::Version;
 use crate::domain::name::{BadName, MigrationName};
-use crate::domain::schema::Schema;
 use crate::text::Safe;
 
 pub use asset::Malformed;
+pub use described::Described;
+pub use listing::{Agreement, Checksum, Found, Listing, SCRIPT};
 pub use origin::Origin;
 
 /// A version of `litellm-proxy-extras`: three numbers, and which build of them.
@@ -192,7 +195,7 @@ pub struct Package {
     /// Its migrations, each with the index of its edition in [`Catalog::editions`].
     pub migrations: BTreeMap<MigrationName, usize>,
     /// What its `schema.prisma` knows: tables, columns, indexes, enumerated types.
-    pub schema: Schema,
+    pub schema: Described,
 }
 
 /// What is known of a version of LiteLLM.
@@ -303,7 +306,7 @@ impl Catalog {
     }
 
     /// The packages that a pin may bring, oldest first.
-    pub fn packages_of(&self, pin: Pin) -> impl Iterator<Item = &Package> {
+    pub fn packages_of(&self, pin: Pin) -> impl DoubleEndedIterator<Item = &Package> {
         let (from, below) = match pin {
             Pin::Exactly(version) => (Some(version), None),
             Pin::Range { from, below } => (Some(from), Some(below)),
@@ -354,7 +357,7 @@ mod tests {
         Package {
             version: version.parse().unwrap(),
             migrations: migrations.iter().map(|name| (name.parse().unwrap(), 0)).collect(),
-            schema: Schema::default(),
+            schema: crate::domain::schema::Schema::default().into(),
         }
     }
 

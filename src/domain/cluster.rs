@@ -85,11 +85,15 @@ pub enum Ask {
     ListSecrets,
     /// `get services`: only to find the pod behind a service for a port-forward.
     GetService,
+    /// `get pods/exec`: only to list the migrations inside a running pod, when that is asked for.
+    GetExec,
+    /// `create pods/exec`: the same; Kubernetes 1.35 asks for it in addition, for WebSockets.
+    CreateExec,
 }
 
 impl Ask {
     /// Every question, in the order of the permissions page.
-    pub const ALL: [Ask; 18] = [
+    pub const ALL: [Ask; 20] = [
         Ask::GetDeployment,
         Ask::ListDeployments,
         Ask::WatchDeployments,
@@ -108,7 +112,12 @@ impl Ask {
         Ask::ListAutoscalers,
         Ask::ListSecrets,
         Ask::GetService,
+        Ask::GetExec,
+        Ask::CreateExec,
     ];
+
+    /// What is asked for before a process is started in a pod.
+    pub const EXEC: [Ask; 2] = [Ask::GetExec, Ask::CreateExec];
 
     /// The questions where nothing of a Helm release is to be read.
     pub fn without_helm() -> Vec<Ask> {
@@ -136,6 +145,8 @@ impl Ask {
             Ask::ListAutoscalers => ("list", "autoscaling", "horizontalpodautoscalers", ""),
             Ask::ListSecrets => ("list", "", "secrets", ""),
             Ask::GetService => ("get", "", "services", ""),
+            Ask::GetExec => ("get", "", "pods", "exec"),
+            Ask::CreateExec => ("create", "", "pods", "exec"),
         }
     }
 
@@ -159,6 +170,7 @@ impl Ask {
             Ask::ListAutoscalers => "knowing which autoscaler sets the replicas",
             Ask::ListSecrets => "the history of a Helm release, and so its rollback",
             Ask::GetService => "finding the pod behind a service for a port-forward",
+            Ask::GetExec | Ask::CreateExec => "listing the migrations in a running pod, which nothing else needs",
         }
     }
 }

@@ -16,7 +16,7 @@ use serde::Serialize;
 pub use advice::{Advice, Verb};
 pub use trial::{Course, Stop, Trial};
 
-use crate::domain::catalog::{Catalog, Edition, Known, Package, PackageVersion};
+use crate::domain::catalog::{Catalog, Checksum, Edition, Known, Listing, Package, PackageVersion};
 use crate::domain::effects::{Effect, Weight, weight};
 use crate::domain::image::Version;
 use crate::domain::migration::{MigrationTable, Row, RowState};
@@ -37,6 +37,8 @@ pub struct Sources<'a> {
     pub catalog: &'a Catalog,
     /// The version that will run next: the target of the rollback, or the one that runs.
     pub target: Option<&'a Version>,
+    /// What the image of that version holds, where a pod of it told.
+    pub image: Option<&'a Listing>,
 }
 
 /// How a row and the database agree.
@@ -366,6 +368,9 @@ impl<'a> Comparison<'a> {
     }
 
     fn knows(&self, name: &MigrationName) -> Option<bool> {
+        if let Some(image) = self.sources.image {
+            return Some(image.found.migrations.contains_key(name));
+        }
         let mut told = self.packages.iter().map(|package| package.migrations.contains_key(name));
         let first = told.next()?;
         told.all(|other| other == first).then_some(first)
@@ -410,27 +415,39 @@ impl<'a> Comparison<'a> {
     }
 
     fn pending(&self) -> Vec<Pending> {
-        let (Some(live), Some(package)) = (self.sources.live, self.packages.last()) else { return Vec::new() };
-        if !self.sources.table.exists {
-            return Vec::new();
-        }
+        let Some(live) = self.sources.live.filter(|_| self.sources.table.exists) else { return Vec::new() };
         let rows = &self.sources.table.rows;
         let counts =
             |name: &MigrationName| rows.iter().any(|row| &row.name == name && row.state != RowState::RolledBack);
         let mut trial = Trial::on(&live.objects);
-        let missing = package.migrations.iter().filter(|(name, _)| !counts(name));
-        let pending = missing.map(|(name, edition)| {
-            let edition = self.sources.catalog.editions(name).get(*edition);
-            let effects = edition.map_or(&[][..], |edition| edition.effects.as_slice());
-            let there = effects.iter().filter_map(|effect| match effect {
+        let missing = self.brought().into_iter().filter(|(name, _)| !counts(name));
+        let pending = missing.map(|(name, effects)| {
+            let there = effects.unwrap_or_default().iter().filter_map(|effect| match effect {
                 Effect::Create { object, .. } if self.has(object) && !self.history.promises(object) => Some(object),
                 _ => None,
             });
             let there = there.collect::<BTreeSet<_>>().into_iter().cloned().collect();
             let brought_by = self.sources.catalog.brought_by(name).map(|release| release.version.clone());
-            Pending { name: name.clone(), brought_by, there, course: trial.run(effects) }
+            let course = effects.map_or(Course::Untold, |effects| trial.run(effects));
+            Pending { name: name.clone(), brought_by, there, course }
         });
         pending.collect()
+    }
+
+    /// The migrations that the target brings, in the order of their names, each with what it does
+    /// where that is known: those of its image, where a pod told them, else those of its package.
+    fn brought(&self) -> Vec<(&'a MigrationName, Option<&'a [Effect]>)> {
+        let catalog = self.sources.catalog;
+        if let Some(image) = self.sources.image {
+            let edition = |(name, checksum): (&'a MigrationName, &'a Checksum)| {
+                (name, catalog.edition(name, checksum.as_str()).map(|edition| edition.effects.as_slice()))
+            };
+            return image.found.migrations.iter().map(edition).collect();
+        }
+        let edition = |(name, number): (&'a MigrationName, &'a usize)| {
+            (name, catalog.editions(name).get(*number).map(|edition| edition.effects.as_slice()))
+        };
+        self.packages.last().into_iter().flat_map(|package| package.migrations.iter().map(edition)).collect()
     }
 
     /// Where the next upgrade stops when these rows are deleted.

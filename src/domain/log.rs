@@ -140,6 +140,8 @@ struct Lines {
     errors: Box<[u32]>,
     /// The last row of each kind that Lago's logger wrote.
     lago: [Option<u32>; 2],
+    /// The last row that says how many migrations there are.
+    counted: Option<u32>,
     weight: usize,
 }
 
@@ -147,7 +149,14 @@ impl From<Vec<LogLine>> for Segment {
     fn from(lines: Vec<LogLine>) -> Self {
         let weight = lines.iter().map(LogLine::weight).sum();
         let all = lines.into_boxed_slice();
-        Self(Arc::new(Lines { all, hits: Box::default(), errors: Box::default(), lago: [None; 2], weight }))
+        Self(Arc::new(Lines {
+            all,
+            hits: Box::default(),
+            errors: Box::default(),
+            lago: [None; 2],
+            counted: None,
+            weight,
+        }))
     }
 }
 
@@ -156,7 +165,7 @@ impl Segment {
     #[must_use]
     pub fn matched(self, signatures: &Signatures) -> Self {
         let Lines { mut all, weight, .. } = Arc::try_unwrap(self.0).unwrap_or_else(|shared| shared.copy());
-        let (mut hits, mut errors, mut lago) = (Vec::new(), Vec::new(), [None; 2]);
+        let (mut hits, mut errors, mut lago, mut counted) = (Vec::new(), Vec::new(), [None; 2], None);
         for (row, line) in (0..).zip(&mut all) {
             line.signature = signatures.find(line.text.as_str());
             if let Some(signature) = line.signature {
@@ -168,8 +177,11 @@ impl Segment {
             if let Some(kind) = lago_line(line.text.as_str()) {
                 lago[kind as usize] = Some(row);
             }
+            if migrations_counted(line.text.as_str()).is_some() {
+                counted = Some(row);
+            }
         }
-        Self(Arc::new(Lines { all, hits: hits.into(), errors: errors.into(), lago, weight }))
+        Self(Arc::new(Lines { all, hits: hits.into(), errors: errors.into(), lago, counted, weight }))
     }
 
     /// These lines and those that came after them, as one segment.
@@ -183,6 +195,7 @@ impl Segment {
             hits: both(&a.hits, &b.hits),
             errors: both(&a.errors, &b.errors),
             lago: [0, 1].map(|kind| b.lago[kind].map(|row| row + rows).or(a.lago[kind])),
+            counted: b.counted.map(|row| row + rows).or(a.counted),
             weight: a.weight + b.weight,
         }))
     }
@@ -202,6 +215,12 @@ impl Segment {
         self.0.all.get(self.0.lago[kind as usize]? as usize)
     }
 
+    /// The last line that says how many migrations there are, and how many.
+    pub fn counted(&self) -> Option<(&LogLine, u32)> {
+        let line = self.0.all.get(self.0.counted? as usize)?;
+        Some((line, migrations_counted(line.text.as_str())?))
+    }
+
     /// Bytes of memory that it takes.
     pub fn weight(&self) -> usize {
         self.0.weight
@@ -215,6 +234,7 @@ impl Lines {
             hits: self.hits.clone(),
             errors: self.errors.clone(),
             lago: self.lago,
+            counted: self.counted,
             weight: self.weight,
         }
     }
@@ -235,6 +255,18 @@ impl fmt::Debug for Segment {
     }
 }
 
+/// How many migrations a line says that there are: Prisma's when it deploys (`66 migrations found in
+/// prisma/migrations`), which LiteLLM logs as it is, and LiteLLM's own (`Found 66 migrations at …`;
+/// litellm-proxy-extras 0.4.23, `utils.py`).
+fn migrations_counted(line: &str) -> Option<u32> {
+    let (before, after) = line.split_once(" migration")?;
+    let words = before.trim_end_matches(|c: char| c.is_ascii_digit());
+    let after = after.strip_prefix('s').unwrap_or(after);
+    let prisma = after.starts_with(" found in prisma/migrations");
+    let own = words.ends_with("Found ") && after.starts_with(" at ");
+    before[words.len()..].parse().ok().filter(|_| prisma || own)
+}
+
 /// What a log feed brings.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LogItem {
@@ -251,6 +283,27 @@ pub enum LogItem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_says_how_many_migrations_there_are() {
+        let rows = [
+            ("66 migrations found in prisma/migrations", Some(66)),
+            ("1 migration found in prisma/migrations", Some(1)),
+            (
+                r#"{"message": "prisma migrate deploy stdout: ...\n\n220 migrations found in prisma/migrations\n"}"#,
+                Some(220),
+            ),
+            ("Found 66 migrations at /usr/lib/python3.13/site-packages/litellm_proxy_extras/migrations", Some(66)),
+            ("Found 66 migrations", None),
+            ("found failed migrations in the target database", None),
+            ("99999999999 migrations found in prisma/migrations", None),
+            (" migrations found in prisma/migrations", None),
+            ("", None),
+        ];
+        for (line, expected) in rows {
+            assert_eq!(migrations_counted(line), expected, "{line}");
+        }
+    }
 
     #[test]
     fn a_line_says_how_loud_it_is() {

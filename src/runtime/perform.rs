@@ -66,6 +66,7 @@ pub(in crate::runtime) fn look(world: &World, look: Look) -> BoxFuture<'static, 
                 Sight::Coupled(ask(world.cluster, |port| port.coupled(&workload, target)).await.map(Box::new))
             }
             Look::Opened(workload, target) => Sight::Opened(opened(world, workload, target).await),
+            Look::Listing(pod) => Sight::Listing(ask(world.cluster, |port| port.listing(&pod)).await.map(Box::new)),
             Look::Migrations => Sight::Migrations(ask(world.database, |port| port.migrations()).await),
             Look::Schema => Sight::Schema(ask(world.database, |port| port.schema()).await),
             Look::Vitals => Sight::Vitals(ask(world.gateway, |port| port.vitals()).await),

@@ -5,8 +5,8 @@ use jiff::tz::TimeZone;
 use ratatui::text::Line;
 
 use crate::app::action::Pane;
-use crate::app::migrations;
 use crate::app::state::RowFilter;
+use crate::app::{learn, migrations};
 use crate::domain::ledger::Finding;
 use crate::domain::live::Live;
 use crate::domain::migration::Row as Migration;
@@ -52,6 +52,7 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
         return sheet;
     }
     sheet.lines.extend(beside(scene, room));
+    sheet.lines.extend(images(scene, room));
     sheet.lines.push(head(scene, room));
     let shown = migrations::shown(scene.state);
     if shown.is_empty() {
@@ -85,6 +86,22 @@ fn counts(scene: &Scene<'_>, table: &MigrationTable) -> String {
         words.push_str(&format!(", {attention} to look at"));
     }
     words
+}
+
+/// What running pods told of their images, and where what they logged is not what was published.
+fn images<'a>(scene: &Scene<'a>, room: Room) -> Vec<Line<'a>> {
+    let state = scene.state;
+    let told = state.learnt.all().map(|listing| {
+        let whole = listing.agreement(&state.setting.catalog).whole();
+        (learn::words(state, listing), whole)
+    });
+    let logged = learn::counted(state).into_iter().filter(|(_, agrees)| !agrees);
+    let lines = told.chain(logged).take(3).flat_map(|(words, agrees)| {
+        let sign = if agrees { Sign::Yes } else { Sign::Warn };
+        let role = if agrees { Role::Muted } else { Role::Warn };
+        wrapped(scene, room.width, &format!("{} {words}", scene.sign(sign)), "", role).into_iter().take(2)
+    });
+    lines.collect()
 }
 
 /// What is to be known beside the rows: that they are not compared, and what has no row.

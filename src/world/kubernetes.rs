@@ -4,6 +4,7 @@ mod backoff;
 mod connect;
 mod coupled;
 mod errors;
+mod exec;
 mod forward;
 mod identity;
 mod logs;
@@ -34,6 +35,7 @@ use serde::de::DeserializeOwned;
 pub use connect::ConnectOptions;
 pub use forward::ForwardTarget;
 
+use crate::domain::catalog::Listing;
 use crate::domain::change::{Applied, Change, Cleared, Preview};
 use crate::domain::cluster::{Ask, Identity, Permission, PodsItem, WorkloadRef};
 use crate::domain::coupled::Coupled;
@@ -160,6 +162,11 @@ impl Cluster for Kubernetes {
         async move { coupled::keys(&link, &workload, &target).await }.boxed()
     }
 
+    fn listing(&self, pod: &Name) -> Reply<Listing> {
+        let (link, pod) = (self.link.clone(), pod.clone());
+        async move { exec::listing(&link, &pod).await }.boxed()
+    }
+
     fn logs(&self, source: &LogSource, tail: u32) -> Feed<LogItem> {
         logs::feed(&self.link, source, tail)
     }
@@ -186,7 +193,7 @@ impl Workloads for Kubernetes {
 struct Link {
     /// For requests: silent servers are given up after ten seconds.
     requests: Client,
-    /// For watches, logs and port-forwards.
+    /// For watches, logs, port-forwards and processes in pods.
     streams: Client,
     namespace: Name,
     reader: template::Reader,

@@ -52,6 +52,16 @@ pub struct Log {
     pub epoch: u32,
 }
 
+/// What there is to run in a container.
+#[derive(Clone)]
+pub enum Exec {
+    /// The command itself, on this machine, with the Python packages of this folder; only the
+    /// program of this name is there.
+    Runs(&'static str, PathBuf),
+    /// Whatever is run prints this, complains so, and fails for this reason.
+    Says(String, String, Option<&'static str>),
+}
+
 #[derive(Default)]
 struct Store {
     version: u64,
@@ -63,6 +73,8 @@ struct Store {
     requests: Vec<(String, String)>,
     denied: BTreeSet<(String, String, String)>,
     logs: BTreeMap<(String, String, bool), Log>,
+    /// By pod and container.
+    execs: BTreeMap<(String, String), Exec>,
 }
 
 struct Shared {
@@ -154,6 +166,11 @@ impl KubeServer {
         let store = self.shared.store.lock().unwrap();
         let found = store.requests.iter().filter(|(m, path)| m == method && path.contains(part));
         found.map(|(_, path)| path.clone()).collect()
+    }
+
+    /// What there is to run in a container.
+    pub fn runs(&self, pod: &str, container: &str, exec: Exec) {
+        self.shared.store.lock().unwrap().execs.insert((pod.to_owned(), container.to_owned()), exec);
     }
 
     /// Changes a container's log.
@@ -317,6 +334,7 @@ async fn carry_out(shared: &Arc<Shared>, request: Request<Body>) -> Response {
     }
     match (verb, at.subresource.as_deref()) {
         ("get", Some("log")) => log(shared, &at, &asked),
+        ("get", Some("exec")) => exec(shared, &at, request).await,
         ("get", Some("portforward")) => portforward(request, &asked).await,
         ("watch", _) => watch_objects(shared, &at, &asked),
         ("list", _) => list(shared, &at, &asked),
@@ -564,6 +582,57 @@ fn log(shared: &Arc<Shared>, at: &Target, asked: &BTreeMap<String, String>) -> R
 /// An answer that breaks takes along what is still in the server's buffers.
 async fn wait_until_flushed() {
     tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+/// Runs a command as the kubelet does, over a WebSocket of channels (`v5.channel.k8s.io`).
+async fn exec(shared: &Arc<Shared>, at: &Target, request: Request<Body>) -> Response {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let of = |key: &str| pairs.iter().filter(|(k, _)| k == key).map(|(_, value)| value.clone()).collect::<Vec<_>>();
+    let (command, container) = (of("command"), of("container").concat());
+    let key = (at.name.clone().unwrap(), container);
+    let Some(exec) = shared.store.lock().unwrap().execs.get(&key).cloned() else {
+        return failure(404, "NotFound", "there is nothing to run in that container", None);
+    };
+    let (mut parts, _) = request.into_parts();
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
+    let Ok(upgrade) = upgrade else { return failure(400, "BadRequest", "not a WebSocket", None) };
+    upgrade.protocols(["v5.channel.k8s.io"]).on_upgrade(move |socket| ran(socket, command, exec))
+}
+
+async fn ran(mut socket: WebSocket, command: Vec<String>, exec: Exec) {
+    let (out, err, failed) = match exec {
+        Exec::Says(out, err, failed) => (out.into_bytes(), err.into_bytes(), failed.map(str::to_owned)),
+        Exec::Runs(program, _) if command[0] != program => {
+            let why = format!("exec: \"{}\": executable file not found in $PATH", command[0]);
+            (Vec::new(), Vec::new(), Some(why))
+        }
+        Exec::Runs(program, packages) => {
+            // The console's own working folder is no part of the pod.
+            let mut run = tokio::process::Command::new(program);
+            run.args(&command[1..]).current_dir("/").env("PYTHONPATH", packages);
+            let output = run.output().await.unwrap();
+            let code = output.status.code().unwrap();
+            let failed = (code != 0).then(|| format!("command terminated with non-zero exit code: {code}"));
+            (output.stdout, output.stderr, failed)
+        }
+    };
+    let status = match failed {
+        None => json!({"metadata": {}, "status": "Success"}),
+        Some(why) => {
+            json!({"metadata": {}, "status": "Failure", "message": why, "reason": "InternalError", "code": 500})
+        }
+    };
+    for (channel, bytes) in [(1, out), (2, err), (3, status.to_string().into_bytes())] {
+        for part in bytes.chunks(32 * 1024) {
+            let message = [&[channel], part].concat();
+            if socket.send(Message::Binary(message.into())).await.is_err() {
+                return;
+            }
+        }
+    }
+    let _ = socket.send(Message::Close(None)).await;
+    while socket.recv().await.is_some_and(|message| message.is_ok()) {}
 }
 
 /// A pod's port is the same port of this machine.

@@ -58,6 +58,13 @@ pub fn schema(version: &str) -> String {
     std::fs::read_to_string(&file).unwrap_or_else(|why| panic!("{}: {why}", file.display()))
 }
 
+/// The folder of one published version, as pip unpacks it among a Python's packages.
+#[allow(dead_code)]
+pub fn folder(version: &str) -> PathBuf {
+    let _one = FETCHING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    unpacked(version)
+}
+
 fn unpacked(version: &str) -> PathBuf {
     let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-packages");
     let done = packages.join(format!("litellm_proxy_extras-{version}"));

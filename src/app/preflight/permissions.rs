@@ -41,7 +41,11 @@ pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
         let consequence = say!("blocks {}", permission.ask.blocks());
         let remedy = Clean::ours("ask for it, or go on without what it blocks");
         let blocks = needed_by(permission.ask);
-        let severity = if blocks.is_some() { Severity::Blocks } else { Severity::Warns };
+        let severity = match blocks {
+            Some(_) => Severity::Blocks,
+            None if Ask::EXEC.contains(&permission.ask) => Severity::Absent,
+            None => Severity::Warns,
+        };
         found.push(Finding { consequence, remedy, blocks, ..Finding::new("permissions", severity, what) });
     }
     if denied.is_empty() {
@@ -70,6 +74,8 @@ fn needed_by(ask: Ask) -> Option<StepKind> {
         | Ask::GetSecret
         | Ask::GetConfigMap
         | Ask::ListAutoscalers
-        | Ask::GetService => None,
+        | Ask::GetService
+        | Ask::GetExec
+        | Ask::CreateExec => None,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::app::learn;
 use crate::app::preflight::{self, Finding};
 use crate::app::state::State;
 use crate::domain::live::Live;
@@ -49,8 +50,19 @@ fn catalog(state: &State) -> Finding {
         .filter(|version| matches!(catalog.release(version), Known::Unknown { below: Some(_), above: None }))
         .map(|version| version.to_string())
         .collect();
+    let logged = learn::counted(state);
+    let told = state.learnt.all().map(|listing| learn::words(state, listing)).chain(logged.keys().cloned());
+    let differs = state.learnt.all().any(|listing| !listing.agreement(catalog).whole());
+    let told = told.reduce(|all, one| say!("{}; {}", all, one));
+    if differs || logged.values().any(|agrees| !agrees) {
+        let what = Clean::ours("an image that runs does not hold what its version published");
+        let consequence = Clean::ours("what forecasts say of that version may not hold for it");
+        let remedy =
+            Clean::ours("list what a pod holds: `lastgood catalog learn --pod POD`, or the key of the migrations pane");
+        return Finding::warns("catalog", what, consequence, remedy).because(told.unwrap_or_default());
+    }
     match unknown.first() {
-        None => Finding::fine("catalog", which),
+        None => Finding::fine("catalog", which).because(told.unwrap_or_default()),
         Some(version) => Finding::warns(
             "catalog",
             say!("LiteLLM {} runs, which the catalog does not know", state.gate.clean(version)),

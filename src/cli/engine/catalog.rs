@@ -1,8 +1,10 @@
 //! The catalog's commands: built and refreshed from the published packages, and shown.
 
+mod learn;
 mod refresh;
 mod show;
 
+pub(super) use learn::learn;
 pub(super) use refresh::refresh;
 pub(super) use show::show;
 

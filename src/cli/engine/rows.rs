@@ -83,7 +83,8 @@ async fn seen(chosen: &Chosen, next: Option<&Version>, gate: &Gate) -> Result<Se
     if let Err(why) = &live {
         super::complain(&say!("lastgood: {}; rows are not compared with it", why.sentence()));
     }
-    let sources = Sources { table: &table, live: live.as_ref().ok(), catalog: &scene.setting.catalog, target: next };
+    let sources =
+        Sources { table: &table, live: live.as_ref().ok(), catalog: &scene.setting.catalog, target: next, image: None };
     let ledger = Ledger::compare(sources);
     Ok(Seen { table, ledger })
 }

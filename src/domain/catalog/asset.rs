@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Read as _, Write as _};
+use std::sync::Arc;
 
 use flate2::{Compression, GzBuilder, read::GzDecoder};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::described::{Described, Objects};
 use super::{Absent, Catalog, Edition, Package, PackageVersion, Release};
 use crate::domain::effects::Effect;
 use crate::domain::name::MigrationName;
@@ -184,16 +186,16 @@ impl Asset {
             }
             editions.insert(name, own);
         }
-        let mut objects: Vec<Vec<Object>> = vec![Vec::new(); count];
-        for (object, ranges) in self.objects {
-            positions(&ranges, count, &object)?.for_each(|at| objects[at].push(object.clone()));
+        for (object, ranges) in &self.objects {
+            positions(ranges, count, object).map(drop)?;
         }
-        let packages =
-            self.packages.into_iter().zip(migrations).zip(objects).map(|((version, migrations), objects)| Package {
-                version,
-                migrations,
-                schema: objects.into_iter().collect(),
-            });
+        let objects: Objects = Arc::new(self.objects);
+        let packages = self.packages.into_iter().zip(migrations).enumerate();
+        let packages = packages.map(|(at, (version, migrations))| Package {
+            version,
+            migrations,
+            schema: Described::at(at, &objects),
+        });
         let catalog = Catalog::new(self.releases, packages.collect(), editions);
         Ok(Catalog { made: self.made, absent: self.absent, ..catalog })
     }

@@ -88,7 +88,7 @@ impl Draft {
             let editions = migrations.iter().filter_map(|(name, number)| self.editions.get(name)?.get(*number));
             replayed(editions.flat_map(|edition| &edition.effects))
         });
-        self.packages.push(Package { version, migrations, schema });
+        self.packages.push(Package { version, migrations, schema: schema.into() });
         Ok(())
     }
 

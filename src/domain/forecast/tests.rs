@@ -51,7 +51,7 @@ fn catalog() -> Catalog {
     let package = |raw: &str, names: &[&str], objects: &[&str]| Package {
         version: version(raw),
         migrations: names.iter().map(|name| (name.parse().unwrap(), 0)).collect(),
-        schema: schema(objects),
+        schema: schema(objects).into(),
     };
     let release = |raw: &str, pin: Pin, pods: Startup, job: Startup| Release {
         version: raw.parse().unwrap(),

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::*;
-use crate::domain::catalog::{Pin, Reading, Release, Startup};
+use crate::domain::catalog::{Found, Pin, Reading, Release, Startup};
 use crate::domain::cluster::Fingerprint;
 use crate::domain::name::SqlName;
 use crate::domain::schema::Schema;
+use crate::text::Gate;
 
 fn sql(raw: &str) -> SqlName {
     raw.parse().unwrap()
@@ -52,7 +53,7 @@ fn catalog(files: &[(&str, &str)]) -> Catalog {
     let knows = |version: PackageVersion, files: &[(&str, &str)]| Package {
         version,
         migrations: files.iter().map(|(raw, _)| (name(raw), 0)).collect(),
-        schema: Schema::default(),
+        schema: Schema::default().into(),
     };
     let old: PackageVersion = "0.4.99".parse().unwrap();
     let first = files.len().min(1);
@@ -92,7 +93,7 @@ fn live(objects: &str) -> LiveSchema {
 fn compare(files: &[(&str, &str)], rows: Vec<Row>, live: &LiveSchema, target: &str) -> Ledger {
     let table = MigrationTable { rows, exists: true, ..MigrationTable::default() };
     let (catalog, target) = (catalog(files), target.parse().unwrap());
-    Ledger::compare(Sources { table: &table, live: Some(live), catalog: &catalog, target: Some(&target) })
+    Ledger::compare(Sources { table: &table, live: Some(live), catalog: &catalog, target: Some(&target), image: None })
 }
 
 /// Every file applied in the order written.
@@ -169,7 +170,7 @@ fn what_nobody_can_read_is_unknown_and_never_an_alarm() {
     let rows = vec![row(1, "1_t", RowState::Applied)];
     let table = MigrationTable { rows, exists: true, ..MigrationTable::default() };
     let catalog = catalog(&[("1_t", "+t")]);
-    let ledger = Ledger::compare(Sources { table: &table, live: None, catalog: &catalog, target: None });
+    let ledger = Ledger::compare(Sources { table: &table, live: None, catalog: &catalog, target: None, image: None });
     assert!(matches!(ledger.rows[0].reality, Reality::Unknown { .. }));
     assert_eq!((ledger.rows[0].target_knows, ledger.pending.len()), (None, 0));
 }
@@ -240,4 +241,32 @@ fn what_a_row_took_away_and_is_there_again_is_an_alarm() {
     let ledger = applied(&[("1_t", "+t +t.a"), ("2_drop", "?-t.a")], "t t.a");
     assert_eq!(verbs(&ledger), [Verb::Keep, Verb::Investigate]);
     assert!(matches!(&ledger.rows[1].reality, Reality::Remains { there } if there.len() == 1));
+}
+
+#[test]
+fn rows_go_by_what_the_image_holds_where_a_pod_told_it() {
+    let files = [("1_t", "+t"), ("2_b", "+t.b")];
+    let rows = vec![row(0, "1_t", RowState::Applied), row(1, "2_b", RowState::Applied)];
+    let table = MigrationTable { rows, exists: true, ..MigrationTable::default() };
+    let (catalog, target) = (catalog(&files), "1.100.0".parse().unwrap());
+    // Built from something else: without the second migration, with one of its own.
+    let printed = format!(
+        r#"{{"litellm": null, "package": null, "folder": "/x", "migrations": {{"1_t": "{0}", "3_own": "{0}"}}}}"#,
+        "a".repeat(64)
+    );
+    let image = Listing {
+        pod: "a".parse().unwrap(),
+        container: "litellm".parse().unwrap(),
+        image: "litellm:v1.100.0".parse().unwrap(),
+        digest: None,
+        found: Found::read(printed.as_bytes(), &Gate::default()).unwrap(),
+    };
+    let live = live("t t.b");
+    let sources = Sources { table: &table, live: Some(&live), catalog: &catalog, target: Some(&target), image: None };
+    let known = |sources| Ledger::compare(sources).rows.iter().map(|row| row.target_knows).collect::<Vec<_>>();
+    assert_eq!(known(sources), [Some(true), Some(true)]);
+    let sources = Sources { image: Some(&image), ..sources };
+    assert_eq!(known(sources), [Some(true), Some(false)]);
+    let pending: Vec<_> = Ledger::compare(sources).pending.iter().map(|one| one.sentence().to_string()).collect();
+    assert_eq!(pending, ["not applied: the target runs it and nobody can tell what that comes to"]);
 }

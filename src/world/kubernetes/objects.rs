@@ -214,7 +214,7 @@ pub(super) fn pod(gate: &Gate, workload: &WorkloadRef, pod: &core::Pod) -> Optio
     })
 }
 
-fn containers(gate: &Gate, pod: &core::Pod) -> Vec<ContainerStatus> {
+pub(super) fn containers(gate: &Gate, pod: &core::Pod) -> Vec<ContainerStatus> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     let status = pod.status.as_ref();
     let of = |statuses: Option<&Vec<core::ContainerStatus>>, name: &str| {

@@ -11,6 +11,7 @@ use super::memory::{Deed, Patch};
 use super::model::Model;
 use super::parts::{Fate, Millis, Plan, ReplicaSet, SandboxPod};
 use super::script;
+use crate::domain::catalog::{Catalog, Found, Known, Listing};
 use crate::domain::change::{Applied, Change, Cleared, Preview};
 use crate::domain::cluster::{
     Ask, ContainerStatus, Field, Fingerprint, Identity, Permission, Phase, Pod, PodsItem, WorkloadRef,
@@ -18,7 +19,7 @@ use crate::domain::cluster::{
 };
 use crate::domain::coupled::Coupled;
 use crate::domain::log::{LogItem, LogLine, LogSource};
-use crate::domain::name::Uid;
+use crate::domain::name::{Name, Uid};
 use crate::domain::salt::Keys;
 use crate::domain::scenario::Setting;
 use crate::domain::trouble::{Trouble, TroubleKind};
@@ -150,6 +151,26 @@ impl Sandbox {
             status,
             template: self.template(&set.plan),
         }
+    }
+
+    /// What a pod lists: in a drill every image holds what its version published.
+    fn listed(&self, model: &Model, name: &Name) -> Result<Listing, Trouble> {
+        let there = model.pods.iter().find(|pod| pod.gone.is_none() && pod.name == *name);
+        let pod = there.filter(|pod| pod.running().is_some()).ok_or_else(|| {
+            Trouble::new(TroubleKind::NotFound, say!("there is no running pod {}", name))
+                .remedy(Clean::ours("choose a pod that runs"))
+        })?;
+        let image = model.sets[pod.set].plan.image.clone();
+        let catalog = Catalog::embedded();
+        let package = match image.version().map(|version| catalog.release(&version)) {
+            Some(Known::Exactly(release)) => catalog.packages_of(release.pin).next_back(),
+            _ => None,
+        };
+        let package = package
+            .ok_or_else(|| Trouble::new(TroubleKind::Invalid, say!("this drill does not know what {} holds", image)))?;
+        let container = self.scenario.place.container.clone();
+        let found = Found::published(package, catalog);
+        Ok(Listing { pod: name.clone(), container, digest: digest(model, pod), image, found })
     }
 
     fn workload_uid(&self) -> Uid {
@@ -361,6 +382,11 @@ impl Cluster for Sandbox {
     fn salt_keys(&self, workload: &WorkloadRef, target: Uid) -> Reply<Keys> {
         let keys = self.ours(workload).and_then(|()| self.look(|model, _| coupled::keys(model, &target)));
         async { keys }.boxed()
+    }
+
+    fn listing(&self, pod: &Name) -> Reply<Listing> {
+        let listed = self.look(|model, _| self.listed(model, pod));
+        async { listed }.boxed()
     }
 
     fn logs(&self, source: &LogSource, tail: u32) -> Feed<LogItem> {

@@ -116,7 +116,7 @@ impl Model {
             held: scenario
                 .database
                 .built_by
-                .and_then(|version| Some(Catalog::embedded().package(version)?.schema.clone())),
+                .and_then(|version| Some((*Catalog::embedded().package(version)?.schema).clone())),
             asked: vec![],
             scenario,
         };
@@ -472,7 +472,7 @@ impl Model {
         };
         let Some(package) = Catalog::embedded().packages_of(release.pin).next() else { return };
         match release.pods {
-            Startup::Pushes | Startup::DeploysThenSyncs => *held = package.schema.clone(),
+            Startup::Pushes | Startup::DeploysThenSyncs => *held = (*package.schema).clone(),
             Startup::Deploys | Startup::DeploysThenSyncsIfPending => {
                 *held = held.objects().chain(package.schema.objects()).cloned().collect();
             }

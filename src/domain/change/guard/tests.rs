@@ -106,7 +106,7 @@ fn pushing() -> Catalog {
     let (pods, job) = (Startup::Pushes, Startup::Deploys);
     let release =
         Release { version: "1.74.7".parse().unwrap(), pin: Pin::Exactly(version), pods, job, reading: Reading::Read };
-    let schema = [Object::Table("a".parse().unwrap())].into_iter().collect();
+    let schema = [Object::Table("a".parse().unwrap())].into_iter().collect::<Schema>().into();
     Catalog::new(vec![release], vec![Package { version, migrations: Default::default(), schema }], Default::default())
 }
 
