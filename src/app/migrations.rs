@@ -7,6 +7,7 @@ use crate::app::action::Pane;
 use crate::app::effect::{Act, Effect};
 use crate::app::learn;
 use crate::app::overlay::Overlay;
+use crate::app::preflight;
 use crate::app::state::{Anchor, RowFilter, State, Told, Tone};
 use crate::domain::confirm::{Answer, Confirm, Confirmed, Subject as _};
 use crate::domain::effects::Effect as Statement;
@@ -83,10 +84,19 @@ pub fn compare(state: &mut State) {
 pub fn target(state: &State) -> Option<Version> {
     let chosen =
         state.incident.targets.values().find_map(|target| target.image.as_str().parse::<Image>().ok()?.version());
-    chosen.or_else(|| {
+    chosen.or_else(|| claim(state)).or_else(|| {
         let workloads = state.setting.workloads.iter().filter_map(|reference| state.workload(reference));
         workloads.filter_map(|workload| workload.template.main()?.image.version()).next()
     })
+}
+
+/// What a label claims of that version, where the image is named by its digest alone.
+pub fn claim(state: &State) -> Option<Version> {
+    let mut workloads = state.setting.workloads.iter().filter_map(|reference| state.workload(reference));
+    match workloads.clone().find(|workload| state.incident.targets.contains_key(&workload.reference)) {
+        Some(workload) => preflight::target(state, workload).filter(|(_, chosen)| *chosen)?.0.template.claim(),
+        None => workloads.next()?.template.claim(),
+    }
 }
 
 fn may_touch(state: &State) -> Result<&Row, Clean> {

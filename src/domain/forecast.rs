@@ -19,7 +19,7 @@ pub use start::{DISABLE_SCHEMA_UPDATE, gateway_containers};
 
 use crate::domain::catalog::Catalog;
 use crate::domain::encrypted::Newer;
-use crate::domain::image::Image;
+use crate::domain::image::{Image, Version};
 use crate::domain::migration::MigrationTable;
 use crate::domain::schema::Schema;
 use crate::domain::workload::{Container, Template};
@@ -179,7 +179,8 @@ impl Forecast {
 
 /// Forecasts what the pods of a template do when they start: the worst that any container does.
 pub fn forecast(template: &Template, facts: &Facts<'_>) -> Forecast {
-    let each = start::starting(template).map(|container| of_container(container, facts));
+    let claim = template.claim();
+    let each = start::starting(template).map(|container| of_container(container, claim.as_ref(), facts));
     each.reduce(Forecast::and).unwrap_or_else(|| Forecast::Unknown {
         why: Clean::ours("the template has no container"),
         way: Way { remedy: Clean::ours("choose a revision with a gateway in it"), protect_helps: false },
@@ -194,22 +195,48 @@ pub fn forecast_job(image: &Image, facts: &Facts<'_>) -> Forecast {
         remedy: Clean::ours("keep the Job from running: migrationJob.enabled=false, or delete it before it starts"),
         protect_helps: false,
     };
-    of_image(image, How::Job, why, way, facts)
+    of_image(image, None, How::Job, why, way, facts)
 }
 
-fn of_container(container: &Container, facts: &Facts<'_>) -> Forecast {
+fn of_container(container: &Container, claim: Option<&Version>, facts: &Facts<'_>) -> Forecast {
     match start::start(container) {
         Start::HandsOff(why) => Forecast::NotWrite { why },
-        Start::Writes { how, why, way } => of_image(&container.image, how, why, way, facts),
+        Start::Writes { how, why, way } => of_image(&container.image, claim, how, why, way, facts),
     }
 }
 
 /// What an image does when it starts in this way: by the catalog where it can speak, else by age.
-fn of_image(image: &Image, how: How, open: Clean, way: Way, facts: &Facts<'_>) -> Forecast {
-    match (stake::computed(image, how, &open, &way, facts), age::not_older(image, &facts.newest)) {
+fn of_image(image: &Image, claim: Option<&Version>, how: How, open: Clean, way: Way, facts: &Facts<'_>) -> Forecast {
+    let told = age::told_version(image);
+    let computed = match &told {
+        Some(version) => stake::computed(version, how, &open, &way, facts),
+        None => Err(Clean::ours("its version cannot be told, so the catalog cannot say what it does")),
+    };
+    match (computed, age::not_older(image, &facts.newest)) {
         (Ok(forecast), _) => forecast,
         (Err(_), Ok(why)) => Forecast::NotWrite { why },
-        (Err(unspoken), Err(old)) => Forecast::Unknown { why: say!("{}, and {}; {}", old, open, unspoken), way },
+        (Err(unspoken), Err(old)) => {
+            let claimed = claim.filter(|_| told.is_none() && image.digest().is_some());
+            let by_claim = claimed.map(|version| (version, stake::computed(version, how, &open, &way, facts)));
+            let unknown = |also: Clean| Forecast::Unknown {
+                why: say!("{}, and {}; {}{}", old, open, unspoken, also),
+                way: way.clone(),
+            };
+            // A claim is believed where it warns, and not where it reassures.
+            match by_claim {
+                Some((version, Ok(Forecast::MayDrop { why, stake, pending, way }))) => {
+                    let why = say!("its label claims LiteLLM {}, and if so: {}", version, why);
+                    Forecast::MayDrop { why, stake, pending, way }
+                }
+                Some((version, Ok(other))) => unknown(say!(
+                    "; its label claims LiteLLM {}, which {}, but nothing proves the claim",
+                    version,
+                    other.word()
+                )),
+                Some((version, Err(_))) => unknown(say!("; its label claims LiteLLM {}", version)),
+                None => unknown(Clean::default()),
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::domain::cluster::{Field, WorkloadRef};
-use crate::domain::image::Image;
+use crate::domain::image::{Image, Version};
 use crate::domain::name::{Name, Uid, VarName};
 use crate::text::Clean;
 
@@ -68,6 +68,21 @@ impl Template {
     pub fn main(&self) -> Option<&Container> {
         let mut ordinary = self.containers.iter().filter(|c| !c.init);
         ordinary.clone().find(|c| c.image.is_litellm()).or_else(|| ordinary.next())
+    }
+
+    /// The version that a label of the template claims for a gateway whose image is named by its
+    /// digest alone: `app.kubernetes.io/version`, else `version`. Nothing proves it: in LiteLLM's
+    /// chart the label is the chart's `appVersion`, whatever the image is.
+    pub fn claim(&self) -> Option<Version> {
+        let image = &self.main()?.image;
+        if !image.is_litellm() || image.digest().is_none() || image.version().is_some() {
+            return None;
+        }
+        let labels = ["metadata.labels.app.kubernetes.io/version", "metadata.labels.version"];
+        labels.into_iter().find_map(|path| match self.fields.get(&Clean::ours(path))? {
+            Field::Shown(value) => value.as_str().parse().ok(),
+            Field::Hidden(_) => None,
+        })
     }
 
     /// What differs, by path, in path order.

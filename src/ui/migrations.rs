@@ -108,6 +108,10 @@ fn images<'a>(scene: &Scene<'a>, room: Room) -> Vec<Line<'a>> {
 fn beside<'a>(scene: &Scene<'a>, room: Room) -> Vec<Line<'a>> {
     let plain = |words: &str, role| Row::plain(scene, room.width).rest(words, role).line();
     let mut lines = Vec::new();
+    if let Some(version) = migrations::claim(scene.state) {
+        let words = format!("that the target is {version} is what its label claims; its image is named by digest");
+        lines.push(plain(&words, Role::Muted));
+    }
     match &scene.state.schema {
         Live::Lost { why, .. } => {
             let words = format!("{} rows are not compared: {}", scene.sign(Sign::Warn), why.what);

@@ -216,8 +216,9 @@ fn row<'a>(scene: &Scene<'a>, room: Room, revision: &Revision, marks: Marks) -> 
         .right(scene.age(revision.created).as_str(), 5, usual)
         .name(tag, columns.image, usual);
     if columns.version {
-        let version = image.and_then(|image| image.version());
-        row = row.cell(&version.map_or("not told".to_owned(), |version| version.to_string()), 12, usual);
+        let version = image.and_then(|image| image.version()).map(|version| version.to_string());
+        let version = version.or_else(|| revision.template.claim().map(|claim| format!("{claim}?")));
+        row = row.cell(version.as_deref().unwrap_or("not told"), 12, usual);
     }
     if columns.digest {
         let digest = revision.digest.as_ref().map(crate::text::Clean::as_str);
@@ -254,6 +255,19 @@ fn reasons<'a>(scene: &Scene<'a>, room: Room, revision: &Revision, ranked: &[Can
             let words = format!("revision {} is the live one{why}", revision.number);
             lines.extend(wrapped(scene, room.width, &words, " ", Role::Title));
         }
+    }
+    if let Some(claim) = revision.template.claim() {
+        let words = format!("its image is named by digest; that it is {claim} is what a label claims");
+        lines.extend(hanging(scene, room.width, Sign::Warn, &words, Role::Warn));
+    }
+    if let Some(listing) = scene.state.learnt.of(revision.digest.as_ref()) {
+        let catalog = &scene.state.setting.catalog;
+        let (sign, role) = match listing.agreement(catalog).whole() {
+            true => (Sign::Yes, Role::Text),
+            false => (Sign::Warn, Role::Warn),
+        };
+        let words = format!("its image holds {}", listing.sentence(catalog));
+        lines.extend(hanging(scene, room.width, sign, &words, role));
     }
     let most = if room.focused { room.height / 2 } else { (room.height / 3).min(3) };
     lines.truncate(most);

@@ -9,7 +9,7 @@ use super::start::How;
 use super::{Facts, Forecast, Way};
 use crate::domain::catalog::{Catalog, Known, Package, PackageVersion, Pin, Reading, Release, Startup};
 use crate::domain::effects::{Effect, Weight, weight};
-use crate::domain::image::Image;
+use crate::domain::image::{Image, Version};
 use crate::domain::migration::{MigrationTable, RowState};
 use crate::domain::name::{MigrationName, SqlName};
 use crate::domain::schema::{Object, Schema};
@@ -127,12 +127,18 @@ impl FromIterator<Object> for Stake {
 /// (litellm-proxy-extras 0.4.105, `utils.py`).
 const REFUSES_TO_BASELINE: &str = "0.4.105";
 
-/// What an image does when it starts.
+/// What a version does when it starts.
 ///
 /// # Errors
 /// Why the catalog cannot speak: the version, or what the database holds, is not known.
-pub(super) fn computed(image: &Image, how: How, open: &Clean, way: &Way, facts: &Facts<'_>) -> Result<Forecast, Clean> {
-    let (release, name) = release(image, facts.catalog)?;
+pub(super) fn computed(
+    version: &Version,
+    how: How,
+    open: &Clean,
+    way: &Way,
+    facts: &Facts<'_>,
+) -> Result<Forecast, Clean> {
+    let (release, name) = release(version, facts.catalog)?;
     let packages: Vec<&Package> = facts.catalog.packages_of(release.pin).collect();
     let (Some(first), Some(last)) = (packages.first(), packages.last()) else {
         return Err(say!("the catalog has no package of LiteLLM {}", release.version));
@@ -180,7 +186,7 @@ pub(super) fn computed(image: &Image, how: How, open: &Clean, way: &Way, facts: 
 /// How many applied migrations of the database an image does not know; `None` where the catalog
 /// cannot tell. Prisma leaves them alone and says nothing of them.
 pub fn ahead(image: &Image, facts: &Facts<'_>) -> Option<usize> {
-    let (release, _) = release(image, facts.catalog).ok()?;
+    let (release, _) = release(&told_version(image)?, facts.catalog).ok()?;
     let rows = facts.rows.as_ref().ok()?;
     let package = facts.catalog.packages_of(release.pin).next()?;
     let applied = rows.rows.iter().filter(|row| row.state == RowState::Applied);
@@ -189,13 +195,10 @@ pub fn ahead(image: &Image, facts: &Facts<'_>) -> Option<usize> {
     Some(ahead.len())
 }
 
-/// The release that an image has, or why it is not known.
-fn release<'a>(image: &Image, catalog: &'a Catalog) -> Result<(&'a Release, Clean), Clean> {
-    let Some(version) = told_version(image) else {
-        return Err(Clean::ours("its version cannot be told, so the catalog cannot say what it does"));
-    };
+/// The release of a version, or why it is not known.
+fn release<'a>(version: &Version, catalog: &'a Catalog) -> Result<(&'a Release, Clean), Clean> {
     let of = |release: Option<&Release>| release.map(|release| say!("{}", release.version));
-    match catalog.release(&version) {
+    match catalog.release(version) {
         Known::Exactly(release) if release.pin == Pin::Nothing => {
             Err(say!("LiteLLM {} is older than the package that carries the migrations", version))
         }
