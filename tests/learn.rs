@@ -66,7 +66,7 @@ async fn listed(server: &KubeServer) -> Result<Listing, Trouble> {
 /// A copy of a package that can be changed.
 fn copied(version: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let from = format!("{}/.", prisma_packages::folder(version).display());
+    let from = format!("{}/.", prisma_packages::package(version).display());
     let copied = std::process::Command::new("cp").args(["-r", &from]).arg(folder.path()).status().unwrap();
     assert!(copied.success());
     folder
@@ -75,7 +75,7 @@ fn copied(version: &str) -> tempfile::TempDir {
 #[tokio::test]
 async fn a_pod_lists_what_its_own_python_finds() {
     let server = server("ghcr.io/berriai/litellm:v1.81.0").await;
-    server.runs(POD, "litellm", Exec::Runs("python3", prisma_packages::folder("0.4.23")));
+    server.runs(POD, "litellm", Exec::Runs("python3", prisma_packages::package("0.4.23")));
     let listing = listed(&server).await.unwrap();
     assert_eq!((listing.container.as_str(), listing.digest.as_ref().unwrap().as_str()), ("litellm", DIGEST));
     assert_eq!(listing.found.package, "0.4.23".parse().ok());
@@ -166,13 +166,13 @@ async fn the_command_asks_first_and_tells_by_its_exit_code() {
     let configuration = "[env.lab]\nkind = \"staging\"\ncontext = \"replay\"\nnamespace = \"llm\"\n";
     std::fs::write(folder.path().join("lastgood.toml"), configuration).unwrap();
 
-    server.runs(POD, "litellm", Exec::Runs("python3", prisma_packages::folder("0.4.60")));
+    server.runs(POD, "litellm", Exec::Runs("python3", prisma_packages::package("0.4.60")));
     let (code, out, err) = call(folder.path(), &["catalog", "learn", "--pod", POD]).await;
     assert_eq!(code, 0, "{out}{err}");
     // A range is settled by the pod.
     assert!(out.contains("109 migrations, exactly those of package 0.4.60"), "{out}");
 
-    server.runs(POD, "litellm", Exec::Runs("python3", prisma_packages::folder("0.4.23")));
+    server.runs(POD, "litellm", Exec::Runs("python3", prisma_packages::package("0.4.23")));
     let (code, out, err) = call(folder.path(), &["catalog", "learn", "--pod", POD, "--json"]).await;
     let told: Value = serde_json::from_str(&out).unwrap_or_else(|why| panic!("{why}: {out}{err}"));
     assert_eq!((code, &told["agreement"]["exactly"]), (1, &json!("0.4.23")), "{out}");

@@ -41,7 +41,7 @@ async fn ledger(port: &Postgres) -> Ledger {
     let (table, live) = (port.migrations().await.unwrap(), port.schema().await.unwrap());
     let target: Version = "1.108.0".parse().unwrap();
     let catalog = Catalog::embedded();
-    Ledger::compare(Sources { table: &table, live: Some(&live), catalog, target: Some(&target) })
+    Ledger::compare(Sources { table: &table, live: Some(&live), catalog, target: Some(&target), image: None })
 }
 
 async fn ledger_of(database: &TestDatabase) -> Ledger {

@@ -77,7 +77,7 @@ impl Case {
     async fn ledger(&self, target: &Version) -> Ledger {
         let (table, live) = self.read().await;
         let catalog = Catalog::embedded();
-        Ledger::compare(Sources { table: &table, live: Some(&live), catalog, target: Some(target) })
+        Ledger::compare(Sources { table: &table, live: Some(&live), catalog, target: Some(target), image: None })
     }
 
     /// Does with each row what the ledger says, through the console's own adapter.

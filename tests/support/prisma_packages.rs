@@ -60,7 +60,7 @@ pub fn schema(version: &str) -> String {
 
 /// The folder of one published version, as pip unpacks it among a Python's packages.
 #[allow(dead_code)]
-pub fn folder(version: &str) -> PathBuf {
+pub fn package(version: &str) -> PathBuf {
     let _one = FETCHING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     unpacked(version)
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::app::learn;
 use crate::app::preflight::{self, Finding};
 use crate::app::state::State;
-use crate::domain::live::Live;
 use crate::domain::catalog::{Known, Origin};
+use crate::domain::live::Live;
 use crate::domain::step::StepKind;
 use crate::domain::trouble::Trouble;
 use crate::text::Clean;
@@ -31,7 +31,7 @@ pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
             None => Finding::fine(id, Clean::ours(fine)),
         });
     }
-    if database {
+    if preflight::has_database(state) {
         found.push(catalog(state));
     }
 }

@@ -11,6 +11,7 @@ use crate::domain::effects::Effect;
 use crate::domain::migration::{Row, RowState};
 use crate::domain::schema::Object;
 use crate::domain::workload::{EnvValue, EnvVar};
+use crate::text::Gate;
 
 fn object(raw: &str) -> Object {
     match (raw.strip_prefix("index "), raw.split_once('.')) {
@@ -242,4 +243,37 @@ fn indexes_alone_are_no_loss_of_data_and_constraints_are_left_alone() {
     assert_eq!(at_stake(&forecast), ["index a_y"]);
     let exact = schema(&["a", "a.x"]);
     assert_eq!(of(container("1.81.0", &[], &[]), &with(&catalog, &rows, &exact)).rank(), 0);
+}
+
+#[test]
+fn what_a_label_claims_of_a_digest_is_believed_where_it_warns() {
+    let (catalog, rows) = (catalog(), applied(&["1_first", "3_newer"]));
+    let live = schema(&NEWER);
+    let facts = with(&catalog, &rows, &live);
+    let by_digest = |image: &str, label: &str, claim: &str| {
+        let fields = BTreeMap::from([(Clean::ours("x"), Field::Shown(Clean::ours("y")))]);
+        let mut template = Template { containers: vec![container("0.0.0", &[], &[])], fields };
+        template.containers[0].image = image.parse().unwrap();
+        let path = Gate::default().clean(&format!("metadata.labels.{label}"));
+        template.fields.insert(path, Field::Shown(Gate::default().clean(claim)));
+        template
+    };
+    let digest = "ghcr.io/berriai/litellm@sha256:0123";
+    let told = |template: &Template| forecast(template, &facts);
+    for label in ["app.kubernetes.io/version", "version"] {
+        let drops = told(&by_digest(digest, label, "v1.81.0"));
+        assert!(matches!(drops, Forecast::MayDrop { .. }), "{}", drops.sentence());
+        assert!(drops.why().as_str().starts_with("its label claims LiteLLM 1.81.0, and if so: "), "{}", drops.why());
+    }
+    // What would be harmless stays unknown.
+    let harmless = told(&by_digest(digest, "app.kubernetes.io/version", "1.108.10"));
+    assert!(matches!(harmless, Forecast::Unknown { .. }), "{}", harmless.sentence());
+    let words = "its label claims LiteLLM 1.108.10, which will not write to the schema, but nothing proves the claim";
+    assert!(harmless.why().as_str().ends_with(words), "{}", harmless.why());
+    // A tag speaks for itself, and a chart's version is not LiteLLM's.
+    let tagged = by_digest("ghcr.io/berriai/litellm:v1.108.10@sha256:0123", "version", "1.81.0");
+    assert_eq!((tagged.claim(), told(&tagged).rank()), (None, 0));
+    assert_eq!(by_digest(digest, "helm.sh/chart", "litellm-helm-1.81.0").claim(), None);
+    assert_eq!(by_digest("litellm:main-latest", "version", "1.81.0").claim(), None);
+    assert_eq!(by_digest(digest, "version", "blue").claim(), None);
 }
