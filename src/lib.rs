@@ -101,7 +101,8 @@
 //! * **A check**: `CheckId` in `domain/checklist.rs`, its judgement in `domain/checks/`, its looks in
 //!   `app/checks.rs`.
 //! * **A scenario**: a file in `assets/scenarios/`, its line in `domain/scenario/bundled.rs`, and its
-//!   walk in `tests/flows.rs`.
+//!   walk in `tests/flows.rs`. What a person does by hand in it, the sandbox does when the manual
+//!   step is on record as done ([`world::Hands`]).
 //! * **A version of LiteLLM**: `lastgood catalog build --output assets/catalog.json.gz`; what it does when
 //!   it starts is in `domain/catalog/startup.rs`.
 //! * **A log signature**: an entry in `assets/signatures.toml`, with the line that it comes from.
@@ -112,10 +113,11 @@
 //! (`tests/flows.rs`), journals cut after every entry (`tests/resume.rs`), the real binary in a real
 //! terminal (`tests/terminal.rs`), adapters against a real PostgreSQL, real sockets and a replayed
 //! API server (`tests/database.rs`, `tests/kubernetes.rs` and others), the advice on migration rows
-//! by Prisma's own engine (`tests/prisma.rs`), planted secrets at every exit
-//! (`tests/secrets.rs`), every file in `assets/` (`tests/assets.rs`), screens as text
-//! (`ui/screens.rs`), the floors and invariants of this page (`tests/architecture.rs`), and what the
-//! README promises (`tests/readme.rs`). `tests/run` installs what they need.
+//! by Prisma's own engine (`tests/prisma.rs`), the traps of a rollback and who walks into each
+//! (`tests/traps/matrix.rs`), planted secrets at every exit (`tests/secrets.rs`), every file in
+//! `assets/` (`tests/assets.rs`), screens as text (`ui/screens.rs`), the floors and invariants of
+//! this page (`tests/architecture.rs`), and what the README promises (`tests/readme.rs`). `tests/run`
+//! installs what they need.
 
 #[macro_use]
 pub mod text;

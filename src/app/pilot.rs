@@ -153,7 +153,8 @@ pub fn next(state: &State, orders: &Orders) -> Move {
     if !state.running.is_empty() {
         return Move::Wait(Clean::ours("an act to end"));
     }
-    if let Some(why) = &state.incident.refused {
+    // What a doubt stopped is repaired first, where the orders allow that.
+    if let Some(why) = state.incident.refused.as_ref().filter(|_| !repairs(state, orders)) {
         return Move::Stop(Exit::Refused, why.clone());
     }
     let Some(node) = state.node() else {
@@ -390,6 +391,7 @@ pub fn answer(state: &State, orders: &Orders, overlay: &Overlay) -> Move {
         Overlay::Refused(refused) => {
             Move::Stop(Exit::Refused, say!("{}; {}", refused.refusal.what, refused.refusal.remedy))
         }
+        Overlay::Doubts { .. } if repairs(state, orders) => Move::Send(vec![Msg::Key(Key::plain(Code::Esc))]),
         Overlay::Doubts { confirm, .. } => phrase(orders, &confirm.wanted()),
         Overlay::Delete { confirm, .. } => phrase(orders, &confirm.wanted()),
         Overlay::Resolve { confirm, .. } => phrase(orders, &confirm.wanted()),

@@ -379,7 +379,11 @@ impl Doubt {
                 drift.when(target),
                 at
             ),
-            remedy: say!("put back what {} held when revision {} ran; the runbook leads there", source, target.number),
+            remedy: say!(
+                "put back what {} held when revision {} ran; left as failed, the step leads there",
+                source,
+                target.number
+            ),
         })
     }
 

@@ -3,9 +3,12 @@
 
 use crate::app::coupling;
 use crate::app::preflight::{self, Finding, Severity};
+use crate::app::releases;
 use crate::app::state::State;
 use crate::domain::cluster::WorkloadRef;
-use crate::domain::coupled::{Coupled, Drift, Found, Leaning, Pull, Pulled, ScalerKind, Written, drifted, pin};
+use crate::domain::coupled::{
+    Coupled, Drift, Found, Leaning, Pull, Pulled, ScalerKind, SourceKind, Written, drifted, pin,
+};
 use crate::domain::live::Live;
 use crate::domain::salt::{Comparison, Outlook, Verdict, outlook};
 use crate::domain::step::StepKind;
@@ -84,7 +87,8 @@ fn sources(state: &State, workload: &Workload, target: &Revision, coupled: &Coup
                 "config-drift",
                 say!("{} changed, and the rollback of the release brings it back", drift.leaning.source),
             ),
-            None => changed(target, &drift, &coupled.checksums),
+            // A rollback of a release stops for nothing that its manifest does not name.
+            None => changed(target, &drift, &coupled.checksums, releases::release_of(workload).is_none()),
         });
     }
     if found.len() == before {
@@ -127,15 +131,18 @@ fn absent(target: &Revision, leaning: &Leaning) -> Option<Finding> {
     Some(Finding { consequence, ..blocks }.because(uses.unwrap_or_default()))
 }
 
-fn changed(target: &Revision, drift: &Drift<'_>, checksums: &[Clean]) -> Finding {
+fn changed(target: &Revision, drift: &Drift<'_>, checksums: &[Clean], gated: bool) -> Finding {
     let Drift { leaning, at, .. } = drift;
     let by = match &leaning.found {
         Found::There { by: Some(by), .. } => say!(" by {}", by),
         _ => Clean::default(),
     };
     let uses = leaning.uses.iter().map(crate::domain::coupled::Use::words).reduce(|all, one| say!("{}, {}", all, one));
-    let sums = checksums.iter().map(|name| say!("; {} differs", name)).reduce(|all, one| say!("{}{}", all, one));
+    let secret = leaning.source.kind == SourceKind::Secret;
+    let sums = checksums.iter().filter(|_| !secret).map(|name| say!("; {} differs", name));
+    let sums = sums.reduce(|all, one| say!("{}{}", all, one));
     let consequence = match (leaning.frozen(), drift.written) {
+        _ if secret => "the target's pods start with the new value: well where it was rotated, not where it is wrong",
         (_, Written::During) => {
             "pods of the target that started before kept what it held then; its new pods start with what is in it now"
         }
@@ -144,14 +151,17 @@ fn changed(target: &Revision, drift: &Drift<'_>, checksums: &[Clean]) -> Finding
         }
         (false, _) => "a revert does not bring it back: the target's pods find what is in it now",
     };
-    let remedy = say!(
-        "put back what {} held when revision {} ran, from Git or a backup, or choose another target",
-        leaning.source,
-        target.number
-    );
+    let remedy = match secret {
+        true => Clean::ours("see whether it was rotated on purpose; a void key must not come back"),
+        false => say!(
+            "put back what {} held when revision {} ran, from Git or a backup, or choose another target",
+            leaning.source,
+            target.number
+        ),
+    };
     let what = say!("{} {}", leaning.source, drift.when(target));
     let finding = Finding::warns("config-drift", what, Clean::ours(consequence), remedy);
-    let stops = drift.stops();
+    let stops = gated && drift.stops();
     Finding {
         severity: if stops { Severity::Blocks } else { Severity::Warns },
         blocks: stops.then_some(StepKind::Revert),
@@ -248,7 +258,8 @@ fn tag(workload: &Workload, target: &Revision, coupled: &Coupled) -> Option<Find
     });
     if let Some(drift) = coupled.tag_drift(workload) {
         let what = say!("{} leads to another image than the one that revision {} ran", image, target.number);
-        let evidence = say!("revision {} ran {}; {} runs {}", target.number, drift.ran, drift.seen, drift.leads);
+        let (ran, leads) = (short(&drift.ran), short(&drift.leads));
+        let evidence = say!("revision {} ran {}; {} runs {}", target.number, ran, drift.seen, leads);
         let finding = Finding::warns("tag", what, again, pin(image, Some(&drift.ran))).because(evidence);
         return Some(match drift.kept {
             false => finding,
@@ -263,9 +274,9 @@ fn tag(workload: &Workload, target: &Revision, coupled: &Coupled) -> Option<Find
     let mut digests: Vec<&Pulled> = coupled.pulled.iter().flatten().collect();
     digests.sort_by(|a, b| a.digest.cmp(&b.digest));
     digests.dedup_by(|a, b| a.digest == b.digest);
-    let seen = digests.iter().map(|pulled| say!("pod {} runs {}", pulled.pod, pulled.digest));
+    let seen = digests.iter().map(|pulled| say!("pod {} runs {}", pulled.pod, short(&pulled.digest)));
     let seen = seen.reduce(|all, one| say!("{}, {}", all, one));
-    let ran = target.digest.clone().unwrap_or(Clean::ours("an unknown digest"));
+    let ran = target.digest.as_ref().map_or(Clean::ours("an unknown digest"), short);
     let evidence = match (seen, &coupled.pulled) {
         (Some(seen), _) => say!("revision {} ran {}; {}", target.number, ran, seen),
         (None, Ok(_)) => say!("revision {} ran {}; no pod runs that tag now", target.number, ran),
@@ -277,6 +288,11 @@ fn tag(workload: &Workload, target: &Revision, coupled: &Coupled) -> Option<Find
         (_, false) => return Some(Finding::fine("tag", say!("the tag of {} names a version", image))),
     };
     Some(Finding::warns("tag", what, again, pin(image, target.digest.as_ref())).because(evidence))
+}
+
+/// As much of a digest as tells it from another one: twelve digits, as container runtimes show it.
+fn short(digest: &Clean) -> Clean {
+    digest.slice(0.."sha256:".len() + 12).map_or_else(|| digest.clone(), |start| say!("{}…", start))
 }
 
 /// The salt key decides whether stored credentials can be read. Compared, never shown.

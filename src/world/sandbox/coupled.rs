@@ -1,9 +1,11 @@
 //! The sandbox's ConfigMaps, Secrets, autoscalers and salt keys.
 
+use jiff::Timestamp;
+
 use super::Sandbox;
 use super::memory::Deed;
 use super::model::Model;
-use super::parts::{Plan, millis_before};
+use super::parts::{Millis, Plan, millis_before};
 use crate::domain::cluster::Fingerprint;
 use crate::domain::coupled::{ConfigFile, Coupled, Found, Leaning, MountedConfig, Pull, Pulled, SourceKind, Use};
 use crate::domain::name::{Name, Uid};
@@ -27,9 +29,9 @@ impl Sandbox {
             optional: false,
             found: match model.put_back.get(&source.source.name) {
                 Some(at) => {
-                    Found::There { written: model.time(*at), by: Some(Clean::ours("kubectl-client-side-apply")) }
+                    Found::There { written: second(model, *at), by: Some(Clean::ours("kubectl-client-side-apply")) }
                 }
-                None => Found::There { written: model.time(millis_before(source.written)), by: source.by.clone() },
+                None => Found::There { written: second(model, millis_before(source.written)), by: source.by.clone() },
             },
             lacks: Vec::new(),
         };
@@ -101,6 +103,12 @@ impl Hands for Sandbox {
         }
         self.act(|_, _| Ok((Deed::ByHand { node: node.clone() }, ())))
     }
+}
+
+/// The API server keeps times to the second (`metav1.Time`).
+fn second(model: &Model, at: Millis) -> Timestamp {
+    let at = model.time(at);
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 fn plan<'a>(model: &'a Model, target: &Uid) -> Result<&'a Plan, Trouble> {
