@@ -25,6 +25,7 @@ pub mod pilot;
 pub mod plan;
 pub mod preflight;
 pub mod releases;
+pub mod restore;
 pub mod runbook;
 pub mod state;
 pub mod status;

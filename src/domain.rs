@@ -27,6 +27,7 @@ pub mod migration;
 pub mod name;
 pub mod record;
 pub mod release;
+pub mod restore;
 pub mod rollback;
 pub mod runbook;
 pub mod salt;

@@ -66,6 +66,8 @@ pub struct Places {
     pub incident: PathBuf,
     /// The folder for dumps.
     pub backups: PathBuf,
+    /// Folders in which proved dumps of this environment are looked for, that one first.
+    pub dumps: Vec<PathBuf>,
     /// The folder of the operator locks of this machine.
     pub locks: PathBuf,
 }
@@ -290,7 +292,7 @@ impl Runtime {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Look(id, look) => {
-                let task = perform::look(&self.world, look);
+                let task = perform::look(&self.world, &self.places, look);
                 let sender = self.urgent.0.clone();
                 let handle = tokio::spawn(async move {
                     let _ = sender.send(Msg::Looked(id, task.await));

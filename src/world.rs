@@ -20,6 +20,7 @@ pub mod postgres;
 pub mod redis;
 mod restore_file;
 pub mod sandbox;
+mod sidecar;
 pub mod tls;
 
 use std::path::PathBuf;
@@ -41,8 +42,9 @@ use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settin
 use crate::domain::live::Live;
 use crate::domain::log::{LogItem, LogSource};
 use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution};
-use crate::domain::name::{ModelName, Name, ReleaseName, RequestId, Uid};
+use crate::domain::name::{DatabaseName, ModelName, Name, ReleaseName, RequestId, Uid};
 use crate::domain::release::{History, Release, ReleaseRevision, Storage};
+use crate::domain::restore::{Remnant, RestoreItem, RestoreOrder, RestorePlan, RestoreWish};
 use crate::domain::rollback::{ClearedRollback, HelmProgram, RolledBack};
 use crate::domain::runbook::NodeRef;
 use crate::domain::salt::{Keys, Opened};
@@ -137,13 +139,22 @@ pub trait Database: Send + Sync {
     fn spend_row(&self, id: RequestId) -> Reply<Option<SpendRow>>;
 }
 
-/// Dumping the database.
+/// Dumping the database, and restoring a dump beside it.
 pub trait Backup: Send + Sync {
     /// Which server it is, and which programs of this machine are recent enough for it.
     fn server(&self) -> Reply<Server>;
     /// Dumps into `folder`, reads the dump back, and ends with a proof or a failure. Dropping
     /// the feed cancels it and leaves no file behind.
     fn run(&self, order: BackupOrder, folder: PathBuf) -> Feed<BackupItem>;
+    /// What a restore would take: the proved dumps of these folders, the name that the new database
+    /// would get, and what speaks against it. Changes nothing.
+    fn plan_restore(&self, wish: RestoreWish, folders: Vec<PathBuf>) -> Reply<RestorePlan>;
+    /// Restores a proved dump into a database that is made for it, never into one that exists, and
+    /// counts it. `stop` ends it: until every table is counted, what was made is taken away again,
+    /// and the end says what is left. A complete database stays.
+    fn restore(&self, order: RestoreOrder, stop: CancellationToken) -> Feed<RestoreItem>;
+    /// What stands on the server under the name that a restore was to make.
+    fn remnant(&self, name: DatabaseName) -> Reply<Option<Remnant>>;
 }
 
 /// The LiteLLM gateway's HTTP interface.

@@ -11,15 +11,16 @@ use lastgood::app::overlay::Overlay;
 use lastgood::app::preflight::{Severity, findings};
 use lastgood::app::runbook::{Progress, progress};
 use lastgood::app::state::Arming;
-use lastgood::domain::backup::Server;
+use lastgood::domain::backup::{BackupProof, Server};
 use lastgood::domain::change::{Applied, Preview};
 use lastgood::domain::incident::Goal;
 use lastgood::domain::migration::{Kept, RowState};
-use lastgood::domain::record::{ActId, End, Entry};
+use lastgood::domain::record::{ActId, ActKind, End, Entry};
+use lastgood::domain::restore::{Difference, Dump, Remnant, RestorePlan, Restored, Since};
 use lastgood::domain::schema::LiveSchema;
 use lastgood::domain::step::StepKind;
 use lastgood::domain::trouble::{Trouble, TroubleKind};
-use lastgood::domain::workload::Owner;
+use lastgood::domain::workload::{EnvValue, EnvVar, Owner};
 use lastgood::text::Clean;
 use state::{Desk, NEW, OLD, coupled, job, pod, reference, reverted, row, template, workload};
 
@@ -48,6 +49,7 @@ fn acts(effects: &[Effect]) -> Vec<&'static str> {
             Act::Resolve(_) => "resolve",
             Act::Restore(_) => "restore",
             Act::Backup(_) => "backup",
+            Act::RestoreDatabase(_) => "restore-database",
             Act::ClearCache(_) => "clear-cache",
             Act::Complete(_) => "complete",
         }),
@@ -460,4 +462,154 @@ fn the_programs_and_the_server_are_findings() {
     // It is asked again, in case somebody installed them.
     let again = desk.tick(301);
     assert!(again.iter().any(|effect| matches!(effect, Effect::Look(_, Look::Server))));
+}
+
+fn plan() -> RestorePlan {
+    let at = state::at(-7_200);
+    let proof = BackupProof {
+        file: Clean::ours("litellm_backup_20261118_100640.dump"),
+        folder: Clean::ours("/var/backups"),
+        bytes: 4_096,
+        sha256: Clean::ours("f00"),
+        database: Clean::ours("db:5432/litellm (schema public)"),
+        server_version: Clean::ours("16.2"),
+        pg_dump_version: Clean::ours("16.4"),
+        rows: [(Clean::ours("public.t"), 7)].into(),
+        left_out: vec![],
+        migration_head: None,
+        started_at: at,
+        taken_at: at,
+        proved_at: at,
+    };
+    RestorePlan {
+        dumps: vec![Dump { path: "/var/backups/litellm_backup_20261118_100640.dump".into(), proof }],
+        beside: Clean::ours("db:5432/litellm (schema public)"),
+        server_version: Clean::ours("16.2"),
+        pg_restore: Clean::ours("16.4"),
+        live_bytes: 1_000_000,
+        into: "litellm_restore_1".parse().unwrap(),
+    }
+}
+
+/// A console at the restore whose plan is shown.
+fn at_restore() -> Desk {
+    let mut desk = Desk::seeing("litellm-rollback:restore");
+    desk.press("<enter>");
+    let id = desk.look(|look| matches!(look, Look::RestorePlan(_)));
+    desk.answer(id, Sight::RestorePlan(Ok(Box::new(plan()))));
+    desk
+}
+
+#[test]
+fn a_restore_says_what_it_takes_and_starts_only_armed_and_on_record() {
+    let mut desk = Desk::seeing("litellm-rollback:restore");
+    desk.press("<enter>");
+    let id = desk.look(|look| matches!(look, Look::RestorePlan(_)));
+    let why = Trouble::new(TroubleKind::Forbidden, Clean::ours("the role app may not create databases"))
+        .remedy(Clean::ours("ALTER ROLE app CREATEDB"));
+    desk.answer(id, Sight::RestorePlan(Err(why)));
+    assert!(desk.said().contains("may not create databases; ALTER ROLE app CREATEDB"), "{}", desk.said());
+    assert!(desk.state.overlays.is_empty());
+
+    let mut desk = at_restore();
+    assert!(acts(&desk.press("<enter>")).is_empty() && desk.said().starts_with("read-only"), "{}", desk.said());
+    // The dialog itself leads to arming.
+    desk.press("A prod <enter>");
+    desk.send(Msg::Locked(Ok(())));
+    let effects = desk.press("<enter>");
+    assert_eq!(acts(&effects), ["restore-database"]);
+    let Some(Effect::Act(announced)) = effects.into_iter().find(|effect| matches!(effect, Effect::Act(_))) else {
+        unreachable!()
+    };
+    let (act, Effect::Record(_, Entry::Started { kind, words, command, notes, .. }), _) = announced.into_parts() else {
+        panic!("announced otherwise")
+    };
+    assert_eq!(
+        kind,
+        ActKind::RestoreDatabase {
+            file: "litellm_backup_20261118_100640.dump".to_owned(),
+            into: "litellm_restore_1".parse().unwrap()
+        }
+    );
+    assert!(words.contains("new database litellm_restore_1, beside db:5432/litellm"), "{words}");
+    assert!(
+        command.contains("pg_restore --exit-on-error") && notes.iter().any(|note| note.contains("disk")),
+        "{command}"
+    );
+    assert!(lastgood::app::acts::may_cancel(&desk.state).is_ok());
+
+    // What it lacks is read before the step is left.
+    let since = Since { column: Clean::ours("created_at"), rows: 3 };
+    let difference = Difference {
+        table: Clean::ours("public.t"),
+        live: Some(10),
+        restored: Some(7),
+        newer: Some(since),
+        changed: None,
+    };
+    let restored = Restored {
+        into: "litellm_restore_1".parse().unwrap(),
+        file: Clean::ours("litellm_backup_20261118_100640.dump"),
+        taken_at: state::at(-7_200),
+        tables: 1,
+        rows: 7,
+        bytes: 1_000_000,
+        differences: Some(vec![difference.clone()]),
+        notes: vec![Clean::ours("a note")],
+    };
+    let effects = desk.send(Msg::Acted(act, Ok(Done::RestoredDatabase(Box::new(restored)))));
+    let made = effects.iter().find_map(|effect| match effect {
+        Effect::Record(_, Entry::Finished { made: Some(made), .. }) => Some(made.clone()),
+        _ => None,
+    });
+    let line = serde_json::to_string(&made).unwrap();
+    assert!(line.contains(r#""newer":["created_at",3]"#), "{line}");
+    assert_eq!(desk.state.step(), Some(StepKind::Restore), "nobody has read it yet");
+    desk.press("<enter>");
+    assert!(matches!(desk.state.overlays.last(), Some(Overlay::Lacking { .. })));
+    let lacking = lastgood::app::restore::lacking(&desk.state, act);
+    assert_eq!(lacking, Some((Some(vec![difference]), vec![Clean::ours("a note")])));
+    desk.press("<enter>");
+    assert_eq!(desk.state.incident.at().unwrap().to_string(), "litellm-rollback:restore-decide");
+    assert!(desk.state.overlays.is_empty());
+
+    // The commands of the switch name the new database, the Secret and its key, and no value.
+    desk.press("2");
+    let commands = lastgood::app::status::manual_commands(&desk.state).unwrap();
+    assert!(commands.as_str().contains("DATABASE_NAME=litellm_restore_1"), "{commands}");
+    assert!(commands.as_str().contains("get secret <database-secret>"), "what is not known stays visible: {commands}");
+    let mut live = workload(8);
+    let from = EnvValue::From(Clean::ours("secret litellm-db key url"));
+    live.template.containers[0].env.push(EnvVar { name: "DATABASE_URL".parse().unwrap(), value: from });
+    desk.see(live);
+    let commands = lastgood::app::status::manual_commands(&desk.state).unwrap();
+    assert!(commands.as_str().contains("get secret litellm-db -o json | jq '.data[\"url\"] |="), "{commands}");
+}
+
+#[test]
+fn a_restore_of_unknown_outcome_says_which_database_there_is() {
+    let mut desk = Desk::seeing("litellm-rollback:restore");
+    let started = Entry::Started {
+        act: ActId(1),
+        node: None,
+        kind: ActKind::RestoreDatabase { file: "x.dump".to_owned(), into: "litellm_restore_1".parse().unwrap() },
+        words: "restore x.dump".to_owned(),
+        command: String::new(),
+        notes: vec![],
+    };
+    desk.state.incident.apply(state::at(0), &started, &lastgood::text::Gate::default());
+    desk.tick(1);
+    assert!(desk.state.may_change().unwrap_err().as_str().contains("is unknown"));
+    let fact = |desk: &Desk| lastgood::app::status::fact_about(&desk.state, ActId(1)).to_string();
+    assert!(fact(&desk).contains("is being looked up"), "{}", fact(&desk));
+    let id = desk.look(|look| matches!(look, Look::Remnant(_)));
+    let comment = Clean::ours("lastgood: incomplete restore of x.dump");
+    desk.answer(id, Sight::Remnant(Ok(Some(Remnant { bytes: 8_192, comment }))));
+    for part in ["litellm_restore_1 exists and takes 8192 bytes", "incomplete restore of x.dump", "DROP DATABASE"] {
+        assert!(fact(&desk).contains(part), "{part} in {}", fact(&desk));
+    }
+    desk.tick(60);
+    let id = desk.look(|look| matches!(look, Look::Remnant(_)));
+    desk.answer(id, Sight::Remnant(Ok(None)));
+    assert!(fact(&desk).contains("there is no database litellm_restore_1"), "{}", fact(&desk));
 }

@@ -844,6 +844,7 @@ fn announced(entries: &[Entry]) -> Vec<&'static str> {
             ActKind::ResolveRow { .. } => "resolved",
             ActKind::RestoreRow { .. } => "restored",
             ActKind::Backup { .. } => "backed-up",
+            ActKind::RestoreDatabase { .. } => "restored-database",
             ActKind::ClearCache { .. } => "cleared-cache",
             ActKind::Complete => "completed",
         }))

@@ -183,7 +183,7 @@ async fn carry_out(drill: &Drill, known: &mut Known, step: StepKind) -> bool {
                 drill.delete(row).await.unwrap();
             }
         }
-        StepKind::ClearCache => unreachable!("no drill suggests it"),
+        StepKind::ClearCache | StepKind::Restore => unreachable!("no drill suggests it"),
         StepKind::Verify => {
             let complaints = drill.complaints().await;
             known.verified = Some(complaints.is_empty());

@@ -78,6 +78,7 @@ fn state(scenario: &Scenario, gate: &Gate, now: Timestamp) -> State {
         billing: scenario.gateway.billing,
         test_model: None,
         database: Some(Clean::ours("the sandbox's database")),
+        database_secret: None,
         gateway: Some(Clean::ours("the sandbox's gateway")),
         folder: Clean::default(),
         catalog: std::sync::Arc::default(),
@@ -180,7 +181,8 @@ async fn planted_secrets_are_neither_shown_nor_kept() {
     let journal = Journal::create(&incident, &gate).unwrap();
     let state = state(&scenario, &gate, clock.now());
     let opened = opened(&scenario, &state);
-    let places = Places { incident: incident.clone(), backups: incident.clone(), locks: folder.locks() };
+    let dumps = vec![incident.clone()];
+    let places = Places { incident: incident.clone(), backups: incident.clone(), dumps, locks: folder.locks() };
     let mut runtime = Runtime::new(state, world, clock, journal, places);
     runtime.begin(vec![opened]);
 

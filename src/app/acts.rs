@@ -7,6 +7,7 @@ use crate::app::state::{State, Tone};
 use crate::app::{checks, migrations, status};
 use crate::domain::cache::PODS_REMEMBER;
 use crate::domain::record::{ActId, ActKind, End, Entry, Made};
+use crate::domain::restore::Differing;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::Clean;
 
@@ -34,7 +35,7 @@ fn succeeded(state: &mut State, id: ActId, done: Done) -> Vec<Effect> {
         Done::Restored(_) => effects.push(state.look(Look::Migrations)),
         Done::Applied(_) | Done::RolledBack(_) => effects.extend(checks::changed(state)),
         Done::Completed(completion) => checks::completed(state, Ok(*completion)),
-        Done::Backup(_) | Done::Emptied(_) => {}
+        Done::Backup(_) | Done::RestoredDatabase(_) | Done::Emptied(_) => {}
     }
     effects
 }
@@ -55,6 +56,16 @@ fn told(done: &Done) -> (Clean, Option<Made>) {
                 bytes: proof.bytes,
                 sha256: proof.sha256.to_string(),
                 left_out: proof.left_out.iter().map(Clean::to_string).collect(),
+            }),
+        ),
+        Done::RestoredDatabase(restored) => (
+            restored.words(),
+            Some(Made::Database {
+                into: restored.into.clone(),
+                tables: restored.tables,
+                rows: restored.rows,
+                differences: restored.differences.as_ref().map(|all| all.iter().map(Differing::from).collect()),
+                notes: restored.notes.iter().map(Clean::to_string).collect(),
             }),
         ),
         Done::Emptied(emptied) => (

@@ -316,6 +316,8 @@ pub fn looked(state: &mut State, look: &Look, sight: Sight) {
         | Sight::CacheSurvey(_)
         | Sight::Coupled(_)
         | Sight::Opened(_)
+        | Sight::RestorePlan(_)
+        | Sight::Remnant(_)
         | Sight::Server(_) => {}
     }
 }

@@ -13,9 +13,10 @@ use crate::domain::cluster::{Ask, WorkloadRef};
 use crate::domain::confirm::Confirmed;
 use crate::domain::log::LogSource;
 use crate::domain::migration::{Deletion, Kept, Resolution};
-use crate::domain::name::{EnvName, ModelName, Name, ReleaseName, RequestId, Uid};
+use crate::domain::name::{DatabaseName, EnvName, ModelName, Name, ReleaseName, RequestId, Uid};
 use crate::domain::record::{ActId, Entry};
 use crate::domain::release::{ReleaseRow, Storage};
+use crate::domain::restore::{RestoreOrder, RestoreWish};
 use crate::domain::rollback::ClearedRollback;
 use crate::text::Clean;
 
@@ -54,6 +55,10 @@ pub enum Look {
     AdminUi,
     /// Which server the database is on, and the programs of this machine that dump it.
     Server,
+    /// What restoring a backup would take.
+    RestorePlan(Box<RestoreWish>),
+    /// What is left of a restore: the database of this name.
+    Remnant(DatabaseName),
     /// Redis.
     Cache,
     /// The keys of Redis, counted by what they are.
@@ -81,6 +86,8 @@ pub enum Act {
     Restore(Kept),
     /// Dump the database.
     Backup(BackupOrder),
+    /// Restore a dump into a new database.
+    RestoreDatabase(Box<RestoreOrder>),
     /// Delete kept answers from Redis.
     ClearCache(Box<Confirmed<Clearance>>),
     /// Send one completion.

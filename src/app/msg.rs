@@ -22,6 +22,7 @@ use crate::domain::migration::{Kept, MigrationTable};
 use crate::domain::name::CacheNamespace;
 use crate::domain::record::ActId;
 use crate::domain::release::{History, Release};
+use crate::domain::restore::{Remnant, RestorePlan, RestoreWish, Restored};
 use crate::domain::rollback::{HelmProgram, RolledBack};
 use crate::domain::salt::Opened;
 use crate::domain::schema::LiveSchema;
@@ -50,6 +51,8 @@ pub enum Sight {
     ModelHealth(Result<ModelHealth, Trouble>),
     AdminUi(Result<AdminUi, Trouble>),
     Server(Result<Box<Server>, Trouble>),
+    RestorePlan(Result<Box<RestorePlan>, Trouble>),
+    Remnant(Result<Option<Remnant>, Trouble>),
     Cache(Result<CacheInfo, Trouble>),
     CacheSurvey(Result<CacheSurvey, Trouble>),
     SpendRow(Result<Option<SpendRow>, Trouble>),
@@ -68,6 +71,8 @@ pub enum Done {
     Restored(Clean),
     /// The database was dumped and the dump proved.
     Backup(Box<BackupProof>),
+    /// A dump was restored into a new database.
+    RestoredDatabase(Box<Restored>),
     /// Kept answers were deleted from Redis.
     Emptied(Emptied),
     /// A completion was answered.
@@ -113,6 +118,8 @@ pub enum Msg {
     Undo(Kept),
     /// Answers of this namespace are to be cleared: without a screen.
     Clear(Option<CacheNamespace>),
+    /// A backup is to be restored: without a screen.
+    RestoreDatabase(Box<RestoreWish>),
     /// The incident is over: without a screen.
     Close(bool, Clean),
     /// The time.

@@ -10,8 +10,9 @@ use crate::app::cache::Clearing;
 use crate::app::effect::Effect;
 use crate::app::key::{Code, Key};
 use crate::app::releases::{RefusedRollback, RollbackReview};
+use crate::app::restore::Restoring;
 use crate::app::state::{Asking, State, Tone};
-use crate::app::{acts, arming, backup, cache, change, checks, logs, migrations, releases, runbook, update};
+use crate::app::{acts, arming, backup, cache, change, checks, logs, migrations, releases, restore, runbook, update};
 use crate::domain::change::{Acceptance, Change, ChangeKind, Cleared, Preview, Refusal};
 use crate::domain::cluster::{WorkloadRef, is_shown_variable};
 use crate::domain::confirm::{Confirm, Confirmed};
@@ -179,6 +180,15 @@ pub enum Overlay {
         /// Leave out the rows of the spend log.
         without_spend_logs: bool,
     },
+    /// A backup to restore into a new database: which, and what it takes.
+    RestoreDatabase(Box<Restoring>),
+    /// What the database that an act restored lacks of the live one.
+    Lacking {
+        /// The act.
+        act: ActId,
+        /// How far the list is scrolled.
+        scroll: usize,
+    },
     /// Answers to delete from Redis, by typing.
     Clear(Box<Clearing>),
     /// Checks want to call real models: yes or no.
@@ -223,6 +233,8 @@ impl fmt::Debug for Overlay {
             Overlay::Restore(_) => "Restore",
             Overlay::Unknown(_) => "Unknown",
             Overlay::Backup { .. } => "Backup",
+            Overlay::RestoreDatabase(_) => "RestoreDatabase",
+            Overlay::Lacking { .. } => "Lacking",
             Overlay::Clear(_) => "Clear",
             Overlay::Consent => "Consent",
             Overlay::Diff { .. } => "Diff",
@@ -245,7 +257,10 @@ impl Overlay {
 
     fn scroll_mut(&mut self) -> Option<&mut usize> {
         match self {
-            Overlay::Help { scroll } | Overlay::Diff { scroll, .. } | Overlay::Words { scroll, .. } => Some(scroll),
+            Overlay::Help { scroll }
+            | Overlay::Diff { scroll, .. }
+            | Overlay::Words { scroll, .. }
+            | Overlay::Lacking { scroll, .. } => Some(scroll),
             Overlay::Review(review) => Some(&mut review.scroll),
             Overlay::Refused(refused) => Some(&mut refused.scroll),
             Overlay::Rollback(review) => Some(&mut review.scroll),
@@ -286,6 +301,13 @@ pub fn press(state: &mut State, key: Key) -> Vec<Effect> {
         && let Some(moved) = scrolled(*scroll, key)
     {
         *scroll = moved;
+        state.overlays.push(overlay);
+        return Vec::new();
+    }
+    if let Overlay::RestoreDatabase(restoring) = &mut overlay
+        && matches!(key.code, Code::Up | Code::Down)
+    {
+        restoring.select(key.code == Code::Down);
         state.overlays.push(overlay);
         return Vec::new();
     }
@@ -333,6 +355,12 @@ fn dismissed(state: &mut State, overlay: Overlay) -> Vec<Effect> {
             state.tell(Tone::Plain, Clean::ours("nothing was deleted"));
             if state.looks.remove(&clearing.look).is_some() {
                 return vec![Effect::Drop(clearing.look)];
+            }
+        }
+        Overlay::RestoreDatabase(restoring) => {
+            state.tell(Tone::Plain, Clean::ours("nothing was made"));
+            if state.looks.remove(&restoring.look).is_some() {
+                return vec![Effect::Drop(restoring.look)];
             }
         }
         // An unknown outcome may be put off, and stays in the way of every change.
@@ -391,6 +419,13 @@ fn answered(state: &mut State, overlay: Overlay, key: Key) -> Vec<Effect> {
         Overlay::Delete { confirm, input } if enter => migrations::delete_typed(state, *confirm, input.value()),
         Overlay::Resolve { confirm, input } if enter => migrations::resolve_typed(state, *confirm, input.value()),
         Overlay::Clear(clearing) if enter => cache::typed(state, *clearing),
+        Overlay::RestoreDatabase(restoring) if enter => restore::start(state, *restoring),
+        Overlay::RestoreDatabase(restoring) if letter == Some('A') && !state.armed() => {
+            state.overlays.push(Overlay::RestoreDatabase(restoring));
+            state.overlays.push(Overlay::text(Purpose::Arm));
+            Vec::new()
+        }
+        Overlay::Lacking { act, .. } if enter => restore::read(state, act),
         Overlay::Restore(kept) if letter == Some('y') => migrations::restore(state, kept),
         Overlay::Unknown(act) if letter == Some('h') => acts::settle(state, act, true),
         Overlay::Unknown(act) if letter == Some('d') => acts::settle(state, act, false),

@@ -400,6 +400,10 @@ pub fn answer(state: &State, orders: &Orders, overlay: &Overlay) -> Move {
             Clearance { keys: 0, .. } => Move::Send(vec![ENTER]),
             clearance => phrase(orders, &Confirm::new(clearance).wanted()),
         },
+        Overlay::RestoreDatabase(restoring) if restoring.plan.is_none() => {
+            Move::Wait(Clean::ours("what the restore would take"))
+        }
+        Overlay::RestoreDatabase(_) | Overlay::Lacking { .. } => Move::Send(vec![ENTER]),
         Overlay::Backup { without_spend_logs }
             if *without_spend_logs != (orders.backup == BackupOrders::WithoutSpendLogs) =>
         {
@@ -510,6 +514,12 @@ fn step_on(state: &State, orders: &Orders, step: StepKind) -> Move {
             },
         },
         StepKind::Verify => verify(state, orders),
+        StepKind::Restore if state.setting.missing.backup.is_some() => act(Action::StepFailed),
+        StepKind::Restore if !state.armed() => arm(state, orders),
+        StepKind::Restore => match failed_since_entered(state) {
+            Some(why) => Move::Stop(Exit::NotReached, why),
+            None => go_on(),
+        },
         StepKind::ClearCache if state.setting.missing.cache.is_some() => act(Action::StepFailed),
         StepKind::ClearCache if !state.armed() => arm(state, orders),
         StepKind::ClearCache => match failed_since_entered(state) {

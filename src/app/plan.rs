@@ -290,6 +290,14 @@ fn details(state: &State, step: StepKind, findings: &[Finding]) -> (Vec<Clean>, 
                 .map(|(reference, target)| say!("{}: revision {} ({})", reference, target.revision, target.image));
             (chosen.collect(), Vec::new())
         }
+        StepKind::Restore => (
+            vec![
+                Clean::ours("compare a proved backup with its sidecar, byte by byte"),
+                Clean::ours("make a new database on the same server, and fill it"),
+                Clean::ours("count it, and list what the live one holds besides"),
+            ],
+            vec![Clean::ours("lastgood restore --arm ENV")],
+        ),
         StepKind::ClearCache => {
             let known = cache::known(state);
             let from = known.as_ref().map_or(Clean::default(), |(_, from)| say!(" ({})", from));

@@ -6,7 +6,7 @@ use crate::app::evidence::{Evidence, evidence};
 use crate::app::overlay::{Overlay, Purpose};
 use crate::app::preflight::{self, Severity};
 use crate::app::state::{Anchor, State, Tone};
-use crate::app::{acts, backup, cache, change, checks, coupling, logs, migrations, releases, status};
+use crate::app::{acts, backup, cache, change, checks, coupling, logs, migrations, releases, restore, status};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::incident::Goal;
 use crate::domain::name::{ReleaseName, Uid};
@@ -14,6 +14,7 @@ use crate::domain::record::{ActKind, Changed, Entry, Made};
 use crate::domain::release::ReleaseRevision;
 use crate::domain::runbook::{Choice, NodeKind, NodeRef, Show};
 use crate::domain::step::{Fact, StepKind};
+use crate::domain::trouble::Trouble;
 use crate::domain::workload::Rollout;
 use crate::text::Clean;
 
@@ -262,6 +263,12 @@ fn step_on(state: &mut State, step: StepKind) -> Vec<Effect> {
             }
         },
         StepKind::Verify => checks::go_on(state),
+        StepKind::Restore if state.setting.missing.backup.is_none() => restore::step_on(state),
+        StepKind::Restore => {
+            let why = state.setting.missing.backup.as_ref().map(Trouble::sentence).unwrap_or_default();
+            state.tell(Tone::Warn, say!("{}; leave the step with `step failed` and restore by hand", why));
+            Vec::new()
+        }
         StepKind::ClearCache => match &state.setting.missing.cache {
             Some(why) => {
                 let words = say!("{}; leave the step with `step failed`", why.sentence());

@@ -16,6 +16,7 @@ use crate::app::overlay::Overlay;
 use crate::app::past::{self, Past};
 use crate::app::preflight;
 use crate::app::releases::Releases;
+use crate::app::restore;
 use crate::domain::backup::Server;
 use crate::domain::catalog::{Catalog, Origin};
 use crate::domain::change::{Acceptance, ChangeKind, Cleared};
@@ -28,7 +29,7 @@ use crate::domain::incident::{ActRecord, Goal, Incident};
 use crate::domain::ledger::Ledger;
 use crate::domain::live::Live;
 use crate::domain::migration::MigrationTable;
-use crate::domain::name::{CacheNamespace, ContextName, EnvName, MigrationId, ModelName, Name, Slug, Uid};
+use crate::domain::name::{CacheNamespace, ContextName, DataKey, EnvName, MigrationId, ModelName, Name, Slug, Uid};
 use crate::domain::record::{ActId, ActKind, Changed, Entry};
 use crate::domain::runbook::{Library, Node, NodeRef};
 use crate::domain::schema::LiveSchema;
@@ -78,6 +79,8 @@ pub struct Setting {
     pub billing: bool,
     /// Host, port, database and schema, without credentials.
     pub database: Option<Clean>,
+    /// The Kubernetes Secret and the key of it that this console takes the database's URL from.
+    pub database_secret: Option<(Name, DataKey)>,
     /// Where the gateway is reached.
     pub gateway: Option<Clean>,
     /// Folder of the dumps, for people.
@@ -294,6 +297,8 @@ pub struct State {
     pub learnt: Learnt,
     /// What the targets lean on.
     pub coupling: Coupling,
+    /// What restores of unknown outcome have left.
+    pub remnants: restore::Remnants,
     /// What was looked at for the preflight alone.
     pub preflight: preflight::Looks,
     /// The checklist and what it rests on.
@@ -383,6 +388,7 @@ impl State {
             logs: Logs::default(),
             learnt: Learnt::default(),
             coupling: Coupling::default(),
+            remnants: restore::Remnants::default(),
             preflight: preflight::Looks::default(),
             checks: Checks::default(),
             running: BTreeMap::new(),

@@ -4,7 +4,7 @@
 use crate::app::action::{Action, Pane};
 use crate::app::effect::Effect;
 use crate::app::state::{Briefing, State, Tone};
-use crate::app::{coupling, releases};
+use crate::app::{coupling, releases, restore};
 use crate::domain::coupled::{ConfigFile, Coupled, MountedConfig};
 use crate::domain::environment::Kind;
 use crate::domain::record::{ActId, ActKind};
@@ -186,6 +186,7 @@ pub fn fact_about(state: &State, act: ActId) -> Clean {
             }
         }
         ActKind::Backup { file } => say!("a finished dump would be called {}", state.gate.clean(file)),
+        ActKind::RestoreDatabase { into, .. } => restore::fact_about(state, into),
         ActKind::ClearCache { .. } => Clean::ours("clearing again deletes what is left of it"),
         ActKind::Complete => Clean::ours("a completion leaves a row in LiteLLM_SpendLogs"),
     }
@@ -269,6 +270,9 @@ pub fn filled(state: &State, command: &Clean) -> Clean {
         Placeholder::ConfigMap => drifted.as_ref().map(|(_, _, _, drift)| say!("{}", drift.leaning.source.name)),
         Placeholder::ConfigKey => config(drifted.as_ref()?.2).map(|file| file.key.clone()),
         Placeholder::ConfigPath => config(drifted.as_ref()?.2).map(|file| file.path.clone()),
+        Placeholder::RestoredDatabase => restore::newest(state).map(|name| say!("{}", name)),
+        Placeholder::DatabaseSecret => restore::url_in(state).map(|(name, _)| name),
+        Placeholder::DatabaseKey => restore::url_in(state).map(|(_, key)| key),
         Placeholder::Migration => state.migrations.last()?.failed().next().map(|row| say!("{}", row.name)),
     })
 }

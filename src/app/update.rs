@@ -15,7 +15,7 @@ use crate::app::overlay::{Overlay, Purpose};
 use crate::app::state::{Anchor, Arming, State, Tone};
 use crate::app::{
     acts, arming, backup, cache, change, checks, coupling, feeds, learn, logs, migrations, overlay, preflight,
-    releases, runbook, status,
+    releases, restore, runbook, status,
 };
 use crate::domain::cluster::{Ask, Pod, PodsItem, WorkloadRef};
 use crate::domain::live::Live;
@@ -49,6 +49,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         }
         Msg::Undo(kept) => open(state, Overlay::Restore(kept)),
         Msg::Clear(namespace) => cache::ask(state, namespace),
+        Msg::RestoreDatabase(wish) => restore::ask(state, *wish),
         Msg::Close(reached, words) => vec![state.commit(Entry::Closed { reached, words: words.to_string() })],
         Msg::Tick(now) => {
             state.now = now;
@@ -102,6 +103,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         effects.extend(questions_due(state));
         effects.extend(coupling::due(state));
         effects.extend(preflight::due(state));
+        effects.extend(restore::due(state));
     }
     if let Some(Effect::Quit(exit)) = effects.iter().find(|effect| matches!(effect, Effect::Quit(_))) {
         state.exit = Some(*exit);
@@ -525,6 +527,12 @@ fn looked(state: &mut State, id: LookId, look: &Look, sight: Sight) -> Vec<Effec
         Sight::Schema(result) => migrations::seen_schema(state, result),
         Sight::Server(Ok(server)) => state.server.see(*server, now),
         Sight::Server(Err(why)) => state.server.lose(why, now),
+        Sight::RestorePlan(result) => restore::planned(state, id, result),
+        Sight::Remnant(result) => {
+            if let Look::Remnant(name) = look {
+                restore::found(state, name, result);
+            }
+        }
         Sight::CacheSurvey(result) => cache::surveyed(state, id, result),
         sight => checks::looked(state, look, sight),
     }

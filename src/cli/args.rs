@@ -9,11 +9,13 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::command::{
-    Asked, BackupChoice, Cache, Command, Document, Drill, Format, InitTo, Invocation, Look, Migrations, Place,
+    Asked, BackupChoice, Cache, Command, Document, Drill, Format, InitTo, Invocation, Look, Migrations, Place, Restore,
     RevisionRef, RowChange, Run, Targets, Walk,
 };
 use crate::domain::image::{Image, Version};
-use crate::domain::name::{CacheNamespace, ContextName, EnvName, IncidentId, MigrationId, Name, Slug, Uid};
+use crate::domain::name::{
+    CacheNamespace, ContextName, DatabaseName, EnvName, IncidentId, MigrationId, Name, Slug, Uid,
+};
 use crate::text::Gate;
 
 const EXIT_CODES: &str = "\
@@ -117,6 +119,15 @@ Examples:
     /// Look at the response cache in Redis, and clear it without touching anything else
     #[command(subcommand)]
     Cache(CacheVerb),
+    /// Restore a proved backup into a new database beside the live one, and list what it lacks
+    #[command(after_help = "\
+Examples:
+  lastgood restore --arm staging                    the newest proved backup
+  lastgood restore --backup backups/litellm_backup_20251114_031502.dump --arm staging --json
+  lastgood restore --into litellm_checked --arm staging
+
+A database that exists is never restored into, and no URL is switched.")]
+    Restore(RestoreArgs),
     /// List the incidents and drills in this machine's journals
     Incidents(Json),
     /// Go on with an incident after a crash, a lost line or a pause
@@ -192,6 +203,21 @@ Examples:
 A revision is named by its number or by its ReplicaSet's UID, never as \"the previous one\".";
 
 const TO: &str = "Where to go back to: REV, or WORKLOAD=REV once for each workload";
+
+#[derive(Args)]
+struct RestoreArgs {
+    /// The dump, with its sidecar beside it [default: the newest proved one of this environment]
+    #[arg(long, value_name = "FILE")]
+    backup: Option<PathBuf>,
+    /// The name of the new database [default: the live one's, with the time]
+    #[arg(long, value_name = "NAME")]
+    into: Option<DatabaseName>,
+    /// The environment's name, to arm
+    #[arg(long, value_name = "ENV")]
+    arm: EnvName,
+    #[command(flatten)]
+    json: Json,
+}
 
 #[derive(Args)]
 struct PlanArgs {
@@ -514,6 +540,9 @@ impl Verb {
                 Command::Verify { timeout, spend_money, format: json.format() }
             }
             Verb::Migrations(verb) => Command::Migrations(verb.migrations()),
+            Verb::Restore(RestoreArgs { backup, into, arm, json }) => {
+                Command::Restore(Restore { backup, into, arm, format: json.format() })
+            }
             Verb::Cache(CacheVerb::Survey(json)) => Command::Cache(Cache::Survey(json.format())),
             Verb::Cache(CacheVerb::Clear { cache_namespace, confirm, arm, json }) => {
                 Command::Cache(Cache::Clear { namespace: cache_namespace, confirm, arm, format: json.format() })

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::domain::image::Version;
-use crate::domain::name::{CacheNamespace, ContextName, EnvName, IncidentId, MigrationId, Name, Slug, Uid};
+use crate::domain::name::{
+    CacheNamespace, ContextName, DatabaseName, EnvName, IncidentId, MigrationId, Name, Slug, Uid,
+};
 use crate::text::Clean;
 
 /// One start of the program.
@@ -86,6 +88,8 @@ pub enum Command {
     Migrations(Migrations),
     /// The keys of Redis.
     Cache(Cache),
+    /// Restore a proved backup into a new database.
+    Restore(Restore),
     /// The journals of this machine.
     Incidents(Format),
     /// Go on with an incident: this one, or the newest that is not closed.
@@ -268,6 +272,19 @@ pub enum Cache {
     },
 }
 
+/// A backup to be restored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restore {
+    /// The dump; the newest proved one where none is named.
+    pub backup: Option<PathBuf>,
+    /// The new database's name; derived from the live one's and the time where none is given.
+    pub into: Option<DatabaseName>,
+    /// The environment's name, as it was typed to arm.
+    pub arm: EnvName,
+    /// Who reads the answer.
+    pub format: Format,
+}
+
 /// A change of one migration row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowChange {
@@ -305,6 +322,7 @@ impl Command {
     pub fn arm(&self) -> Option<&EnvName> {
         match self {
             Command::Run(run) => Some(&run.arm),
+            Command::Restore(restore) => Some(&restore.arm),
             Command::Migrations(Migrations::Delete(change) | Migrations::Resolve(change)) => Some(&change.arm),
             Command::Migrations(Migrations::Restore { arm, .. }) | Command::Cache(Cache::Clear { arm, .. }) => {
                 Some(arm)
@@ -325,6 +343,7 @@ impl Command {
                 | Command::Migrations(_)
                 | Command::Cache(_)
                 | Command::CatalogLearn { .. }
+                | Command::Restore(_)
         )
     }
 
@@ -341,6 +360,7 @@ impl Command {
             | Command::Cache(Cache::Survey(format) | Cache::Clear { format, .. })
             | Command::CatalogShow { format, .. }
             | Command::CatalogLearn { format, .. }
+            | Command::Restore(Restore { format, .. })
             | Command::RunbookLint { format, .. } => *format,
             Command::Migrations(migrations) => match migrations {
                 Migrations::List { format, .. }

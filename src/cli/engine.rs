@@ -7,6 +7,7 @@ mod headless;
 mod journals;
 mod one_act;
 mod reports;
+mod restore;
 mod rows;
 
 pub use drills::suggestions;
@@ -55,6 +56,7 @@ pub fn run(start: Start) -> eyre::Result<Exit> {
             tokio()?.block_on(headless::verify(&chosen, timeout, spend_money, format, &gate))?
         }
         (Command::Migrations(migrations), Some(chosen)) => tokio()?.block_on(rows::run(&chosen, &migrations, &gate))?,
+        (Command::Restore(wanted), Some(chosen)) => tokio()?.block_on(restore::run(&chosen, &wanted, &gate))?,
         (Command::Cache(cache), Some(chosen)) => tokio()?.block_on(cache::run(&chosen, &cache, &gate))?,
         (Command::Incidents(format), _) => journals::list(format, &gate)?,
         (Command::Resume(incident), _) => resume(&invocation.place, incident.as_ref(), look, &gate)?,

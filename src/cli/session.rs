@@ -14,7 +14,7 @@ use crate::cli::wiring::{self, Live};
 use crate::domain::catalog::{Catalog, Origin};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::document::{Fault, Source};
-use crate::domain::environment::Kind;
+use crate::domain::environment::{Kind, SecretSource};
 use crate::domain::name::{EnvName, IncidentId, Slug};
 use crate::domain::record::{Entry, Line};
 use crate::domain::runbook::{Library, NodeRef, RUNBOOKS, bundled_runbooks};
@@ -96,6 +96,10 @@ impl Scene {
             billing: environment.billing,
             test_model: environment.test_model.clone(),
             database,
+            database_secret: environment.database.as_ref().and_then(|store| match &store.source {
+                SecretSource::Secret { name, key } => Some((name.clone(), key.clone())),
+                SecretSource::Env(_) | SecretSource::File(_) => None,
+            }),
             gateway,
             folder: Clean::default(),
             catalog,
@@ -154,6 +158,7 @@ impl Scene {
             billing: scenario.gateway.billing,
             test_model: None,
             database: Some(Clean::ours("the sandbox's database")),
+            database_secret: None,
             gateway: Some(Clean::ours("the sandbox's gateway")),
             folder: Clean::default(),
             catalog: Arc::clone(Catalog::embedded()),
@@ -269,11 +274,15 @@ impl Scene {
     }
 
     fn runtime(mut self, journal: Journal, folder: PathBuf, lines: Vec<Line>, entries: Vec<Entry>) -> Runtime {
-        let places = Places {
-            backups: self.backups.clone().unwrap_or_else(|| folder.clone()),
-            incident: self.rows.unwrap_or(folder),
-            locks: self.folder.locks(),
-        };
+        let backups = self.backups.clone().unwrap_or_else(|| folder.clone());
+        let environment = &self.setting.environment;
+        // Without a folder of its own, each incident keeps its dumps beside its journal.
+        let earlier =
+            self.folder.incidents().into_iter().filter(|(shelf, id)| *shelf == self.shelf && is_of(id, environment));
+        let earlier = earlier.map(|(shelf, id)| self.folder.incident(shelf, &id));
+        let mut dumps = vec![backups.clone()];
+        dumps.extend(earlier.filter(|folder| *folder != backups));
+        let places = Places { backups, dumps, incident: self.rows.unwrap_or(folder), locks: self.folder.locks() };
         self.setting.folder = self.gate.clean(&places.backups.display().to_string());
         let mut state = State::new(
             self.setting,
@@ -352,6 +361,15 @@ pub fn new_id(environment: &EnvName) -> IncidentId {
     format!("{at}-{name}-{:02x}{:02x}", chance[0], chance[1])
         .parse()
         .unwrap_or_else(|why| unreachable!("made of letters, digits and dashes: {why}"))
+}
+
+/// Whether an incident's id was made for this environment.
+fn is_of(id: &IncidentId, environment: &EnvName) -> bool {
+    let stem = |id: &IncidentId| -> Option<String> {
+        let (_, named) = id.as_str().split_at_checked("YYYYmmdd-HHMMSS-".len())?;
+        Some(named.rsplit_once('-')?.0.to_owned())
+    };
+    stem(id).is_some_and(|named| stem(&new_id(environment)) == Some(named))
 }
 
 /// A node of the bundled runbooks.

@@ -83,6 +83,9 @@ pub struct BackupProof {
     pub bytes: u64,
     /// SHA-256 of the file, hexadecimal.
     pub sha256: Clean,
+    /// Host, port, database and schema that it is of, without credentials. Empty in sidecars of
+    /// before this was written.
+    pub database: Clean,
     /// `server_version` of the database.
     pub server_version: Clean,
     /// Version of the `pg_dump` that wrote it.
@@ -93,8 +96,10 @@ pub struct BackupProof {
     pub left_out: Vec<Clean>,
     /// The newest applied migration.
     pub migration_head: Option<Clean>,
-    /// When it began and when it was proved.
+    /// When it began, by the clock of this machine.
     pub started_at: Timestamp,
+    /// The moment that it holds, by the clock of the server.
+    pub taken_at: Timestamp,
     /// When reading it back succeeded.
     pub proved_at: Timestamp,
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 
+use crate::domain::name::DatabaseName;
 use crate::text::{Clean, Safe, Secret};
 
 /// Why a URL was refused. Names the rule and never a part of the URL, which holds a password.
@@ -217,6 +218,12 @@ impl DatabaseUrl {
         } else {
             None
         }
+    }
+
+    /// The same address with another database.
+    #[must_use]
+    pub fn with_database(&self, name: &DatabaseName) -> Self {
+        Self { database: Part(Arc::from(name.as_str())), ..self.clone() }
     }
 
     /// The address without user and password: `db.example:5432/litellm (schema public)`.

@@ -2,6 +2,7 @@
 
 use crate::domain::backup::BackupProgress;
 use crate::domain::cache::ClearProgress;
+use crate::domain::restore::RestoreProgress;
 use crate::text::Clean;
 
 /// Where a running act stands, of those that take long.
@@ -9,6 +10,8 @@ use crate::text::Clean;
 pub enum Headway {
     /// A dump.
     Backup(BackupProgress),
+    /// A restore.
+    Restore(RestoreProgress),
     /// A clearance of the response cache.
     Clear(ClearProgress),
 }
@@ -26,6 +29,19 @@ impl Headway {
             Headway::Backup(BackupProgress::ReadingBack { bytes, of }) => {
                 say!("reading back {} of {}", size(*bytes), size(*of))
             }
+            Headway::Restore(RestoreProgress::Checking { bytes, of }) => {
+                say!("comparing the dump with its sidecar, {} of {}", size(*bytes), size(*of))
+            }
+            Headway::Restore(RestoreProgress::Filling { object, rows, of }) => {
+                let object = object.as_ref().map_or(Clean::default(), |object| say!("; now {}", object));
+                say!("{} of {} rows are in the new database{}", rows, of, object)
+            }
+            Headway::Restore(RestoreProgress::Counting { tables, of }) => {
+                say!("counting the new database, {} of {} tables", tables, of)
+            }
+            Headway::Restore(RestoreProgress::Comparing { tables, of }) => {
+                say!("comparing the live database with it, {} of {} tables", tables, of)
+            }
             Headway::Clear(ClearProgress { looked_at, of, deleted, counting: false }) => {
                 say!("{} of about {} keys looked at, {} deleted", looked_at, of, deleted)
             }
@@ -39,6 +55,10 @@ impl Headway {
             Headway::Backup(BackupProgress::Dumping { rows, of_about: Some(about), .. }) => Some((*rows, *about)),
             Headway::Backup(BackupProgress::ReadingBack { bytes, of }) => Some((*bytes, *of)),
             Headway::Backup(_) => None,
+            Headway::Restore(RestoreProgress::Checking { bytes: done, of })
+            | Headway::Restore(RestoreProgress::Filling { rows: done, of, .. })
+            | Headway::Restore(RestoreProgress::Counting { tables: done, of })
+            | Headway::Restore(RestoreProgress::Comparing { tables: done, of }) => Some((*done, *of)),
             Headway::Clear(ClearProgress { looked_at, of, counting: false, .. }) => Some((*looked_at, *of)),
             Headway::Clear(_) => None,
         }
@@ -53,7 +73,7 @@ impl Headway {
 }
 
 /// Bytes in the unit that reads best.
-fn size(bytes: u64) -> Clean {
+pub fn size(bytes: u64) -> Clean {
     let units = [(1_u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match units.iter().find(|(unit, _)| bytes >= *unit) {
         Some((unit, word)) => say!("{}.{} {}", bytes / unit, bytes % unit * 10 / unit, *word),

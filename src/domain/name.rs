@@ -151,6 +151,13 @@ identifier!(
     without_shapes
 );
 identifier!(
+    /// The name of a database that is made: one that means the same in SQL, in a URL and in a shell.
+    DatabaseName, "a database name", "letters, digits, '_' and '-', not starting with a digit or '-', at most 63",
+    |raw| (1..=63).contains(&raw.len())
+        && raw.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+        && !raw.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+);
+identifier!(
     /// The id of a runbook, a node, a scenario or a check: kebab case.
     Slug, "an id", "lower case letters, digits and '-', at most 64 characters",
     |raw| (1..=64).contains(&raw.len())

@@ -10,8 +10,9 @@ use crate::domain::checklist::{CheckId, Mark};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::image::Image;
 use crate::domain::migration::Kept;
-use crate::domain::name::{CacheNamespace, EnvName, IncidentId, ReleaseName, RequestId, Slug, Uid};
+use crate::domain::name::{CacheNamespace, DatabaseName, EnvName, IncidentId, ReleaseName, RequestId, Slug, Uid};
 use crate::domain::release::ReleaseRevision;
+use crate::domain::restore::Differing;
 use crate::domain::runbook::NodeRef;
 
 /// Version of the line format below. Raised when an old reader could misread a new line.
@@ -268,6 +269,13 @@ pub enum ActKind {
         /// Its file name.
         file: String,
     },
+    /// A dump was to be restored into a new database.
+    RestoreDatabase {
+        /// The dump's file name.
+        file: String,
+        /// The name of the database that was to be made.
+        into: DatabaseName,
+    },
     /// Kept answers were to be deleted from Redis.
     ClearCache {
         /// Those of this namespace; without one, those that have none.
@@ -293,6 +301,7 @@ impl ActKind {
             ActKind::ResolveRow { .. } => "resolution",
             ActKind::RestoreRow { .. } => "row restore",
             ActKind::Backup { .. } => "backup",
+            ActKind::RestoreDatabase { .. } => "restore",
             ActKind::ClearCache { .. } => "cache clearance",
             ActKind::Complete => "completion",
         }
@@ -300,7 +309,7 @@ impl ActKind {
 
     /// It takes long, tells how far it is, and can be cancelled.
     pub fn cancellable(&self) -> bool {
-        matches!(self, ActKind::Backup { .. } | ActKind::ClearCache { .. })
+        matches!(self, ActKind::Backup { .. } | ActKind::RestoreDatabase { .. } | ActKind::ClearCache { .. })
     }
 
     /// The Deployment whose template it changes.
@@ -372,6 +381,19 @@ pub enum Made {
         deleted: u64,
         /// How many there were right after.
         left: u64,
+    },
+    /// A dump was restored.
+    Database {
+        /// The new database.
+        into: DatabaseName,
+        /// Tables that were counted against the sidecar.
+        tables: u64,
+        /// Their rows.
+        rows: u64,
+        /// Tables of which the live database holds something else; nothing where it was not compared.
+        differences: Option<Vec<Differing>>,
+        /// What else must be known before the URL is switched.
+        notes: Vec<String>,
     },
     /// A completion was answered.
     Completed {

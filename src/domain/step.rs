@@ -23,6 +23,8 @@ pub enum StepKind {
     Verify,
     /// Delete the kept answers of the response cache, and nothing else, from Redis.
     ClearCache,
+    /// Restore a proved backup into a new database beside the live one, and count it.
+    Restore,
 }
 
 /// What an act can do to the world, and whether it can be taken back.
@@ -50,7 +52,7 @@ impl Risk {
 
 impl StepKind {
     /// Every kind, in the order of the procedure.
-    pub const ALL: [StepKind; 8] = [
+    pub const ALL: [StepKind; 9] = [
         StepKind::Preflight,
         StepKind::Backup,
         StepKind::ChooseTarget,
@@ -59,6 +61,7 @@ impl StepKind {
         StepKind::Restart,
         StepKind::Verify,
         StepKind::ClearCache,
+        StepKind::Restore,
     ];
 
     /// The title in the plan.
@@ -72,6 +75,7 @@ impl StepKind {
             StepKind::CleanMigrations => "Clean up failed migrations",
             StepKind::Verify => "Verify",
             StepKind::ClearCache => "Clear the response cache",
+            StepKind::Restore => "Restore the backup into a new database",
         }
     }
 
@@ -86,6 +90,7 @@ impl StepKind {
             StepKind::CleanMigrations => "clean-migrations",
             StepKind::Verify => "verify",
             StepKind::ClearCache => "clear-cache",
+            StepKind::Restore => "restore",
         }
     }
 
@@ -93,7 +98,7 @@ impl StepKind {
     pub fn risk(self) -> Risk {
         match self {
             StepKind::Backup | StepKind::Preflight | StepKind::ChooseTarget | StepKind::Verify => Risk::Reads,
-            StepKind::Revert | StepKind::Restart => Risk::Reversible,
+            StepKind::Revert | StepKind::Restart | StepKind::Restore => Risk::Reversible,
             StepKind::CleanMigrations | StepKind::ClearCache => Risk::Destroys,
         }
     }
@@ -106,6 +111,7 @@ impl StepKind {
             StepKind::Revert => "revert again, to the revision that is live now",
             StepKind::Restart => "nothing to undo: the template stays as it is",
             StepKind::ClearCache => "nothing to undo: the models are asked again, at their price",
+            StepKind::Restore => "drop the new database; the live one is only read",
             StepKind::CleanMigrations => "`u` on the row, or `lastgood migrations restore ID`, puts the exact row back",
         }
     }
@@ -120,6 +126,7 @@ impl StepKind {
             StepKind::CleanMigrations => "no failed row in _prisma_migrations",
             StepKind::Verify => "all six checks",
             StepKind::ClearCache => "every key gone through, and the rest counted",
+            StepKind::Restore => "every table counted, and what the live database holds besides read",
         }
     }
 }

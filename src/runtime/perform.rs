@@ -18,6 +18,7 @@ use crate::domain::confirm::Confirmed;
 use crate::domain::headway::Headway;
 use crate::domain::log::LogItem;
 use crate::domain::name::Uid;
+use crate::domain::restore::{RestoreItem, RestoreOrder};
 use crate::domain::salt::Opened;
 use crate::domain::signature::Signatures;
 use crate::domain::trouble::{Trouble, TroubleKind};
@@ -47,8 +48,8 @@ async fn ask<P: ?Sized, T>(part: Part<P>, question: impl FnOnce(&P) -> crate::wo
 }
 
 /// A look as a task.
-pub(in crate::runtime) fn look(world: &World, look: Look) -> BoxFuture<'static, Sight> {
-    let world = world.clone();
+pub(in crate::runtime) fn look(world: &World, places: &Places, look: Look) -> BoxFuture<'static, Sight> {
+    let (world, places) = (world.clone(), places.clone());
     async move {
         match look {
             Look::Identity => Sight::Identity(ask(world.cluster, |port| port.identity()).await),
@@ -74,6 +75,11 @@ pub(in crate::runtime) fn look(world: &World, look: Look) -> BoxFuture<'static, 
             Look::ModelHealth => Sight::ModelHealth(ask(world.gateway, |port| port.model_health()).await),
             Look::AdminUi => Sight::AdminUi(ask(world.gateway, |port| port.admin_ui()).await),
             Look::Server => Sight::Server(ask(world.backup, |port| port.server()).await.map(Box::new)),
+            Look::RestorePlan(wish) => {
+                let folders = places.dumps;
+                Sight::RestorePlan(ask(world.backup, |port| port.plan_restore(*wish, folders)).await.map(Box::new))
+            }
+            Look::Remnant(name) => Sight::Remnant(ask(world.backup, |port| port.remnant(name)).await),
             Look::Cache => Sight::Cache(ask(world.cache, |port| port.info()).await),
             Look::CacheSurvey => Sight::CacheSurvey(ask(world.cache, |port| port.survey()).await),
             Look::SpendRow(id) => Sight::SpendRow(ask(world.database, |port| port.spend_row(id)).await),
@@ -112,6 +118,7 @@ pub(in crate::runtime) fn act(
                 ask(world.gateway, |port| port.complete(model)).await.map(|c| Done::Completed(Box::new(c)))
             }
             Act::Backup(order) => backup(world, order, backups, stop, progress).await,
+            Act::RestoreDatabase(order) => restore(world, *order, stop, progress).await,
             Act::ClearCache(proof) => clear(world, *proof, stop, progress).await,
         }
     }
@@ -133,6 +140,23 @@ async fn backup(
             BackupItem::Progress(at) => progress(Headway::Backup(at)),
             BackupItem::Proved(proof) => return Ok(Done::Backup(proof)),
             BackupItem::Failed(why) => return Err(why),
+        }
+    }
+    Err(silent())
+}
+
+async fn restore(
+    world: World,
+    order: RestoreOrder,
+    stop: CancellationToken,
+    progress: impl Fn(Headway),
+) -> Result<Done, Trouble> {
+    let mut feed = world.backup?.restore(order, stop);
+    while let Some(item) = feed.next().await {
+        match item {
+            RestoreItem::Progress(at) => progress(Headway::Restore(at)),
+            RestoreItem::Restored(restored) => return Ok(Done::RestoredDatabase(restored)),
+            RestoreItem::Failed(why) => return Err(why),
         }
     }
     Err(silent())

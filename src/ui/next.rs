@@ -105,6 +105,11 @@ fn of_step(scene: &Scene<'_>, step: StepKind) -> Next {
         StepKind::Revert | StepKind::Restart => change(scene, step),
         StepKind::CleanMigrations => migrations(scene),
         StepKind::Verify => verify(scene),
+        StepKind::Restore => match (&state.setting.missing.backup, state.incident.last_act_here()) {
+            (Some(why), _) => leave(say!("leave the step: {}", why.what)),
+            (None, Some((_, act))) if act.done() => on(Clean::ours("read what the new database lacks")),
+            (None, _) => on(Clean::ours("show what a restore takes; asks before it makes anything")),
+        },
         StepKind::ClearCache => match &state.setting.missing.cache {
             Some(why) => leave(say!("leave the step: {}", why.what)),
             None => armed_first(scene, Clean::ours("count the keys; asks before it deletes")),

@@ -6,6 +6,7 @@
 mod cache;
 mod lists;
 mod questions;
+mod restore;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -101,6 +102,8 @@ fn dialog<'a>(scene: &Scene<'a>, overlay: &'a Overlay, width: usize) -> Dialog<'
         Overlay::Restore(kept) => questions::restore(scene, width, kept),
         Overlay::Unknown(act) => questions::unknown(scene, width, *act),
         Overlay::Backup { without_spend_logs } => questions::backup(scene, width, *without_spend_logs),
+        Overlay::RestoreDatabase(restoring) => restore::restore(scene, width, restoring),
+        Overlay::Lacking { act, scroll } => restore::lacking(scene, width, *act, *scroll),
         Overlay::Clear(clearing) => cache::clear(scene, width, clearing),
         Overlay::Consent => questions::consent(scene, width),
         Overlay::Leave => questions::leave(scene, width),
@@ -141,6 +144,14 @@ pub fn keys(scene: &Scene<'_>, overlay: &Overlay) -> Vec<(String, String)> {
         Overlay::Restore(_) => &[("y", "put the row back"), ("n", "leave it")],
         Overlay::Unknown(_) => &[("h", "it happened"), ("d", "it did not happen"), ("esc", "decide later")],
         Overlay::Backup { .. } => &[("enter", "start"), ("w", "with or without the spend log"), ("esc", "not now")],
+        Overlay::RestoreDatabase(restoring) if restoring.plan.is_none() => &[("esc", "never mind")],
+        Overlay::RestoreDatabase(_) if scene.state.armed() => {
+            &[("enter", "RESTORE"), ("up down", "choose the backup"), ("esc", "make nothing")]
+        }
+        Overlay::RestoreDatabase(_) => {
+            &[("A", "arm, then enter starts it"), ("up down", "choose"), ("esc", "make nothing")]
+        }
+        Overlay::Lacking { .. } => &[("enter", "read: go on"), ("up down", "scroll"), ("esc", "close")],
         Overlay::Clear(clearing) if clearing.survey.is_none() => &[("esc", "never mind")],
         Overlay::Clear(clearing) if clearing.clearance().keys == 0 => {
             &[("enter", "go on"), ("up down", "choose the namespace"), ("esc", "close")]

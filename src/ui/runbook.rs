@@ -231,9 +231,14 @@ fn progress(scene: &Scene<'_>, step: StepKind) -> Option<Vec<(Sign, Clean, Role)
             };
             Some(vec![(sign, words, role)])
         }
-        StepKind::Backup | StepKind::ClearCache => {
+        StepKind::Restore if state.incident.last_act_here().is_some_and(|(_, act)| act.done()) => {
+            let (_, act) = state.incident.last_act_here()?;
+            Some(vec![(Sign::Yes, act.end.as_ref()?.1.clone(), Role::Good)])
+        }
+        StepKind::Backup | StepKind::ClearCache | StepKind::Restore => {
             let own = |kind: &ActKind| match step {
                 StepKind::Backup => matches!(kind, ActKind::Backup { .. }),
+                StepKind::Restore => matches!(kind, ActKind::RestoreDatabase { .. }),
                 _ => matches!(kind, ActKind::ClearCache { .. }),
             };
             let last =

@@ -1,5 +1,7 @@
 //! States for the tests of the screen, and the screen as text and as marks.
 
+mod restore;
+
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -72,6 +74,7 @@ pub fn empty(kind: Kind) -> State {
         cache_namespace: None,
         billing: false,
         database: Some(words("db.internal:5432/litellm, schema public")),
+        database_secret: None,
         gateway: Some(words("http://litellm.llm:4000")),
         folder: words("~/.local/state/lastgood/prod-eu"),
         catalog: Arc::new(Catalog::default().on(jiff::civil::date(2026, 3, 1), Vec::new())),
@@ -471,11 +474,13 @@ pub fn overlays(state: &mut State) -> Vec<Overlay> {
         unknown(state),
         Overlay::Backup { without_spend_logs: true },
         counted(state),
+        restore::lacking(state),
         Overlay::Consent,
         Overlay::Diff { title: words("litellm-proxy: live and revision 13"), lines: shown.preview.diff, scroll: 0 },
         Overlay::words(words("The end"), words(&"A line of words to read.\n".repeat(60))),
         Overlay::Leave,
     ]);
+    all.extend(restore::questions(state));
     all
 }
 

@@ -15,7 +15,8 @@ use crate::domain::confirm::Confirmed;
 use crate::domain::encrypted::Newer;
 use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settings, SpendRow, Vitals};
 use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution};
-use crate::domain::name::{ModelName, RequestId};
+use crate::domain::name::{DatabaseName, ModelName, RequestId};
+use crate::domain::restore::{Remnant, RestoreItem, RestoreOrder, RestorePlan, RestoreWish};
 use crate::domain::salt::{Keys, Opened};
 use crate::domain::schema::LiveSchema;
 use crate::domain::trouble::Trouble;
@@ -110,6 +111,18 @@ impl<P: Backup + 'static> Backup for Deferred<P> {
 
     fn run(&self, order: BackupOrder, folder: PathBuf) -> Feed<BackupItem> {
         self.feed(BackupItem::Failed, |port| port.run(order, folder))
+    }
+
+    fn plan_restore(&self, wish: RestoreWish, folders: Vec<PathBuf>) -> Reply<RestorePlan> {
+        self.ask(|port| port.plan_restore(wish, folders))
+    }
+
+    fn restore(&self, order: RestoreOrder, stop: CancellationToken) -> Feed<RestoreItem> {
+        self.feed(RestoreItem::Failed, |port| port.restore(order, stop))
+    }
+
+    fn remnant(&self, name: DatabaseName) -> Reply<Option<Remnant>> {
+        self.ask(|port| port.remnant(name))
     }
 }
 

@@ -1,4 +1,5 @@
-//! The backup port: `pg_dump` in a snapshot that we counted, read back in full before it gets its name.
+//! The backup port: `pg_dump` in a snapshot that we counted, read back in full before it gets its
+//! name, and `pg_restore` of what was proved into a database that is made for it.
 //!
 //! The whole database is dumped, not only LiteLLM's schema: a dump that is restored in an
 //! emergency must not lack what other schemas hold. Only where this user may not read tables
@@ -8,12 +9,16 @@
 //! `pg_restore --list` finds nothing wrong with truncated and bit-flipped dumps, so the proof is
 //! `pg_restore -f /dev/null`, which decompresses every block.
 
+mod admin;
 mod child;
+mod compare;
 mod failure;
 mod part;
 mod program;
 mod readback;
+mod restore;
 mod snapshot;
+mod tables;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -29,6 +34,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::backup::{BackupItem, BackupOrder, BackupProgress, BackupProof, Programs as Found, Server};
 use crate::domain::database_url::DatabaseUrl;
+use crate::domain::name::DatabaseName;
+use crate::domain::restore::{Remnant, RestoreItem, RestoreOrder, RestorePlan, RestoreWish};
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Gate};
 use crate::world::clock::Clock;
@@ -78,6 +85,47 @@ impl PgDump {
 }
 
 impl Backup for PgDump {
+    fn plan_restore(&self, wish: RestoreWish, folders: Vec<PathBuf>) -> Reply<RestorePlan> {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move {
+            let doing = say!("a restore beside {} could not be planned", inner.connector.url().display());
+            match tokio::time::timeout(SERVER_LIMIT, inner.plan_restore(&wish, &folders)).await {
+                Ok(plan) => plan,
+                Err(_) => Err(inner.connector.silent(&doing, SERVER_LIMIT)),
+            }
+        })
+    }
+
+    fn restore(&self, order: RestoreOrder, stop: CancellationToken) -> Feed<RestoreItem> {
+        let inner = Arc::clone(&self.0);
+        let (items, received) = mpsc::channel(16);
+        // When nobody listens any more the work is stopped, and still tidies up behind itself.
+        let stop = stop.child_token();
+        let guard = stop.clone().drop_guard();
+        tokio::spawn(async move {
+            let report = |progress| drop(items.try_send(RestoreItem::Progress(progress)));
+            let end = inner.restore(&order, &stop, &report).await;
+            let end = end.map_or_else(RestoreItem::Failed, |restored| RestoreItem::Restored(Box::new(restored)));
+            let _ = items.send(end).await;
+        });
+        unfold((received, guard), |(mut received, guard)| async move {
+            let item = received.recv().await?;
+            Some((item, (received, guard)))
+        })
+        .boxed()
+    }
+
+    fn remnant(&self, name: DatabaseName) -> Reply<Option<Remnant>> {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move {
+            let doing = say!("{} could not be looked for", name);
+            match tokio::time::timeout(SERVER_LIMIT, inner.remnant(&name)).await {
+                Ok(remnant) => remnant,
+                Err(_) => Err(inner.connector.silent(&doing, SERVER_LIMIT)),
+            }
+        })
+    }
+
     fn server(&self) -> Reply<Server> {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
@@ -155,12 +203,14 @@ impl Inner {
             folder: self.gate.clean(&folder.display().to_string()),
             bytes,
             sha256: self.gate.clean(&sha256),
+            database: self.connector.url().display(),
             server_version: snapshot.server_version.clone(),
             pg_dump_version: program.version,
             rows: snapshot.rows,
             left_out: snapshot.left_out,
             migration_head: snapshot.migration_head,
             started_at,
+            taken_at: snapshot.taken_at,
             proved_at: Clock::wall().now(),
         };
         part.finish(&proof, &self.gate)?;

@@ -14,6 +14,7 @@ mod memory;
 mod model;
 mod parts;
 mod releases;
+mod restore;
 mod script;
 
 use std::collections::VecDeque;

@@ -195,6 +195,7 @@ impl Desk {
             cache_namespace: None,
             billing: false,
             database: None,
+            database_secret: None,
             gateway: None,
             folder: Clean::default(),
             catalog: std::sync::Arc::default(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use color_eyre::eyre;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::app::effect;
@@ -16,7 +17,7 @@ use crate::cli::exit::Exit;
 use crate::cli::output::{self, json};
 use crate::cli::session::{self, Scene};
 use crate::domain::name::EnvName;
-use crate::domain::record::End;
+use crate::domain::record::{End, Made};
 use crate::domain::runbook::NodeRef;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::runtime::headless as driver;
@@ -90,6 +91,9 @@ struct Changed<'a> {
     done: bool,
     words: &'a Clean,
     incident: Option<&'a crate::domain::name::IncidentId>,
+    /// A database that was restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restored: Option<&'a Made>,
 }
 
 /// Opens an incident at a node for one act, does it, says what came of it, and closes the incident.
@@ -101,11 +105,25 @@ pub(super) async fn act(
     at: NodeRef,
     ask: impl Fn(&State) -> Result<Vec<Msg>, Move>,
 ) -> eyre::Result<Outcome> {
+    act_telling(scene, orders, format, patience, at, ask, |_| String::new()).await
+}
+
+/// The same, with more to tell people when it is done; how far it is goes to standard error.
+pub(super) async fn act_telling(
+    scene: Scene,
+    orders: &Orders,
+    format: Format,
+    patience: Duration,
+    at: NodeRef,
+    ask: impl Fn(&State) -> Result<Vec<Msg>, Move>,
+    more: impl Fn(&State) -> String,
+) -> eyre::Result<Outcome> {
     let id = session::new_id(&scene.setting.environment);
     let mut runtime = match scene.begin(id, Some(at), &[]) {
         Ok(runtime) => runtime,
         Err(trouble) => return Ok(Err(trouble)),
     };
+    let mut told = Headways { format, said: None };
     let mut asked = false;
     let mut closed = None;
     let ended = driver::run(
@@ -119,7 +137,7 @@ pub(super) async fn act(
             other => other,
         },
         patience,
-        |_| {},
+        |state| told.tell(state),
     )
     .await;
     let exit = code(ended.exit);
@@ -129,13 +147,39 @@ pub(super) async fn act(
                 done: exit == Exit::Reached,
                 words: &ended.words,
                 incident: runtime.state.incident.id.as_ref(),
+                restored: runtime.state.incident.acts.values().find_map(|act| match &act.made {
+                    made @ Some(Made::Database { .. }) => made.as_ref(),
+                    _ => None,
+                }),
             };
             output::print(&json(&changed)?)?;
         }
-        Format::Text if exit == Exit::Reached => output::print(&format!("{}\n", ended.words))?,
+        Format::Text if exit == Exit::Reached => {
+            output::print(&format!("{}\n{}", ended.words, more(&runtime.state)))?;
+        }
         Format::Text => crate::cli::complain(&say!("lastgood: {}", ended.words)),
     }
     Ok(Ok(exit))
+}
+
+/// How often the headway of a long act is told again.
+const TELL_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// Tells people on standard error how far a long act is: now and then, so that a log of it stays short.
+struct Headways {
+    format: Format,
+    said: Option<Timestamp>,
+}
+
+impl Headways {
+    fn tell(&mut self, state: &State) {
+        let Some(headway) = state.running.values().find_map(|running| running.progress.as_ref()) else { return };
+        let recent = self.said.is_some_and(|at| state.now.duration_since(at).abs() < TELL_AGAIN);
+        if self.format == Format::Text && !recent {
+            self.said = Some(state.now);
+            crate::cli::complain(&headway.words());
+        }
+    }
 }
 
 /// Closes the incident before the driver stops at the next turn.

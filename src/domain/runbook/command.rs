@@ -29,10 +29,16 @@ pub enum Placeholder {
     ConfigKey,
     /// The path of that file in the container.
     ConfigPath,
+    /// The database that a backup was restored into.
+    RestoredDatabase,
+    /// The Secret that the database's URL is in.
+    DatabaseSecret,
+    /// The key of that Secret.
+    DatabaseKey,
 }
 
 /// Every placeholder with its word.
-pub const PLACEHOLDERS: [(&str, Placeholder); 12] = [
+pub const PLACEHOLDERS: [(&str, Placeholder); 15] = [
     ("namespace", Placeholder::Namespace),
     ("workload", Placeholder::Workload),
     ("context", Placeholder::Context),
@@ -45,6 +51,9 @@ pub const PLACEHOLDERS: [(&str, Placeholder); 12] = [
     ("config-map", Placeholder::ConfigMap),
     ("config-key", Placeholder::ConfigKey),
     ("config-path", Placeholder::ConfigPath),
+    ("restored-database", Placeholder::RestoredDatabase),
+    ("database-secret", Placeholder::DatabaseSecret),
+    ("database-key", Placeholder::DatabaseKey),
 ];
 
 /// A piece of a command.

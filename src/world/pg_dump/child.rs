@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::task::JoinHandle;
 
 use crate::world::postgres::connect::Connector;
@@ -99,6 +99,11 @@ impl Running {
         let mut child = command.spawn()?;
         let complaint = child.stderr.take().map(|stderr| tokio::spawn(tail(stderr)));
         Ok(Self { child: Some(child), complaint, leftover: leftover.map(Path::to_owned) })
+    }
+
+    /// Its standard input, where it has one.
+    pub(super) fn input(&mut self) -> Option<ChildStdin> {
+        self.child.as_mut()?.stdin.take()
     }
 
     /// Waits for its end. Dropping the future leaves the program running.

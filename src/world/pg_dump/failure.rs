@@ -88,6 +88,56 @@ const SIGNS: [Sign; 22] = {
     ]
 };
 
+/// Messages of pg_restore 15 to 18 and of their servers, for a database that was made empty.
+const RESTORE_SIGNS: [Sign; 14] = {
+    use TroubleKind::{Disk, Forbidden, NotFound, Program, Refused, Unauthenticated, Unreachable};
+    const AGAIN: &str = "check network and server, then start the restore again";
+    const ADMIN: &str = "restore as a role that may, for instance the one that owns the live database";
+    [
+        sign(
+            "unsupported version",
+            Program,
+            "pg_restore is older than the dump",
+            "install the version of PostgreSQL's client programs that wrote the dump, or a newer one",
+        ),
+        sign(
+            "unrecognized configuration parameter",
+            Program,
+            "pg_restore is newer than this server understands",
+            "install the server's own version of PostgreSQL's client programs",
+        ),
+        sign("No space left on device", Disk, "no space left on the server", "make room on the server's disk"),
+        sign("could not extend file", Disk, "no space left on the server", "make room on the server's disk"),
+        sign("must be superuser", Forbidden, "it takes a superuser", ADMIN),
+        sign("must be owner", Forbidden, "this role does not own what the dump changes", ADMIN),
+        sign("must be member of role", Forbidden, "this role cannot give objects to their owner", ADMIN),
+        sign("must be able to SET ROLE", Forbidden, "this role cannot give objects to their owner", ADMIN),
+        sign("permission denied", Forbidden, "this role may not make everything", ADMIN),
+        sign("password authentication failed", Unauthenticated, "the password is wrong", "check the database URL"),
+        sign("is not available", NotFound, "the server lacks an extension that the dump needs", "install it there"),
+        sign("already exists", Refused, "the new database is not empty", "look who else made something in it"),
+        sign("terminating connection", Unreachable, "the server ended the session", AGAIN),
+        sign("server closed the connection", Unreachable, "the connection was lost", AGAIN),
+    ]
+};
+
+/// Why the dump was not restored.
+pub(super) fn of_pg_restore(ended: &Ended, gate: &Gate) -> Trouble {
+    let words = complaint(&ended.complaint, gate);
+    if ended.complaint.contains("role \"") && ended.complaint.contains("does not exist") {
+        let what = say!("the restore failed: the dump names a role that this server lacks ({})", words);
+        return Trouble::new(TroubleKind::NotFound, what).remedy(Clean::ours("create that role, then start again"));
+    }
+    match RESTORE_SIGNS.iter().find(|sign| ended.complaint.contains(sign.part)) {
+        Some(sign) => Trouble::new(sign.kind, say!("the restore failed: {} ({})", sign.what, words))
+            .remedy(Clean::ours(sign.remedy)),
+        None => {
+            let what = say!("the restore failed: pg_restore {}: {}", how_it_ended(ended), words);
+            Trouble::new(TroubleKind::Program, what).remedy(Clean::ours("run it by hand to see more"))
+        }
+    }
+}
+
 /// Why the dump was not written.
 pub(super) fn of_pg_dump(ended: &Ended, gate: &Gate, url: &DatabaseUrl) -> Trouble {
     let mut trouble = of("the backup failed", ended, gate);

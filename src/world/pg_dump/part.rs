@@ -5,26 +5,15 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use crate::domain::backup::BackupProof;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Gate};
-use crate::world::restore_file::{sync_folder, write_durably};
-
-/// The version of the sidecar's format.
-const FORMAT: u32 = 1;
+use crate::world::restore_file::sync_folder;
+use crate::world::sidecar;
 
 /// One part in this many of the tables' size is the least that a dump took where it was measured
 /// (11 GB of compressible rows became 575 MB); less room than that is certainly too little.
 const BEST_COMPRESSION: u64 = 20;
-
-#[derive(Serialize)]
-struct Sidecar<'a> {
-    lastgood_backup: u32,
-    #[serde(flatten)]
-    proof: &'a BackupProof,
-}
 
 /// A dump that is being made. Dropped before [`Part::finish`], it removes its file.
 pub(super) struct Part {
@@ -38,7 +27,7 @@ impl Part {
     /// Creates the empty private file. Refused where something of that name exists.
     pub(super) fn create(folder: &Path, name: &str, gate: &Gate) -> Result<Self, Trouble> {
         let dump = folder.join(name);
-        let (part, sidecar) = (folder.join(format!("{name}.part")), folder.join(format!("{name}.json")));
+        let (part, sidecar) = (folder.join(format!("{name}.part")), sidecar::beside(&dump));
         if dump.exists() || sidecar.exists() {
             let dump = gate.clean(&dump.display().to_string());
             return Err(Trouble::new(TroubleKind::Disk, say!("{} is there already", dump))
@@ -78,11 +67,7 @@ impl Part {
 
     /// The dump is proved: writes the sidecar, then gives the dump its name.
     pub(super) fn finish(&mut self, proof: &BackupProof, gate: &Gate) -> Result<(), Trouble> {
-        let sidecar = Sidecar { lastgood_backup: FORMAT, proof };
-        serde_json::to_vec_pretty(&sidecar)
-            .map_err(io::Error::other)
-            .and_then(|bytes| write_durably(&self.sidecar, &bytes))
-            .map_err(|why| unwritable(&self.sidecar, &why, gate))?;
+        sidecar::write(&self.dump, proof).map_err(|why| unwritable(&self.sidecar, &why, gate))?;
         let named = fs::rename(&self.part, &self.dump).and_then(|()| sync_folder(&self.dump));
         if let Err(why) = named {
             // Neither name may stay behind when one of them could not be made to last.

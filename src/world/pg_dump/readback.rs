@@ -33,6 +33,31 @@ impl Drop for StopOnDrop {
     }
 }
 
+/// Hashes the file. Returns its size and its SHA-256.
+pub(super) async fn hashed(file: &Path, gate: &Gate, report: impl Fn(u64, u64)) -> Result<(u64, String), Trouble> {
+    let unreadable = |why: &dyn std::fmt::Display| {
+        let why = gate.clean(&why.to_string());
+        Trouble::new(TroubleKind::Disk, say!("the dump cannot be read: {}", why))
+    };
+    let size = std::fs::metadata(file).map_err(|why| unreadable(&why))?.len();
+    let shared = Arc::new(Shared::default());
+    let _stop = StopOnDrop(Arc::clone(&shared));
+    let hashing = {
+        let (file, shared) = (file.to_owned(), Arc::clone(&shared));
+        tokio::task::spawn_blocking(move || hash(&file, &shared))
+    };
+    tokio::pin!(hashing);
+    let mut ticks = tokio::time::interval(LOOK);
+    let hashed = loop {
+        tokio::select! {
+            done = &mut hashing => break done,
+            _ = ticks.tick() => report(shared.done.load(Ordering::Relaxed), size),
+        }
+    };
+    let sha256 = hashed.map_err(|why| unreadable(&why))?.map_err(|why| unreadable(&why))?;
+    Ok((size, sha256))
+}
+
 /// Syncs the file to the disk and reads it twice at once. Returns its size and its SHA-256.
 pub(super) async fn read_back(
     pg_restore: &Path,
@@ -49,7 +74,10 @@ pub(super) async fn read_back(
     let _stop = StopOnDrop(Arc::clone(&shared));
     let hashing = {
         let (file, shared) = (file.to_owned(), Arc::clone(&shared));
-        tokio::task::spawn_blocking(move || hash(&file, &shared))
+        tokio::task::spawn_blocking(move || {
+            File::open(&file)?.sync_all()?;
+            hash(&file, &shared)
+        })
     };
     let mut command = child::command(pg_restore);
     command.args(["-f", "/dev/null"]).arg(file);
@@ -79,7 +107,6 @@ pub(super) async fn read_back(
 
 fn hash(path: &Path, shared: &Shared) -> std::io::Result<String> {
     let mut file = File::open(path)?;
-    file.sync_all()?;
     let mut digest = sha2::Sha256::new();
     let mut buffer = vec![0; 1024 * 1024];
     loop {

@@ -2,43 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
 use crate::domain::backup::BackupOrder;
 use crate::domain::trouble::{Trouble, TroubleKind};
-use crate::text::{Clean, Gate};
+use crate::text::Clean;
+use crate::world::pg_dump::tables::{self, Table};
 use crate::world::postgres::connect::{Connector, quoted};
 use crate::world::postgres::holder;
 use crate::world::postgres::migrations;
-use crate::world::postgres::trouble::{self, Stop};
-
-/// The table that grows with every request.
-const SPEND_LOGS: &str = "LiteLLM_SpendLogs";
-
-/// A table that may be dumped.
-struct Table {
-    schema: String,
-    name: String,
-    /// `r` for a table with rows of its own, `p` for a partitioned one, `S` for a sequence, `x` for
-    /// an extension's configuration table, of which the extension decides what is dumped.
-    kind: String,
-    readable: bool,
-    bytes: u64,
-    /// The spend log or a partition of it.
-    spend: bool,
-}
-
-impl Table {
-    /// `"schema"."table"`, which is also a pattern that pg_dump takes literally.
-    fn quoted(&self) -> String {
-        format!("{}.{}", quoted(&self.schema), quoted(&self.name))
-    }
-
-    fn shown(&self, gate: &Gate) -> Clean {
-        gate.clean(&format!("{}.{}", self.schema, self.name))
-    }
-}
+use crate::world::postgres::trouble::Stop;
 
 /// The open transaction and what was learnt in it.
 pub(super) struct Snapshot {
@@ -46,6 +21,8 @@ pub(super) struct Snapshot {
     tables: Vec<Table>,
     /// What `pg_dump --snapshot` takes.
     pub(super) id: String,
+    /// The moment that it is of, by the server's clock.
+    pub(super) taken_at: Timestamp,
     /// Arguments that limit the dump.
     pub(super) arguments: Vec<String>,
     /// `server_version`
@@ -94,19 +71,20 @@ impl Snapshot {
         }
         let row = sqlx::query(
             "SELECT pg_catalog.pg_export_snapshot(), current_setting('server_version'), \
-                    current_setting('server_version_num')::int4",
+                    current_setting('server_version_num')::int4, (extract(epoch FROM now()) * 1000000)::int8",
         )
         .persistent(false)
         .fetch_one(&mut connection)
         .await?;
         let number: i32 = row.try_get(2)?;
-        let tables = tables(&mut connection, connector).await?;
+        let tables = tables::all(&mut connection, connector).await?;
         let migration_head = migration_head(&mut connection, connector).await?;
         let mut snapshot = Self {
             connection,
             tables,
             id: row.try_get(0)?,
             arguments: Vec::new(),
+            taken_at: Timestamp::from_microsecond(row.try_get(3)?).unwrap_or_default(),
             server_version: gate.clean(row.try_get(1)?),
             major: super::major(number),
             table_bytes: 0,
@@ -149,15 +127,7 @@ impl Snapshot {
 
     /// Counts every row that will be dumped.
     pub(super) async fn count(&mut self, connector: &Connector) -> Result<(), Trouble> {
-        for table in self.tables.iter().filter(|table| table.kind == "r") {
-            let shown = table.shown(connector.gate());
-            let sql = format!("SELECT count(*) FROM ONLY {}", table.quoted());
-            let query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
-            let counted = async { query.fetch_one(&mut self.connection).await?.try_get::<i64, _>(0) }.await;
-            let doing = say!("the rows of {} in {} could not be counted", shown, connector.url().display());
-            let rows = counted.map_err(|error| trouble::of(connector, &doing, &error))?;
-            self.rows.insert(shown, u64::try_from(rows).unwrap_or_default());
-        }
+        self.rows = tables::count(&mut self.connection, connector, &self.tables, |_, _| {}).await?;
         Ok(())
     }
 
@@ -165,45 +135,6 @@ impl Snapshot {
     pub(super) async fn close(&mut self) {
         let _ = self.connection.execute("COMMIT").await;
     }
-}
-
-async fn tables(connection: &mut PgConnection, connector: &Connector) -> Result<Vec<Table>, Stop> {
-    // What belongs to an extension comes back with the extension, except its configuration
-    // tables. pg_dump reads tables and sequences; of views and the like it needs only the
-    // definition.
-    let rows = sqlx::query(
-        "SELECT n.nspname::text, c.relname::text, CASE WHEN x.config THEN 'x' ELSE c.relkind::text END, \
-                pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND CASE c.relkind \
-                    WHEN 'S' THEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT') \
-                    ELSE pg_catalog.has_table_privilege(c.oid, 'SELECT') END, \
-                CASE c.relkind WHEN 'r' THEN pg_catalog.pg_table_size(c.oid) ELSE 0 END, \
-                c.oid = pg_catalog.to_regclass($1) OR EXISTS ( \
-                    SELECT FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass($1)) t WHERE t.relid = c.oid) \
-         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         CROSS JOIN LATERAL (SELECT EXISTS ( \
-             SELECT FROM pg_catalog.pg_extension e WHERE c.oid = ANY (e.extconfig)) AS config) x \
-         WHERE c.relkind IN ('r', 'p', 'S') AND c.relpersistence <> 't' \
-           AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
-           AND (x.config OR NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
-               WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')) \
-         ORDER BY 1, 2",
-    )
-    .bind(connector.table(SPEND_LOGS))
-    .persistent(false)
-    .fetch_all(connection)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Table {
-                schema: row.try_get(0)?,
-                name: row.try_get(1)?,
-                kind: row.try_get(2)?,
-                readable: row.try_get(3)?,
-                bytes: row.try_get::<Option<i64>, _>(4)?.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
-                spend: row.try_get::<Option<bool>, _>(5)?.unwrap_or_default(),
-            })
-        })
-        .collect()
 }
 
 async fn migration_head(connection: &mut PgConnection, connector: &Connector) -> Result<Option<Clean>, Stop> {

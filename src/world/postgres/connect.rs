@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use super::bridge::Bridge;
 use super::trouble;
 use crate::domain::database_url::{Address, DatabaseUrl, Part, SslMode};
+use crate::domain::name::DatabaseName;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Gate};
 
@@ -29,6 +30,11 @@ impl Connector {
             gate.learn(password);
         }
         Self { url, via, gate }
+    }
+
+    /// The same server and the same login, another database.
+    pub(crate) fn to_database(&self, name: &DatabaseName) -> Self {
+        Self { url: self.url.with_database(name), ..self.clone() }
     }
 
     pub(crate) fn url(&self) -> &DatabaseUrl {

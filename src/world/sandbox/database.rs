@@ -12,6 +12,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use super::Sandbox;
 use super::memory::Deed;
@@ -23,12 +24,13 @@ use crate::domain::confirm::Confirmed;
 use crate::domain::encrypted::Newer;
 use crate::domain::gateway::SpendRow;
 use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution, Row, RowState, may_resolve};
-use crate::domain::name::RequestId;
+use crate::domain::name::{DatabaseName, RequestId};
+use crate::domain::restore::{Remnant, RestoreItem, RestoreOrder, RestorePlan, RestoreWish};
 use crate::domain::salt::{Keys, Opened};
 use crate::domain::schema::LiveSchema;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::Clean;
-use crate::world::{Backup, Database, Feed, Reply};
+use crate::world::{Backup, Database, Feed, Reply, sidecar};
 
 /// A kept row as its restore file holds it.
 #[derive(Serialize, Deserialize)]
@@ -90,7 +92,7 @@ impl Sandbox {
         Ok(Kept { id: row.id.clone(), name: row.migration_name.clone(), file })
     }
 
-    fn disk(&self, what: &'static str, why: &std::io::Error) -> Trouble {
+    pub(super) fn disk(&self, what: &'static str, why: &std::io::Error) -> Trouble {
         Trouble::new(TroubleKind::Disk, say!("{}: {}", what, self.gate.clean(&why.to_string())))
             .remedy(Clean::ours("make room, or choose another folder"))
     }
@@ -351,17 +353,18 @@ impl Dump {
             folder: gate.clean(&self.folder.display().to_string()),
             bytes: bytes.len() as u64,
             sha256: gate.clean(&sha256),
+            database: Clean::ours("the sandbox's database"),
             server_version: self.sandbox.scenario.database.version.clone(),
             pg_dump_version: self.sandbox.scenario.database.version.clone(),
             rows: self.tables(),
             left_out,
             migration_head: head.0,
             started_at: self.started,
+            taken_at: self.started,
             proved_at: head.1,
         };
         self.sandbox.act(|_, _| Ok((Deed::BackedUp { file: name.clone() }, ())))?;
-        let sidecar = serde_json::to_vec_pretty(&proof).map_err(|why| disk(std::io::Error::other(why)))?;
-        write_private(&self.folder.join(format!("{name}.json")), &sidecar).map_err(disk)?;
+        sidecar::write(&self.folder.join(&name), &proof).map_err(disk)?;
         std::fs::rename(&part, self.folder.join(&name)).map_err(disk)?;
         self.part.0 = None;
         Ok(proof)
@@ -381,5 +384,17 @@ impl Backup for Sandbox {
         let started = self.look(|_, now| now);
         let dump = Dump { sandbox: self.clone(), order, folder, started, stage: 0, part: Part(None), over: false };
         stream::unfold(dump, Dump::next).boxed()
+    }
+
+    fn plan_restore(&self, wish: RestoreWish, folders: Vec<PathBuf>) -> Reply<RestorePlan> {
+        self.plan_of(&wish, &folders)
+    }
+
+    fn restore(&self, order: RestoreOrder, stop: CancellationToken) -> Feed<RestoreItem> {
+        self.restoring(order, stop)
+    }
+
+    fn remnant(&self, name: DatabaseName) -> Reply<Option<Remnant>> {
+        self.remnant_of(&name)
     }
 }

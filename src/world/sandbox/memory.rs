@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::change::ChangeKind;
 use crate::domain::image::Image;
-use crate::domain::name::{CacheNamespace, MigrationId, ModelName, Name, RequestId, Slug, Uid, VarName};
+use crate::domain::name::{CacheNamespace, DatabaseName, MigrationId, ModelName, Name, RequestId, Slug, Uid, VarName};
 use crate::domain::release::ReleaseRevision;
 use crate::domain::runbook::NodeRef;
 use crate::domain::trouble::{Trouble, TroubleKind};
@@ -48,6 +48,8 @@ pub(super) enum Deed {
     BackedUp { file: String },
     /// A person did a manual step.
     ByHand { node: NodeRef },
+    /// A backup was restored into a new database.
+    RestoredDatabase { into: DatabaseName },
     /// The kept answers of a namespace were deleted.
     ClearedCache { namespace: Option<CacheNamespace> },
 }

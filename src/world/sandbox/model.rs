@@ -16,7 +16,7 @@ use super::parts::{
 };
 use crate::domain::catalog::{Catalog, Known, Startup};
 use crate::domain::forecast::DISABLE_SCHEMA_UPDATE;
-use crate::domain::name::{CacheNamespace, MigrationId, MigrationName, Name, RequestId};
+use crate::domain::name::{CacheNamespace, DatabaseName, MigrationId, MigrationName, Name, RequestId};
 use crate::domain::release::{ReleaseRevision, ReleaseStatus};
 use crate::domain::scenario::{Crash, ImagePlan, Scenario, Setting, SourcePlan, Spending, Strategy};
 use crate::domain::schema::Schema;
@@ -67,6 +67,8 @@ pub(super) struct Model {
     pub(super) put_back: BTreeMap<Name, Millis>,
     /// Namespaces of the response cache that were cleared.
     pub(super) cleared: BTreeSet<Option<CacheNamespace>>,
+    /// Databases that backups were restored into.
+    pub(super) databases: BTreeSet<DatabaseName>,
     /// Migrations whose SQL has run, and since when. Deleting a row does not undo its SQL.
     pub(super) schema: BTreeMap<MigrationName, Millis>,
     /// What the database holds; `None` where the scenario does not say it.
@@ -112,6 +114,7 @@ impl Model {
             kept: BTreeMap::new(),
             put_back: BTreeMap::new(),
             cleared: BTreeSet::new(),
+            databases: BTreeSet::new(),
             schema: BTreeMap::new(),
             held: scenario
                 .database
@@ -259,6 +262,7 @@ impl Model {
                 let back = sources.filter(|source| source.before.as_ref().is_some_and(|before| before.node == *node));
                 self.put_back.extend(back.map(|source| (source.source.name.clone(), at)));
             }
+            Deed::RestoredDatabase { into } => drop(self.databases.insert(into.clone())),
             Deed::ClearedCache { namespace } => drop(self.cleared.insert(namespace.clone())),
         }
     }

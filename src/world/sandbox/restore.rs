@@ -1,0 +1,199 @@
+//! The sandbox as a server on which a backup is restored: the dump is really read and compared with
+//! its sidecar, the new database is a name that the drill's world remembers.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures::{FutureExt as _, StreamExt as _, stream};
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use super::Sandbox;
+use super::memory::Deed;
+use super::model::Model;
+use crate::domain::backup::BackupProof;
+use crate::domain::name::DatabaseName;
+use crate::domain::restore::{
+    Difference, Dump, Remnant, RestoreItem, RestoreOrder, RestorePlan, RestoreProgress, RestoreWish, Restored, Since,
+    name_beside,
+};
+use crate::domain::trouble::{Trouble, TroubleKind};
+use crate::text::Clean;
+use crate::world::{Feed, Reply, sidecar};
+
+/// How long a part of a restore takes.
+const STAGE: Duration = Duration::from_millis(400);
+/// Parts of checking, filling, counting and comparing.
+const STAGES: [u64; 4] = [2, 6, 2, 2];
+/// The live database of a drill.
+const LIVE: &str = "litellm";
+/// The table that goes on growing in a drill while one looks away, and by how many rows a minute.
+const GROWS: (&str, i64) = ("public.LiteLLM_SpendLogs", 40);
+/// Bytes that a restored row is said to take.
+const ROW_BYTES: u64 = 1_024;
+
+impl Sandbox {
+    pub(super) fn plan_of(&self, wish: &RestoreWish, folders: &[PathBuf]) -> Reply<RestorePlan> {
+        let plan = || {
+            let dumps = match &wish.dump {
+                Some(dump) => vec![sidecar::read(dump, &self.gate)?],
+                None => sidecar::found(folders, &self.gate),
+            };
+            if dumps.is_empty() {
+                return Err(Trouble::new(TroubleKind::NotFound, Clean::ours("this drill has no proved backup yet"))
+                    .remedy(Clean::ours("back the database up first (B), as one does before anything goes wrong")));
+            }
+            let into = wish.into.clone().unwrap_or_else(|| name_beside(LIVE, wish.at));
+            self.look(|model, _| is_free(model, &into))?;
+            let version = self.scenario.database.version.clone();
+            let rows: u64 = self.scenario.database.tables.values().sum();
+            Ok(RestorePlan {
+                dumps,
+                beside: Clean::ours("the sandbox's database"),
+                server_version: version.clone(),
+                pg_restore: version,
+                live_bytes: rows * ROW_BYTES,
+                into,
+            })
+        };
+        let plan = plan();
+        async { plan }.boxed()
+    }
+
+    pub(super) fn remnant_of(&self, name: &DatabaseName) -> Reply<Option<Remnant>> {
+        let there = self.look(|model, _| model.databases.contains(name));
+        let bytes = self.scenario.database.tables.values().sum::<u64>() * ROW_BYTES;
+        let remnant = there.then(|| Remnant { bytes, comment: Clean::ours("lastgood: restored in a drill") });
+        async { Ok(remnant) }.boxed()
+    }
+
+    pub(super) fn restoring(&self, order: RestoreOrder, stop: CancellationToken) -> Feed<RestoreItem> {
+        let restoring = Restoring { sandbox: self.clone(), order, stop, stage: 0, over: false };
+        stream::unfold(restoring, Restoring::next).boxed()
+    }
+}
+
+fn is_free(model: &Model, name: &DatabaseName) -> Result<(), Trouble> {
+    if name.as_str() != LIVE && !model.databases.contains(name) {
+        return Ok(());
+    }
+    Err(Trouble::new(TroubleKind::Refused, say!("a database {} is there already; it was left alone", name))
+        .remedy(Clean::ours("choose another name; nothing is ever restored into a database that exists")))
+}
+
+struct Restoring {
+    sandbox: Sandbox,
+    order: RestoreOrder,
+    stop: CancellationToken,
+    stage: u64,
+    over: bool,
+}
+
+impl Restoring {
+    async fn next(mut self) -> Option<(RestoreItem, Self)> {
+        if self.over {
+            return None;
+        }
+        if self.stage > 0 {
+            tokio::select! {
+                () = tokio::time::sleep(STAGE) => {}
+                () = self.stop.cancelled() => {}
+            }
+        }
+        let item = self.at_stage().unwrap_or_else(RestoreItem::Failed);
+        self.stage += 1;
+        self.over = !matches!(item, RestoreItem::Progress(_));
+        Some((item, self))
+    }
+
+    fn at_stage(&self) -> Result<RestoreItem, Trouble> {
+        let Dump { proof, .. } = sidecar::read(&self.order.dump, &self.sandbox.gate)?;
+        if self.stop.is_cancelled() {
+            let what = Clean::ours("cancelled; a drill makes its database at the end, so nothing is left");
+            return Err(Trouble::new(TroubleKind::Cancelled, what));
+        }
+        if self.stage == 0 {
+            self.unchanged(&proof)?;
+            self.sandbox.look(|model, _| is_free(model, &self.order.into))?;
+        }
+        let (rows, tables) = (proof.rows.values().sum::<u64>(), proof.rows.len() as u64);
+        let [checking, filling, counting, comparing] = STAGES;
+        let (mut at, share) = (self.stage, |of: u64, at: u64, all: u64| of * at / all);
+        if at < checking {
+            let bytes = share(proof.bytes, at, checking);
+            return Ok(RestoreItem::Progress(RestoreProgress::Checking { bytes, of: proof.bytes }));
+        }
+        at -= checking;
+        if at < filling {
+            let place = usize::try_from(share(tables, at, filling)).unwrap_or_default();
+            let object = proof.rows.keys().nth(place).cloned();
+            let rows_now = share(rows, at, filling);
+            return Ok(RestoreItem::Progress(RestoreProgress::Filling { object, rows: rows_now, of: rows }));
+        }
+        at -= filling;
+        if at < counting {
+            let counted = share(tables, at, counting);
+            return Ok(RestoreItem::Progress(RestoreProgress::Counting { tables: counted, of: tables }));
+        }
+        at -= counting;
+        if at < comparing {
+            let compared = share(tables, at, comparing);
+            return Ok(RestoreItem::Progress(RestoreProgress::Comparing { tables: compared, of: tables }));
+        }
+        self.finish(proof)
+    }
+
+    fn unchanged(&self, proof: &BackupProof) -> Result<(), Trouble> {
+        let file = &self.order.dump;
+        let disk = |why| self.sandbox.disk("the dump could not be read", &why);
+        let bytes = std::fs::read(file).map_err(disk)?;
+        let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        if sha256 == proof.sha256.as_str() {
+            return Ok(());
+        }
+        let file = self.sandbox.gate.clean(&file.display().to_string());
+        let what = say!("{} is not the dump that was proved: its SHA-256 is another; nothing was made", file);
+        Err(Trouble::new(TroubleKind::Changed, what)
+            .remedy(Clean::ours("look for the dump as it was written, or choose another one")))
+    }
+
+    fn finish(&self, proof: BackupProof) -> Result<RestoreItem, Trouble> {
+        let into = self.order.into.clone();
+        let deed = Deed::RestoredDatabase { into: into.clone() };
+        self.sandbox.act(|model, now| {
+            is_free(model, &into)?;
+            let (table, a_minute) = GROWS;
+            let minutes = now.duration_since(proof.taken_at).as_secs().max(0) / 60 + 1;
+            let newer = u64::try_from(minutes * a_minute).unwrap_or_default();
+            let live = &self.sandbox.scenario.database.tables;
+            let difference = |(name, rows): (&Clean, &u64)| {
+                let restored = proof.rows.get(name).copied();
+                let grows = name.as_str() == table;
+                Difference {
+                    table: name.clone(),
+                    live: Some(rows + if grows { newer } else { 0 }),
+                    restored,
+                    newer: grows.then(|| Since { column: Clean::ours("startTime"), rows: newer }),
+                    changed: None,
+                }
+            };
+            let differences = live.iter().map(difference).filter(Difference::any).collect();
+            let (tables, rows) = (proof.rows.len() as u64, proof.rows.values().sum::<u64>());
+            let left_out = proof.left_out.iter().cloned().reduce(|all, table| say!("{}, {}", all, table));
+            let restored = Restored {
+                into: into.clone(),
+                file: proof.file.clone(),
+                taken_at: proof.taken_at,
+                tables,
+                rows,
+                bytes: rows * ROW_BYTES,
+                differences: Some(differences),
+                notes: left_out
+                    .map(|tables| say!("the backup was made without the rows of {}", tables))
+                    .into_iter()
+                    .collect(),
+            };
+            Ok((deed, RestoreItem::Restored(Box::new(restored))))
+        })
+    }
+}
