@@ -22,6 +22,7 @@ use color_eyre::eyre;
 use crate::cli::command::{Command, Invocation};
 use crate::cli::config_file::{Choice, Chosen, ConfigError};
 use crate::cli::exit::Exit;
+use crate::domain::catalog::Catalog;
 use crate::text::{Clean, Gate};
 
 /// What the engine starts from.
@@ -40,7 +41,10 @@ pub struct Start {
 pub fn main(engine: impl FnOnce(Start) -> eyre::Result<Exit>) -> ExitCode {
     let gate = Gate::default();
     let exit = install_hooks(&gate).and_then(|()| match parse(std::env::args_os(), &gate) {
-        Ok(invocation) => dispatch(invocation, &gate, engine),
+        Ok(invocation) => {
+            read_ahead(&invocation.command);
+            dispatch(invocation, &gate, engine)
+        }
         Err(exit) => Ok(exit),
     });
     match exit {
@@ -49,6 +53,15 @@ pub fn main(engine: impl FnOnce(Start) -> eyre::Result<Exit>) -> ExitCode {
             complain(&gate.clean(&format!("{report:?}")));
             report.downcast_ref::<ConfigError>().map_or(Exit::NotReached, ConfigError::exit).into()
         }
+    }
+}
+
+/// Begins to read the embedded catalog beside the start of a command that goes by it: a few
+/// milliseconds that the first screen does not wait for.
+fn read_ahead(command: &Command) {
+    if command.wants_environment() || matches!(command, Command::Drill(_) | Command::Resume(_)) {
+        // Whoever needs it before it is there waits for the rest.
+        std::thread::spawn(Catalog::embedded);
     }
 }
 

@@ -20,7 +20,7 @@ use console::Console;
 use kube_server::{Exec, KubeServer};
 use lastgood::app::action::{Action, Pane};
 use lastgood::app::msg::Msg;
-use lastgood::domain::catalog::{Catalog, Listing};
+use lastgood::domain::catalog::{Catalog, Listing, Told};
 use lastgood::domain::record::Entry;
 use lastgood::domain::trouble::{Trouble, TroubleKind};
 use lastgood::text::Gate;
@@ -80,8 +80,9 @@ async fn a_pod_lists_what_its_own_python_finds() {
     assert_eq!((listing.container.as_str(), listing.digest.as_ref().unwrap().as_str()), ("litellm", DIGEST));
     assert_eq!(listing.found.package, "0.4.23".parse().ok());
     assert!(listing.found.folder.as_str().ends_with("litellm_proxy_extras/migrations"));
-    assert!(listing.agreement(Catalog::embedded()).whole());
-    assert_eq!(listing.sentence(Catalog::embedded()).as_str(), "66 migrations, exactly those of package 0.4.23");
+    let told = Told::new(listing, Catalog::embedded());
+    assert!(told.agreement.whole());
+    assert_eq!(told.words.as_str(), "66 migrations, exactly those of package 0.4.23");
     // One process, with nothing to type into it.
     let asked = server.requests("GET", "/exec?");
     assert_eq!(asked.len(), 1, "{asked:?}");
@@ -105,7 +106,7 @@ async fn an_image_that_was_built_from_something_else_is_told_apart() {
     server.runs(POD, "litellm", Exec::Runs("python", packages.path().to_owned()));
 
     let listing = listed(&server).await.unwrap();
-    let agreement = listing.agreement(Catalog::embedded());
+    let agreement = Told::new(listing, Catalog::embedded()).agreement;
     let of =
         |names: &[lastgood::domain::name::MigrationName]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(of(&agreement.extra), ["20990101000000_of_our_own"]);

@@ -2,11 +2,12 @@
 //! say in their logs how many they found.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::app::effect::{Effect, Look};
 use crate::app::state::{State, Tone};
 use crate::app::{migrations, preflight};
-use crate::domain::catalog::{Known, Listing};
+use crate::domain::catalog::{Known, Listing, Told};
 use crate::domain::cluster::{Ask, ContainerStatus, Phase, Pod};
 use crate::domain::image::Image;
 use crate::domain::name::Name;
@@ -19,24 +20,24 @@ const AT_ONCE: usize = 3;
 
 /// What was learnt in this session, by image.
 #[derive(Clone, Debug, Default)]
-pub struct Learnt(BTreeMap<Clean, Listing>);
+pub struct Learnt(BTreeMap<Clean, Told>);
 
 impl Learnt {
     /// What the image of a container holds, as a pod with the same digest told it. Without a
     /// digest nothing is known: a tag can mean another image on another node.
-    pub fn of(&self, digest: Option<&Clean>) -> Option<&Listing> {
+    pub fn of(&self, digest: Option<&Clean>) -> Option<&Told> {
         self.0.get(digest?)
     }
 
-    /// Every listing.
-    pub fn all(&self) -> impl Iterator<Item = &Listing> {
+    /// Everything that was told.
+    pub fn all(&self) -> impl Iterator<Item = &Told> {
         self.0.values()
     }
 
-    fn add(&mut self, listing: Listing) {
+    fn add(&mut self, told: Told) {
         // Without a digest it holds for this pod alone.
-        let key = listing.digest.clone().unwrap_or_else(|| say!("pod/{}", listing.pod));
-        self.0.insert(key, listing);
+        let key = told.listing.digest.clone().unwrap_or_else(|| say!("pod/{}", told.listing.pod));
+        self.0.insert(key, told);
     }
 }
 
@@ -49,7 +50,7 @@ pub fn next(state: &State) -> Option<&Listing> {
         Some(workload) => preflight::target(state, workload).filter(|(_, chosen)| *chosen)?.0,
         None => workloads.find_map(|workload| workload.revisions.iter().find(|revision| revision.current()))?,
     };
-    state.learnt.of(revision.digest.as_ref())
+    state.learnt.of(revision.digest.as_ref()).map(|told| &told.listing)
 }
 
 /// The container of a pod that runs the gateway.
@@ -112,10 +113,11 @@ pub fn seen(state: &mut State, result: Result<Box<Listing>, Trouble>) -> Vec<Eff
             Vec::new()
         }
         Ok(listing) => {
-            let whole = listing.agreement(&state.setting.catalog).whole();
-            let words = words(state, &listing);
-            state.tell(if whole { Tone::Good } else { Tone::Warn }, words.clone());
-            state.learnt.add(*listing);
+            let told = Told::new(*listing, &state.setting.catalog);
+            let words = words(&told);
+            state.tell(if told.agreement.whole() { Tone::Good } else { Tone::Warn }, words.clone());
+            Arc::make_mut(&mut Arc::make_mut(&mut state.setting).catalog).learn(told.clone());
+            state.learnt.add(told);
             migrations::compare(state);
             // A process was started in a pod: whoever reads the journal later wants to know.
             vec![state.commit(Entry::Noted { words: say!("listed the migrations in a pod: {}", words).to_string() })]
@@ -124,8 +126,8 @@ pub fn seen(state: &mut State, result: Result<Box<Listing>, Trouble>) -> Vec<Eff
 }
 
 /// A listing in one sentence.
-pub fn words(state: &State, listing: &Listing) -> Clean {
-    say!("pod/{} ({}): {}", listing.pod, image(listing), listing.sentence(&state.setting.catalog))
+pub fn words(told: &Told) -> Clean {
+    say!("pod/{} ({}): {}", told.listing.pod, image(&told.listing), told.words)
 }
 
 fn image(listing: &Listing) -> Clean {

@@ -23,13 +23,13 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::effects::Effect;
-use crate::domain::image::Version;
+use crate::domain::image::{Image, Version};
 use crate::domain::name::{BadName, MigrationName};
 use crate::text::Safe;
 
 pub use asset::Malformed;
 pub use described::Described;
-pub use listing::{Agreement, Checksum, Found, Listing, SCRIPT};
+pub use listing::{Agreement, Checksum, Found, Listing, SCRIPT, Told};
 pub use origin::Origin;
 
 /// A version of `litellm-proxy-extras`: three numbers, and which build of them.
@@ -233,6 +233,8 @@ pub struct Catalog {
     releases: Vec<Release>,
     packages: BTreeMap<PackageVersion, Package>,
     editions: BTreeMap<MigrationName, Vec<Edition>>,
+    /// What running pods told of their images in this session; never written to a file.
+    told: Vec<Told>,
 }
 
 impl Catalog {
@@ -244,7 +246,7 @@ impl Catalog {
     ) -> Self {
         releases.sort_by(|a, b| order(&a.version, &b.version));
         let packages = packages.into_iter().map(|package| (package.version, package)).collect();
-        Self { made: Date::default(), absent: Vec::new(), releases, packages, editions }
+        Self { made: Date::default(), absent: Vec::new(), releases, packages, editions, told: Vec::new() }
     }
 
     /// The same, as it was published on this day, without what could not be read.
@@ -259,6 +261,22 @@ impl Catalog {
         static EMBEDDED: OnceLock<Arc<Catalog>> = OnceLock::new();
         let read = || Catalog::from_bytes(include_bytes!("../../assets/catalog.json.gz")).unwrap_or_default();
         EMBEDDED.get_or_init(|| Arc::new(read()))
+    }
+
+    /// Takes over what a running pod told of its image.
+    pub fn learn(&mut self, told: Told) {
+        self.told.retain(|before| {
+            (&before.listing.image, &before.listing.digest) != (&told.listing.image, &told.listing.digest)
+        });
+        self.told.push(told);
+    }
+
+    /// What running pods told of the image that a template names. `None` for a tag that can mean
+    /// another image tomorrow, and where two pods told different things of one name.
+    pub fn told_of(&self, image: &Image) -> Option<&Told> {
+        let mut told = self.told.iter().filter(|told| told.listing.image == *image && !image.floats());
+        let first = told.next()?;
+        told.all(|other| other.listing.found.migrations == first.listing.found.migrations).then_some(first)
     }
 
     /// The day on which the list of published versions was read.

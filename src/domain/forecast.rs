@@ -209,7 +209,7 @@ fn of_container(container: &Container, claim: Option<&Version>, facts: &Facts<'_
 fn of_image(image: &Image, claim: Option<&Version>, how: How, open: Clean, way: Way, facts: &Facts<'_>) -> Forecast {
     let told = age::told_version(image);
     let computed = match &told {
-        Some(version) => stake::computed(version, how, &open, &way, facts),
+        Some(version) => stake::computed(version, image, how, &open, &way, facts),
         None => Err(Clean::ours("its version cannot be told, so the catalog cannot say what it does")),
     };
     match (computed, age::not_older(image, &facts.newest)) {
@@ -217,7 +217,7 @@ fn of_image(image: &Image, claim: Option<&Version>, how: How, open: Clean, way: 
         (Err(_), Ok(why)) => Forecast::NotWrite { why },
         (Err(unspoken), Err(old)) => {
             let claimed = claim.filter(|_| told.is_none() && image.digest().is_some());
-            let by_claim = claimed.map(|version| (version, stake::computed(version, how, &open, &way, facts)));
+            let by_claim = claimed.map(|version| (version, stake::computed(version, image, how, &open, &way, facts)));
             let unknown = |also: Clean| Forecast::Unknown {
                 why: say!("{}, and {}; {}{}", old, open, unspoken, also),
                 way: way.clone(),

@@ -91,10 +91,7 @@ fn counts(scene: &Scene<'_>, table: &MigrationTable) -> String {
 /// What running pods told of their images, and where what they logged is not what was published.
 fn images<'a>(scene: &Scene<'a>, room: Room) -> Vec<Line<'a>> {
     let state = scene.state;
-    let told = state.learnt.all().map(|listing| {
-        let whole = listing.agreement(&state.setting.catalog).whole();
-        (learn::words(state, listing), whole)
-    });
+    let told = state.learnt.all().map(|told| (learn::words(told), told.agreement.whole()));
     let logged = learn::counted(state).into_iter().filter(|(_, agrees)| !agrees);
     let lines = told.chain(logged).take(3).flat_map(|(words, agrees)| {
         let sign = if agrees { Sign::Yes } else { Sign::Warn };

@@ -260,13 +260,12 @@ fn reasons<'a>(scene: &Scene<'a>, room: Room, revision: &Revision, ranked: &[Can
         let words = format!("its image is named by digest; that it is {claim} is what a label claims");
         lines.extend(hanging(scene, room.width, Sign::Warn, &words, Role::Warn));
     }
-    if let Some(listing) = scene.state.learnt.of(revision.digest.as_ref()) {
-        let catalog = &scene.state.setting.catalog;
-        let (sign, role) = match listing.agreement(catalog).whole() {
+    if let Some(told) = scene.state.learnt.of(revision.digest.as_ref()) {
+        let (sign, role) = match told.agreement.whole() {
             true => (Sign::Yes, Role::Text),
             false => (Sign::Warn, Role::Warn),
         };
-        let words = format!("its image holds {}", listing.sentence(catalog));
+        let words = format!("its image holds {}", told.words);
         lines.extend(hanging(scene, room.width, sign, &words, role));
     }
     let most = if room.focused { room.height / 2 } else { (room.height / 3).min(3) };

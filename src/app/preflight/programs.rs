@@ -51,8 +51,8 @@ fn catalog(state: &State) -> Finding {
         .map(|version| version.to_string())
         .collect();
     let logged = learn::counted(state);
-    let told = state.learnt.all().map(|listing| learn::words(state, listing)).chain(logged.keys().cloned());
-    let differs = state.learnt.all().any(|listing| !listing.agreement(catalog).whole());
+    let told = state.learnt.all().map(learn::words).chain(logged.keys().cloned());
+    let differs = state.learnt.all().any(|told| !told.agreement.whole());
     let told = told.reduce(|all, one| say!("{}; {}", all, one));
     if differs || logged.values().any(|agrees| !agrees) {
         let what = Clean::ours("an image that runs does not hold what its version published");

@@ -187,23 +187,39 @@ impl Agreement {
     }
 }
 
-impl Listing {
-    /// How many migrations there are, and how they agree with what was published.
-    pub fn sentence(&self, catalog: &Catalog) -> Clean {
-        let unreadable = match self.found.unreadable {
+/// A listing, compared with what was published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Told {
+    /// The listing.
+    #[serde(flatten)]
+    pub listing: Listing,
+    /// How it agrees.
+    pub agreement: Agreement,
+    /// How many migrations there are, and how they agree.
+    pub words: Clean,
+}
+
+impl Told {
+    /// Compares a listing.
+    pub fn new(listing: Listing, catalog: &Catalog) -> Self {
+        let agreement = listing.agreement(catalog);
+        let unreadable = match listing.found.unreadable {
             0 => Clean::default(),
             some => say!(" ({} more have names that cannot be used)", some),
         };
-        say!("{} migrations{}, {}", self.found.migrations.len(), unreadable, self.agreement(catalog).sentence())
+        let words = say!("{} migrations{}, {}", listing.found.migrations.len(), unreadable, agreement.sentence());
+        Self { listing, agreement, words }
     }
+}
 
+impl Listing {
     /// The version of LiteLLM that it is: by its tag, else by its own metadata.
     pub fn version(&self) -> Option<Version> {
         self.image.version().or_else(|| self.found.litellm.clone())
     }
 
     /// Compares it with the packages of the catalog.
-    pub fn agreement(&self, catalog: &Catalog) -> Agreement {
+    fn agreement(&self, catalog: &Catalog) -> Agreement {
         let known = self.version().map(|version| catalog.release(&version));
         let mut pinned: Vec<&Package> = match known {
             Some(Known::Exactly(release) | Known::BuiltOn(release)) => catalog.packages_of(release.pin).collect(),
@@ -290,7 +306,7 @@ mod tests {
         let catalog = Catalog::embedded();
         let same = listing("ghcr.io/berriai/litellm:v1.81.0", of("0.4.23"));
         assert!(same.agreement(catalog).whole());
-        assert_eq!(same.sentence(catalog).as_str(), "66 migrations, exactly those of package 0.4.23");
+        assert_eq!(Told::new(same, catalog).words.as_str(), "66 migrations, exactly those of package 0.4.23");
 
         // Built from the repository a little later: what the next package has is there already.
         let later = listing("ghcr.io/berriai/litellm:v1.81.0", of("0.4.27"));
@@ -313,7 +329,7 @@ mod tests {
         altered.migrations.remove(&second);
         let altered = listing("litellm@sha256:0123", Found { litellm: "1.81.0".parse().ok(), ..altered });
         assert_eq!(
-            altered.sentence(catalog).to_string(),
+            Told::new(altered, catalog).words.to_string(),
             format!(
                 "66 migrations, not those of package 0.4.23: 1 that it does not have (20990101000000_own), \
                  1 of it missing ({second}), 1 with another content ({first})"

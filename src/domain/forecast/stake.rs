@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::age::told_version;
 use super::start::How;
 use super::{Facts, Forecast, Way};
-use crate::domain::catalog::{Catalog, Known, Package, PackageVersion, Pin, Reading, Release, Startup};
+use crate::domain::catalog::{Catalog, Known, Package, PackageVersion, Pin, Reading, Release, Startup, Told};
 use crate::domain::effects::{Effect, Weight, weight};
 use crate::domain::image::{Image, Version};
 use crate::domain::migration::{MigrationTable, RowState};
@@ -133,13 +133,17 @@ const REFUSES_TO_BASELINE: &str = "0.4.105";
 /// Why the catalog cannot speak: the version, or what the database holds, is not known.
 pub(super) fn computed(
     version: &Version,
+    image: &Image,
     how: How,
     open: &Clean,
     way: &Way,
     facts: &Facts<'_>,
 ) -> Result<Forecast, Clean> {
     let (release, name) = release(version, facts.catalog)?;
-    let packages: Vec<&Package> = facts.catalog.packages_of(release.pin).collect();
+    let told = facts.catalog.told_of(image);
+    let exactly = told.filter(|told| told.agreement.whole()).and_then(|told| told.agreement.package);
+    let brought = |package: &&Package| exactly.is_none_or(|exactly| package.version == exactly);
+    let packages: Vec<&Package> = facts.catalog.packages_of(release.pin).filter(brought).collect();
     let (Some(first), Some(last)) = (packages.first(), packages.last()) else {
         return Err(say!("the catalog has no package of LiteLLM {}", release.version));
     };
@@ -148,14 +152,24 @@ pub(super) fn computed(
     let startup = startup(release, how);
     let starts: Vec<Begun<'_>> =
         packages.iter().map(|package| Begun::of(package, startup, facts.catalog, rows, live)).collect();
-    let stake: Stake = starts.iter().flat_map(|begun| begun.gone.iter().copied().cloned()).collect();
+    let mut stake: Stake = starts.iter().flat_map(|begun| begun.gone.iter().copied().cloned()).collect();
     let mut pending: Vec<Pending> = Vec::new();
     for each in starts.iter().flat_map(|begun| &begun.pending) {
         if !pending.contains(each) {
             pending.push(each.clone());
         }
     }
-    let of = if matches!(release.pin, Pin::Range { .. }) {
+    for (name, effects) in told.into_iter().flat_map(|told| beyond(told, facts.catalog, rows)) {
+        let dropped = effects.iter().filter_map(|effect| match effect {
+            Effect::Drop { object, .. } => live.objects().find(|there| *there == object),
+            _ => None,
+        });
+        stake.extend(dropped.cloned().collect());
+        pending.push(Pending { name: name.clone(), weight: weight(effects) });
+    }
+    let of = if let Some(told) = told {
+        say!("{} ({} in pod/{})", name, told.words, told.listing.pod)
+    } else if matches!(release.pin, Pin::Range { .. }) {
         say!("{} takes any package from {} to {}, and the worst of them counts", name, first.version, last.version)
     } else {
         name
@@ -307,6 +321,24 @@ impl<'a> Begun<'a> {
             applied.iter().map(|(name, effects)| Pending { name: (*name).clone(), weight: weight(effects) }).collect();
         Self { pending, gone, syncs, adds }
     }
+}
+
+/// What an image would apply that its package does not have, or has with another content: each
+/// name with what it does.
+fn beyond<'a>(
+    told: &'a Told,
+    catalog: &'a Catalog,
+    rows: &'a MigrationTable,
+) -> impl Iterator<Item = (&'a MigrationName, &'a [Effect])> {
+    let there = |name: &MigrationName| {
+        rows.rows.iter().any(|row| row.name == *name && matches!(row.state, RowState::Applied | RowState::Running))
+    };
+    let names = told.agreement.extra.iter().chain(&told.agreement.other).filter(move |name| !there(name));
+    names.map(|name| {
+        let checksum = told.listing.found.migrations.get(name);
+        let edition = checksum.and_then(|checksum| catalog.edition(name, checksum.as_str()));
+        (name, edition.map_or(&[Effect::Unread][..], |edition| &edition.effects))
+    })
 }
 
 /// Whether the older code baselines a database without a migration table.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::*;
-use crate::domain::catalog::{Edition, Package, PackageVersion, Pin, Reading, Release, Startup};
+use crate::domain::catalog::{Edition, Found, Listing, Package, PackageVersion, Pin, Reading, Release, Startup, Told};
 use crate::domain::cluster::{Field, Fingerprint};
 use crate::domain::effects::Effect;
 use crate::domain::migration::{Row, RowState};
@@ -276,4 +276,55 @@ fn what_a_label_claims_of_a_digest_is_believed_where_it_warns() {
     assert_eq!(by_digest(digest, "helm.sh/chart", "litellm-helm-1.81.0").claim(), None);
     assert_eq!(by_digest("litellm:main-latest", "version", "1.81.0").claim(), None);
     assert_eq!(by_digest(digest, "version", "blue").claim(), None);
+}
+
+#[test]
+fn what_a_pod_told_of_its_image_counts() {
+    let (rows, live) = (applied(&["1_first", "3_newer"]), schema(&NEWER));
+    // Contents are known by their checksums, as a pod tells them.
+    let known = catalog();
+    let sum = |name: &str| format!("{:0>64}", format!("{:x}", u32::from(name.as_bytes()[0])));
+    let editions = known.all_editions().map(|(name, editions)| {
+        let checksum = sum(name.as_str());
+        (
+            name.clone(),
+            editions.iter().map(|edition| Edition { checksum: checksum.clone(), ..edition.clone() }).collect(),
+        )
+    });
+    let published = Catalog::new(
+        known.releases().to_vec(),
+        known.packages().cloned().collect(),
+        editions.collect::<BTreeMap<_, _>>(),
+    );
+    let told = |version: &str, names: &[&str], of_name: &dyn Fn(&str) -> String| {
+        let files: Vec<_> = names.iter().map(|name| format!("{name:?}: {:?}", of_name(name))).collect();
+        let printed =
+            format!(r#"{{"litellm": null, "package": null, "folder": "/x", "migrations": {{{}}}}}"#, files.join(", "));
+        let found = Found::read(printed.as_bytes(), &Gate::default()).unwrap();
+        let image = container(version, &[], &[]).image;
+        let pod = "litellm-1".parse().unwrap();
+        let listing = Listing { pod, container: "litellm".parse().unwrap(), image, digest: None, found };
+        let mut catalog = published.clone();
+        catalog.learn(Told::new(listing, &published));
+        of(container(version, &[], &[]), &with(&catalog, &rows, &live))
+    };
+    // A range: whatever it may be, it may drop what its newest package drops. A pod settles it.
+    let open = of(container("1.82.6", &[], &[]), &with(&published, &rows, &live));
+    assert!(open.why().as_str().contains("the worst of them counts"), "{}", open.why());
+    let settled = told("1.82.6", &["1_first", "2_lost"], &sum);
+    assert!(
+        settled.why().as_str().contains("(2 migrations, exactly those of package 0.4.60 in pod/litellm-1)"),
+        "{}",
+        settled.why()
+    );
+    assert_eq!(settled.pending().iter().map(|each| each.name.as_str()).collect::<Vec<_>>(), ["2_lost"]);
+
+    // 1.77.2 only deploys, and its package has nothing to apply; this image has something.
+    assert_eq!(told("1.77.2", &["1_first"], &sum).rank(), 0);
+    let drops = told("1.77.2", &["1_first", "2_lost"], &sum);
+    assert_eq!((drops.rank(), at_stake(&drops)), (2, vec!["a.y".to_owned(), "index a_y".to_owned()]));
+    assert_eq!(told("1.77.2", &["1_first", "9_own"], &sum).rank(), 3);
+    // Another content of what is pending is not what the package says of it.
+    let other = |name: &str| if name == "2_lost" { "f".repeat(64) } else { sum(name) };
+    assert_eq!(told("1.82.0", &["1_first", "2_lost"], &other).rank(), 3);
 }
