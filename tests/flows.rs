@@ -207,6 +207,69 @@ async fn failed_migration_by_keys() {
     assert_eq!(c.home.deeds(), ["deleted", "changed", "completed"]);
 }
 
+/// To the step that deletes the stale row, armed.
+async fn to_the_stale_row() -> Console {
+    let mut c = Console::drill("ledger-lies").await;
+    c.press("<enter>").await;
+    c.take_suggestion("No: somebody is still served").await;
+    c.take_suggestion("Yes: a table or a column is missing").await;
+    c.take_suggestion("Code: another image is live").await;
+    c.take_suggestion("The table says applied, a column is missing").await;
+    c.wait_at("stale-row").await;
+    c.press("A drill-ledger-lies <enter>").await;
+    c
+}
+
+#[tokio::test(start_paused = true)]
+async fn ledger_lies_by_keys() {
+    let mut c = to_the_stale_row().await;
+    let row = "20260921000000_add_password_reset_columns";
+    let selected = |c: &Console| lastgood::app::migrations::selected(c.state()).unwrap().name.to_string();
+    assert_eq!(selected(&c), row, "the step selects it");
+    c.shows("1 to look at");
+    c.shows("20261015000000_managed_object_end_user_id: not applied, but");
+    c.shows("LiteLLM_ManagedObjectTable.end_user_id exists");
+    c.shows("delete: applied, but LiteLLM_UserTable.last_breach_check_at and");
+    c.shows("LiteLLM_UserTable.password_reset_required are missing: the next");
+    c.press("d").await;
+    c.shows("Delete a migration row");
+    c.enter(row).await;
+    assert_eq!(c.home.deeds(), Vec::<String>::new(), "an applied row needs a second phrase");
+    c.enter("the next upgrade runs it again").await;
+    assert_eq!(c.home.deeds(), ["deleted"]);
+    c.wait("no stale row", |state| lastgood::app::migrations::stale(state).is_some_and(|rows| rows.is_empty())).await;
+    c.press("<enter>").await;
+    c.wait_at("restart").await;
+    c.press("R <enter>").await;
+    c.shows("Restart: review what will be sent");
+    c.press("y").await;
+    prove(&mut c, false).await;
+    assert_eq!(c.home.deeds(), ["deleted", "changed", "completed"]);
+    c.shows("Prisma compares names");
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleting_the_truthful_row_says_where_the_next_upgrade_stops() {
+    let mut c = to_the_stale_row().await;
+    let truthful = "20260713230852_add_key_type_to_litellm_verification_token";
+    c.press("<home>").await;
+    let mut line = 0;
+    while lastgood::app::migrations::selected(c.state()).unwrap().name.as_str() != truthful {
+        c.press("<down>").await;
+        line += 1;
+        assert!(line < 300, "{truthful} is not in the table");
+    }
+    c.press("d").await;
+    c.shows("runs this migration again and stops at its statement 1:");
+    c.shows("LiteLLM_DeletedVerificationToken.key_type is already there. Keep the row");
+    c.enter(truthful).await;
+    c.shows("the next upgrade stops there");
+    c.enter("the next upgrade runs it again").await;
+    assert_eq!(c.home.deeds(), Vec::<String>::new(), "only what is true may be typed");
+    c.press("<esc>").await;
+    assert_eq!(c.home.deeds(), Vec::<String>::new());
+}
+
 #[tokio::test(start_paused = true)]
 async fn salt_key_by_keys() {
     let mut c = Console::drill("salt-key").await;

@@ -73,6 +73,8 @@ fn again(state: &State, orders: &Orders) -> Move {
         Some(StepKind::CleanMigrations) => {
             [Action::PaneMigrations, Action::Top, Action::DeleteRow].map(Msg::Do).to_vec()
         }
+        // The step selects the next one.
+        Some(StepKind::StaleRows) => [Action::PaneRunbook, Action::GoOn, Action::DeleteRow].map(Msg::Do).to_vec(),
         _ => [Action::PaneRunbook, Action::GoOn].map(Msg::Do).to_vec(),
     })
 }

@@ -14,6 +14,7 @@ use lastgood::domain::backup::BackupOrder;
 use lastgood::domain::candidate::rank;
 use lastgood::domain::change::{Change, ChangeKind, clear};
 use lastgood::domain::confirm::Confirm;
+use lastgood::domain::ledger::{Course, Finding};
 use lastgood::domain::log::LogItem;
 use lastgood::domain::migration::{Resolution, RowState};
 use lastgood::domain::release::{History, ReleaseRevision};
@@ -75,7 +76,7 @@ async fn less_than_the_right_path_does_not_heal() {
 
 #[tokio::test(start_paused = true)]
 async fn the_obvious_wrong_ways_do_not_heal() {
-    for id in ["bad-image", "salt-key", "slow-burn"] {
+    for id in ["bad-image", "salt-key", "slow-burn", "ledger-lies"] {
         let drill = Drill::open(id);
         drill.restart().await;
         assert!(!drill.complaints().await.is_empty(), "{id} is healed by a restart");
@@ -89,6 +90,50 @@ async fn the_obvious_wrong_ways_do_not_heal() {
     let complaints = drill.complaints().await;
     assert!(complaints.iter().any(|c| c.contains("api_key_id")), "{complaints:?}");
     assert!(complaints.contains(&"a migration is failed".to_owned()), "{complaints:?}");
+}
+
+/// What a row promises is judged by what the migrations make, not by what `schema.prisma` says.
+#[tokio::test(start_paused = true)]
+async fn a_database_that_a_package_built_bears_its_rows_out() {
+    let ledger = Drill::open("schema-trap").ledger().await.unwrap();
+    let told: Vec<_> = ledger.rows.iter().filter(|row| row.attention()).map(|row| row.name.as_str()).collect();
+    assert_eq!((told, ledger.pending.len()), (vec![], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_ledger_tells_the_row_that_lies_and_the_migration_without_a_row() {
+    let (stale, unrecorded) =
+        ("20260921000000_add_password_reset_columns", "20261015000000_managed_object_end_user_id");
+    let drill = Drill::open("ledger-lies");
+    let ledger = drill.ledger().await.unwrap();
+    let told: Vec<_> = ledger.stale().map(|row| row.name.as_str()).collect();
+    assert_eq!(told, [stale]);
+    assert_eq!(ledger.rows.iter().filter(|row| row.attention()).count(), 1);
+    let pending: Vec<_> = ledger.object_without_row().map(|pending| pending.name.as_str()).collect();
+    assert_eq!(pending, [unrecorded]);
+    let row = async |name: &str| drill.table().await.rows.into_iter().find(|row| row.name.as_str() == name);
+    drill.delete(&row(stale).await.unwrap()).await.unwrap();
+    drill.restart().await;
+    drill.wait_for_rollout(30).await.unwrap();
+    assert!(row(stale).await.is_some() && row(unrecorded).await.is_some());
+    let ledger = drill.ledger().await.unwrap();
+    assert!(ledger.pending.is_empty() && !ledger.rows.iter().any(Finding::attention));
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleting_a_row_that_tells_the_truth_stops_the_next_start() {
+    let truthful = "20260713230852_add_key_type_to_litellm_verification_token";
+    let drill = Drill::open("ledger-lies");
+    let finding = drill.ledger().await.unwrap().rows.into_iter().find(|row| row.name.as_str() == truthful).unwrap();
+    let Course::Stops(stop) = &finding.deleted else { panic!("{:?}", finding.deleted) };
+    drill.delete(drill.table().await.row(&finding.id).unwrap()).await.unwrap();
+    drill.restart().await;
+    let complaints = drill.complaints().await;
+    assert!(complaints.contains(&"the rollout is not done".to_owned()), "{complaints:?}");
+    let table = drill.table().await;
+    let failed = table.failed().next().unwrap();
+    assert_eq!(failed.name.as_str(), truthful);
+    assert!(failed.logs.as_ref().unwrap().as_str().contains(&stop.object.to_string()), "{:?}", failed.logs);
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,7 +173,10 @@ async fn holds(drill: &Drill, known: &Known, fact: Fact) -> bool {
         Fact::ImageChanged => image(0) != image(1),
         Fact::OnlyConfigChanged => image(0) == image(1),
         Fact::TemplateUnchanged | Fact::NoDatabase => false,
-        Fact::RowWithoutObject | Fact::ObjectWithoutRow => false,
+        Fact::RowWithoutObject => drill.ledger().await.is_some_and(|ledger| ledger.without_object().next().is_some()),
+        Fact::ObjectWithoutRow => {
+            drill.ledger().await.is_some_and(|ledger| ledger.object_without_row().next().is_some())
+        }
         Fact::OwnedByHelm => drill.scenario.helm.is_some(),
         Fact::ConfigDrifted => drill.drifted(&known.by_hand).await,
         Fact::BackupProved => known.backed_up,
@@ -181,6 +229,12 @@ async fn carry_out(drill: &Drill, known: &mut Known, step: StepKind) -> bool {
         StepKind::CleanMigrations => {
             for row in drill.table().await.failed() {
                 drill.delete(row).await.unwrap();
+            }
+        }
+        StepKind::StaleRows => {
+            let (table, ledger) = (drill.table().await, drill.ledger().await.expect("the database tells"));
+            for finding in ledger.stale() {
+                drill.delete(table.row(&finding.id).unwrap()).await.unwrap();
             }
         }
         StepKind::ClearCache | StepKind::Restore => unreachable!("no drill suggests it"),

@@ -4,6 +4,7 @@ use crate::app::state::State;
 use crate::app::{coupling, preflight, releases};
 use crate::domain::cluster::Pod;
 use crate::domain::ledger::{Ledger, Reality};
+use crate::domain::live::Live;
 use crate::domain::migration::MigrationTable;
 use crate::domain::step::Fact;
 use crate::domain::workload::Revision;
@@ -166,12 +167,22 @@ fn failed_migration(state: &State) -> Evidence {
 }
 
 /// Rows and objects are compared only while both are seen.
-fn compared(state: &State) -> Option<&Ledger> {
+pub(in crate::app) fn compared(state: &State) -> Option<&Ledger> {
     (state.migrations.fresh().is_some() && state.schema.fresh().is_some()).then_some(&state.ledger)
 }
 
+/// No comparison: nobody can tell yet, or this database does not tell at all.
+fn uncompared(state: &State) -> Evidence {
+    match &state.schema {
+        Live::Lost { why, .. } | Live::Absent(why) if !why.kind.passing() => {
+            Evidence::is(false, say!("rows are not compared: {}", why.what))
+        }
+        _ => Evidence::untold("what the database holds is not known yet"),
+    }
+}
+
 fn row_without_object(state: &State) -> Evidence {
-    let Some(ledger) = compared(state) else { return Evidence::untold("what the database holds is not known yet") };
+    let Some(ledger) = compared(state) else { return uncompared(state) };
     let stale: Vec<_> = ledger.without_object().collect();
     let unknown = ledger.rows.iter().filter(|row| matches!(row.reality, Reality::Unknown { .. })).count();
     match (stale.first().and_then(|row| Some((row, row.reality.missing().first()?))), unknown) {
@@ -188,7 +199,7 @@ fn row_without_object(state: &State) -> Evidence {
 }
 
 fn object_without_row(state: &State) -> Evidence {
-    let Some(ledger) = compared(state) else { return Evidence::untold("what the database holds is not known yet") };
+    let Some(ledger) = compared(state) else { return uncompared(state) };
     match ledger.object_without_row().next() {
         Some(pending) => Evidence::is(true, say!("{}: {}", pending.name, pending.sentence())),
         None => {

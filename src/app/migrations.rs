@@ -5,6 +5,7 @@ use tui_input::Input;
 
 use crate::app::action::Pane;
 use crate::app::effect::{Act, Effect};
+use crate::app::evidence::{compared, evidence};
 use crate::app::learn;
 use crate::app::overlay::Overlay;
 use crate::app::preflight;
@@ -17,7 +18,7 @@ use crate::domain::migration::{self, Deletion, Kept, MigrationTable, Resolution,
 use crate::domain::name::MigrationId;
 use crate::domain::record::ActKind;
 use crate::domain::schema::LiveSchema;
-use crate::domain::step::Fact;
+use crate::domain::step::{Fact, StepKind};
 use crate::domain::trouble::Trouble;
 use crate::text::Clean;
 
@@ -152,11 +153,37 @@ pub fn row_changed(state: &mut State, id: &MigrationId) {
     if let Some(table) = state.migrations.last_mut() {
         table.rows.retain(|row| row.id != *id);
     }
+    compare(state);
 }
 
 /// The table was read and no row is failed.
 pub fn clean(state: &State) -> bool {
-    crate::app::evidence::evidence(state, Fact::NoFailedMigration).holds == Some(true)
+    evidence(state, Fact::NoFailedMigration).holds == Some(true)
+}
+
+/// The rows that say applied, whose objects are gone, and that are to be deleted; `None` while
+/// nobody can tell.
+pub fn stale(state: &State) -> Option<Vec<&Finding>> {
+    compared(state).map(|ledger| ledger.stale().collect())
+}
+
+/// Whether a step that goes through the rows has nothing left to do.
+pub fn done(state: &State, step: StepKind) -> bool {
+    match step {
+        StepKind::CleanMigrations => clean(state),
+        StepKind::StaleRows => stale(state).is_some_and(|rows| rows.is_empty()),
+        _ => false,
+    }
+}
+
+/// Selects the first stale row, where the filter lets one through.
+pub fn select_stale(state: &mut State) {
+    let stale = stale(state).unwrap_or_default();
+    let line = shown(state).iter().position(|row| stale.iter().any(|finding| finding.id == row.id));
+    if let Some(line) = line {
+        let anchor = shown(state).get(line).map(|row| Anchor::Row(row.id.clone()));
+        state.view.select(Pane::Migrations, line, anchor);
+    }
 }
 
 /// Shows the selected row in full.

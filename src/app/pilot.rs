@@ -14,7 +14,7 @@ use crate::app::overlay::{Overlay, Purpose};
 use crate::app::preflight;
 use crate::app::runbook::{self, Progress};
 use crate::app::state::{Arming, State};
-use crate::app::{backup, change, coupling, forecast, releases};
+use crate::app::{backup, change, coupling, forecast, migrations, releases};
 use crate::domain::cache::Clearance;
 use crate::domain::change::{Acceptance, Change, ChangeKind};
 use crate::domain::checklist::{Check, Mark};
@@ -513,6 +513,7 @@ fn step_on(state: &State, orders: &Orders, step: StepKind) -> Move {
                 None => Move::Send(vec![Msg::Do(Action::Top), Msg::Do(Action::DeleteRow)]),
             },
         },
+        StepKind::StaleRows => stale_rows(state, orders),
         StepKind::Verify => verify(state, orders),
         StepKind::Restore if state.setting.missing.backup.is_some() => act(Action::StepFailed),
         StepKind::Restore if !state.armed() => arm(state, orders),
@@ -533,6 +534,33 @@ fn step_on(state: &State, orders: &Orders, step: StepKind) -> Move {
 /// and the hand.
 fn repairs(state: &State, orders: &Orders) -> bool {
     orders.explore && orders.manual.is_some() && holds(state, Fact::ConfigDrifted)
+}
+
+/// Deletes the stale rows, one after the other.
+fn stale_rows(state: &State, orders: &Orders) -> Move {
+    let first = match migrations::stale(state) {
+        None => return Move::Wait(Clean::ours("the rows to be compared with what the database holds")),
+        Some(rows) => rows.first().map(|finding| finding.id.clone()),
+    };
+    let Some(first) = first else { return go_on() };
+    if !state.armed() {
+        return arm(state, orders);
+    }
+    if state.view.focus != Pane::Migrations {
+        return act(Action::PaneMigrations);
+    }
+    if let Some(why) = failed_since_entered(state) {
+        return Move::Stop(Exit::NotReached, why);
+    }
+    match migrations::shown(state).iter().position(|row| row.id == first) {
+        // Another filter shows it.
+        None => act(Action::FilterRows),
+        Some(line) => {
+            let down = std::iter::repeat_n(Action::Down, line);
+            let keys = std::iter::once(Action::Top).chain(down).chain([Action::DeleteRow]);
+            Move::Send(keys.map(Msg::Do).collect())
+        }
+    }
 }
 
 fn holds(state: &State, fact: Fact) -> bool {

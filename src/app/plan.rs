@@ -15,6 +15,7 @@ use crate::domain::cache::{Clearance, PODS_REMEMBER};
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::forecast::Forecast;
 use crate::domain::incident::{Goal, Target};
+use crate::domain::name::MigrationId;
 use crate::domain::release::{ReleaseRevision, concerns, review_lines};
 use crate::domain::rollback;
 use crate::domain::runbook::{Node, NodeKind, NodeRef};
@@ -223,6 +224,11 @@ fn rollback(state: &State, workload: &Workload, to: ReleaseRevision, does: &mut 
     commands.push(rollback.command(state.setting.context.as_ref()));
 }
 
+/// The statement that deletes one row.
+fn deleting(id: &MigrationId) -> Clean {
+    say!("DELETE FROM \"_prisma_migrations\" WHERE id = {}", say!("{}", id).sql_literal())
+}
+
 fn details(state: &State, step: StepKind, findings: &[Finding]) -> (Vec<Clean>, Vec<Clean>) {
     let context = state.setting.context.as_ref();
     match step {
@@ -265,15 +271,16 @@ fn details(state: &State, step: StepKind, findings: &[Finding]) -> (Vec<Clean>, 
             } else {
                 failed.iter().map(|row| say!("delete the failed row {} ({})", row.name, row.id)).collect()
             };
-            (
-                does,
-                failed
-                    .iter()
-                    .map(|row| {
-                        say!("DELETE FROM \"_prisma_migrations\" WHERE id = {}", say!("{}", row.id).sql_literal())
-                    })
-                    .collect(),
-            )
+            (does, failed.iter().map(|row| deleting(&row.id)).collect())
+        }
+        StepKind::StaleRows => {
+            let stale: Vec<_> = state.ledger.stale().collect();
+            let does = if stale.is_empty() {
+                vec![Clean::ours("no stale row is known: nothing to do unless one appears")]
+            } else {
+                stale.iter().map(|row| say!("delete the row {} ({}): {}", row.name, row.id, row.advice.why)).collect()
+            };
+            (does, stale.iter().map(|row| deleting(&row.id)).collect())
         }
         StepKind::Preflight => {
             let blocks = findings.iter().filter(|finding| finding.severity == Severity::Blocks).count();

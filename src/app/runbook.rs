@@ -162,6 +162,10 @@ pub fn show(state: &mut State) {
     state.view.focus = match state.step() {
         Some(StepKind::ChooseTarget) => Pane::Revisions,
         Some(StepKind::CleanMigrations) => Pane::Migrations,
+        Some(StepKind::StaleRows) => {
+            migrations::select_stale(state);
+            Pane::Migrations
+        }
         _ => Pane::Runbook,
     };
     if let Some((workload, best)) = best_target(state)
@@ -262,6 +266,7 @@ fn step_on(state: &mut State, step: StepKind) -> Vec<Effect> {
                 Vec::new()
             }
         },
+        StepKind::StaleRows => stale_on(state),
         StepKind::Verify => checks::go_on(state),
         StepKind::Restore if state.setting.missing.backup.is_none() => restore::step_on(state),
         StepKind::Restore => {
@@ -277,6 +282,23 @@ fn step_on(state: &mut State, step: StepKind) -> Vec<Effect> {
             }
             None => cache::ask_own(state),
         },
+    }
+}
+
+fn stale_on(state: &mut State) -> Vec<Effect> {
+    let found = evidence(state, Fact::RowWithoutObject);
+    match migrations::stale(state).map(|rows| rows.len()) {
+        Some(0) => leave(state, true, found.words),
+        Some(_) => {
+            migrations::select_stale(state);
+            state.view.focus = Pane::Migrations;
+            state.tell(Tone::Plain, say!("{}: d deletes the selected row", found.words));
+            Vec::new()
+        }
+        None => {
+            state.tell(Tone::Warn, found.words);
+            Vec::new()
+        }
     }
 }
 

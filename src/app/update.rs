@@ -319,9 +319,7 @@ fn go_on(state: &mut State) -> Vec<Effect> {
         Pane::Runbook => runbook::go_on(state),
         Pane::Revisions if step == Some(StepKind::ChooseTarget) => runbook::target_selected(state),
         Pane::Revisions => change::diff_selected(state),
-        Pane::Migrations if step == Some(StepKind::CleanMigrations) && migrations::clean(state) => {
-            runbook::go_on(state)
-        }
+        Pane::Migrations if step.is_some_and(|step| migrations::done(state, step)) => runbook::go_on(state),
         Pane::Migrations => migrations::show_selected(state),
         Pane::Checklist if step == Some(StepKind::Verify) && state.checks.list.complete() => runbook::go_on(state),
         Pane::Checklist => checks::run_selected(state),

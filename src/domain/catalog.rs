@@ -323,6 +323,18 @@ impl Catalog {
         self.packages.get(&version)
     }
 
+    /// What a package's migrations make of an empty database: as far as names tell, what is there
+    /// once they ran.
+    pub fn built(&self, package: &Package) -> Schema {
+        let editions = package.migrations.iter().filter_map(|(name, number)| self.editions.get(name)?.get(*number));
+        draft::replayed(editions.flat_map(|edition| &edition.effects))
+    }
+
+    /// What is in one migration of a package.
+    pub fn edition_of(&self, package: &Package, name: &MigrationName) -> Option<&Edition> {
+        self.editions.get(name)?.get(*package.migrations.get(name)?)
+    }
+
     /// The packages that a pin may bring, oldest first.
     pub fn packages_of(&self, pin: Pin) -> impl DoubleEndedIterator<Item = &Package> {
         let (from, below) = match pin {

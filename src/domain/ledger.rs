@@ -256,6 +256,11 @@ impl Ledger {
         self.rows.iter().filter(|row| row.state == RowState::Applied && !row.reality.missing().is_empty())
     }
 
+    /// Those of them that are to be deleted, so that they run again.
+    pub fn stale(&self) -> impl Iterator<Item = &Finding> {
+        self.without_object().filter(|row| row.advice.verb == Verb::Delete)
+    }
+
     /// Objects that are there without a row.
     pub fn object_without_row(&self) -> impl Iterator<Item = &Pending> {
         self.pending.iter().filter(|pending| !pending.there.is_empty())

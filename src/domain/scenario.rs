@@ -26,6 +26,7 @@ use crate::domain::name::{
 };
 use crate::domain::release::{ReleaseRevision, ReleaseStatus};
 use crate::domain::runbook::{NodeRef, Stage};
+use crate::domain::schema::Object;
 use crate::text::{Clean, Gate, Secret};
 
 /// A drill's world.
@@ -174,6 +175,15 @@ pub struct Clash {
     pub log: Vec<Secret>,
 }
 
+/// What an image does while its database lacks something that it asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// What it asks for.
+    pub object: Object,
+    /// What it keeps logging while that is missing; no completion succeeds then.
+    pub log: Vec<Secret>,
+}
+
 /// How one image behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImagePlan {
@@ -193,6 +203,8 @@ pub struct ImagePlan {
     pub brings: Vec<MigrationName>,
     /// What it cannot live with.
     pub clash: Option<Clash>,
+    /// What it cannot live without, where the scenario says what its database holds.
+    pub need: Option<Need>,
     /// What it logs while it starts, as it comes from outside.
     pub boot: Vec<Secret>,
     /// What it logs over and over while it runs.
@@ -293,6 +305,10 @@ pub struct DatabasePlan {
     /// The version of `litellm-proxy-extras` that built it: what it holds, and rows that the file
     /// does not name, are those of that package. `None` where nobody can look.
     pub built_by: Option<PackageVersion>,
+    /// What was dropped since, behind the back of the migration table.
+    pub gone: Vec<Object>,
+    /// Migrations whose row is not there, although they ran.
+    pub unrecorded: Vec<MigrationName>,
     /// How many stored values are encrypted with it.
     pub sealed: u32,
     /// Rows by table, for the backup.
@@ -341,7 +357,7 @@ pub enum Condition {
     RevertedTo(u64),
     /// The Helm release went back to this revision.
     RolledBackTo(ReleaseRevision),
-    /// The failed row of this migration is gone.
+    /// The row of this migration is gone.
     Deleted(MigrationName),
     /// The pods were restarted after that.
     Restarted,
@@ -354,7 +370,7 @@ impl fmt::Display for Condition {
         match self {
             Condition::RevertedTo(number) => write!(f, "revert to revision {number}"),
             Condition::RolledBackTo(number) => write!(f, "roll the Helm release back to revision {number}"),
-            Condition::Deleted(name) => write!(f, "delete the failed row of {name}"),
+            Condition::Deleted(name) => write!(f, "delete the row of {name}"),
             Condition::Restarted => f.write_str("restart the pods"),
             Condition::PutBack(name) => write!(f, "put back what {name} held before"),
         }

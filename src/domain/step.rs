@@ -19,6 +19,8 @@ pub enum StepKind {
     Restart,
     /// Go through the migration rows: delete or resolve the failed ones.
     CleanMigrations,
+    /// Delete the rows that say applied and whose objects are gone, so that they run again.
+    StaleRows,
     /// Run the six checks until they are ticked.
     Verify,
     /// Delete the kept answers of the response cache, and nothing else, from Redis.
@@ -52,12 +54,13 @@ impl Risk {
 
 impl StepKind {
     /// Every kind, in the order of the procedure.
-    pub const ALL: [StepKind; 9] = [
+    pub const ALL: [StepKind; 10] = [
         StepKind::Preflight,
         StepKind::Backup,
         StepKind::ChooseTarget,
         StepKind::Revert,
         StepKind::CleanMigrations,
+        StepKind::StaleRows,
         StepKind::Restart,
         StepKind::Verify,
         StepKind::ClearCache,
@@ -73,6 +76,7 @@ impl StepKind {
             StepKind::Revert => "Revert",
             StepKind::Restart => "Restart the pods",
             StepKind::CleanMigrations => "Clean up failed migrations",
+            StepKind::StaleRows => "Delete stale migration rows",
             StepKind::Verify => "Verify",
             StepKind::ClearCache => "Clear the response cache",
             StepKind::Restore => "Restore the backup into a new database",
@@ -88,6 +92,7 @@ impl StepKind {
             StepKind::Revert => "revert",
             StepKind::Restart => "restart",
             StepKind::CleanMigrations => "clean-migrations",
+            StepKind::StaleRows => "stale-rows",
             StepKind::Verify => "verify",
             StepKind::ClearCache => "clear-cache",
             StepKind::Restore => "restore",
@@ -99,7 +104,7 @@ impl StepKind {
         match self {
             StepKind::Backup | StepKind::Preflight | StepKind::ChooseTarget | StepKind::Verify => Risk::Reads,
             StepKind::Revert | StepKind::Restart | StepKind::Restore => Risk::Reversible,
-            StepKind::CleanMigrations | StepKind::ClearCache => Risk::Destroys,
+            StepKind::CleanMigrations | StepKind::StaleRows | StepKind::ClearCache => Risk::Destroys,
         }
     }
 
@@ -112,7 +117,9 @@ impl StepKind {
             StepKind::Restart => "nothing to undo: the template stays as it is",
             StepKind::ClearCache => "nothing to undo: the models are asked again, at their price",
             StepKind::Restore => "drop the new database; the live one is only read",
-            StepKind::CleanMigrations => "`u` on the row, or `lastgood migrations restore ID`, puts the exact row back",
+            StepKind::CleanMigrations | StepKind::StaleRows => {
+                "`u` on the row, or `lastgood migrations restore ID`, puts the exact row back"
+            }
         }
     }
 
@@ -124,6 +131,7 @@ impl StepKind {
             StepKind::ChooseTarget => "your choice",
             StepKind::Revert | StepKind::Restart => "the rollout: every replica updated and available, no old one left",
             StepKind::CleanMigrations => "no failed row in _prisma_migrations",
+            StepKind::StaleRows => "no row that says applied while what it made is gone",
             StepKind::Verify => "all six checks",
             StepKind::ClearCache => "every key gone through, and the rest counted",
             StepKind::Restore => "every table counted, and what the live database holds besides read",

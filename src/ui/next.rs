@@ -61,8 +61,8 @@ pub fn goes_on(state: &State) -> bool {
     match (state.view.focus, state.step()) {
         (Pane::Runbook, _) | (Pane::Preflight, Some(StepKind::Preflight)) => true,
         (Pane::Revisions, Some(StepKind::ChooseTarget)) => true,
-        (Pane::Migrations, Some(StepKind::CleanMigrations)) => {
-            evidence(state, Fact::NoFailedMigration).holds == Some(true)
+        (Pane::Migrations, Some(step @ (StepKind::CleanMigrations | StepKind::StaleRows))) => {
+            crate::app::migrations::done(state, step)
         }
         (Pane::Checklist, Some(StepKind::Verify)) => state.checks.list.complete(),
         _ => false,
@@ -104,6 +104,7 @@ fn of_step(scene: &Scene<'_>, step: StepKind) -> Next {
         }),
         StepKind::Revert | StepKind::Restart => change(scene, step),
         StepKind::CleanMigrations => migrations(scene),
+        StepKind::StaleRows => stale(scene),
         StepKind::Verify => verify(scene),
         StepKind::Restore => match (&state.setting.missing.backup, state.incident.last_act_here()) {
             (Some(why), _) => leave(say!("leave the step: {}", why.what)),
@@ -172,6 +173,24 @@ fn migrations(scene: &Scene<'_>) -> Next {
         Some(false) => {
             Next { key: key(scene, Action::PaneMigrations), words: Clean::ours("to the failed migration rows") }
         }
+    }
+}
+
+fn stale(scene: &Scene<'_>) -> Next {
+    let state = scene.state;
+    let found = evidence(state, Fact::RowWithoutObject);
+    match crate::app::migrations::stale(state).map(|rows| rows.len()) {
+        Some(0) => Next { key: go_on(scene), words: say!("{}: go on", found.words) },
+        None if found.holds.is_some() => {
+            Next { key: key(scene, Action::StepFailed), words: say!("leave the step: {}", found.words) }
+        }
+        None => waits(found.words),
+        Some(_) if !state.armed() => armed_first(scene, Clean::ours("delete the stale rows")),
+        Some(_) if state.view.focus == Pane::Migrations => Next {
+            key: scene.key(Pane::Migrations, Action::DeleteRow),
+            words: Clean::ours("delete the selected row, where it says delete; asks first"),
+        },
+        Some(_) => Next { key: key(scene, Action::PaneMigrations), words: Clean::ours("to the stale migration rows") },
     }
 }
 

@@ -15,6 +15,7 @@ mod model;
 mod parts;
 mod releases;
 mod restore;
+mod schema;
 mod script;
 
 use std::collections::VecDeque;

@@ -11,10 +11,10 @@ use lastgood::domain::catalog::Catalog;
 use lastgood::domain::change::{Change, ChangeKind, Refusal, clear};
 use lastgood::domain::checks::{LagoLine, lago_line, waits_for};
 use lastgood::domain::cluster::{Pod, PodsItem, WorkloadRef};
-use lastgood::domain::confirm::Confirm;
+use lastgood::domain::confirm::{Confirm, Subject as _};
 use lastgood::domain::coupled::{Drift, drifted};
 use lastgood::domain::forecast::{Facts, Newest, gateway_containers};
-use lastgood::domain::ledger::Course;
+use lastgood::domain::ledger::{Course, Ledger, Sources};
 use lastgood::domain::log::{LogItem, LogSource};
 use lastgood::domain::migration::{Deletion, Kept, MigrationTable, Row};
 use lastgood::domain::release::{self, ReleaseRevision};
@@ -23,7 +23,7 @@ use lastgood::domain::scenario::{Scenario, bundled_scenarios};
 use lastgood::domain::signature::Signatures;
 use lastgood::domain::trouble::Trouble;
 use lastgood::domain::workload::{Rollout, Workload};
-use lastgood::text::Gate;
+use lastgood::text::{Clean, Gate};
 use lastgood::world::World;
 use lastgood::world::clock::Clock;
 use lastgood::world::sandbox::Sandbox;
@@ -136,6 +136,16 @@ impl Drill {
         self.world.database.as_ref().unwrap().migrations().await.unwrap()
     }
 
+    /// What the console says about each row; `None` where the drill's database does not tell.
+    #[allow(dead_code)]
+    pub async fn ledger(&self) -> Option<Ledger> {
+        let live = self.world.database.as_ref().unwrap().schema().await.ok()?;
+        let (table, workload) = (self.table().await, self.workload().await);
+        let target = workload.template.main().and_then(|container| container.image.version());
+        let catalog = Catalog::embedded();
+        Some(Ledger::compare(Sources { table: &table, live: Some(&live), catalog, target: target.as_ref() }))
+    }
+
     pub async fn change(&self, kind: ChangeKind, protect: bool) -> Result<Change, Refusal> {
         let workload = self.workload().await;
         let change = Change::on(&workload, kind, protect);
@@ -189,8 +199,9 @@ impl Drill {
     }
 
     pub async fn delete(&self, row: &Row) -> Result<Kept, Trouble> {
-        let question = Confirm::new(Deletion { row: row.clone(), again: Course::Untold });
-        let proof = question.answer_all([row.name.as_str()]).expect("the name confirms");
+        let deletion = Deletion { row: row.clone(), again: Course::Untold };
+        let phrases = deletion.phrases();
+        let proof = Confirm::new(deletion).answer_all(phrases.iter().map(Clean::as_str)).expect("they confirm");
         self.world.database.as_ref().unwrap().delete(proof, self.folder.path().to_owned()).await
     }
 

@@ -5,6 +5,7 @@ use crate::app::preflight::Finding;
 use crate::app::state::State;
 use crate::domain::live::Live;
 use crate::domain::step::Fact;
+use crate::domain::trouble::Trouble;
 use crate::text::Clean;
 
 pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
@@ -21,15 +22,13 @@ pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
             let remedy = say!("the migrations pane says what to do with each row; first: {}", advice);
             found.push(Finding::warns(id, stale.words, consequence, remedy));
         }
-        Some(false) => found.push(Finding::fine(id, stale.words)),
+        Some(false) => match &state.schema {
+            Live::Lost { why, .. } | Live::Absent(why) => found.push(uncompared(id, why)),
+            Live::Seen { .. } | Live::Waiting => found.push(Finding::fine(id, stale.words)),
+        },
         None => match &state.schema {
             Live::Waiting => found.push(Finding::waiting(id, stale.words)),
-            Live::Lost { why, .. } | Live::Absent(why) => found.push(Finding::unknown(
-                id,
-                why.what.clone(),
-                Clean::ours("rows are not compared with what the database holds"),
-                Clean::ours("look for the tables and columns by hand before any row is deleted"),
-            )),
+            Live::Lost { why, .. } | Live::Absent(why) => found.push(uncompared(id, why)),
             Live::Seen { .. } => found.push(Finding::unknown(
                 id,
                 stale.words,
@@ -47,4 +46,13 @@ pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
             Clean::ours("mark it as applied before they start: `prisma migrate resolve --applied NAME`"),
         ));
     }
+}
+
+fn uncompared(id: &'static str, why: &Trouble) -> Finding {
+    Finding::unknown(
+        id,
+        why.what.clone(),
+        Clean::ours("rows are not compared with what the database holds"),
+        Clean::ours("look for the tables and columns by hand before any row is deleted"),
+    )
 }

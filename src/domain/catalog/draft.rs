@@ -113,7 +113,7 @@ fn edition(editions: &mut Vec<Edition>, version: PackageVersion, file: &[u8]) ->
 }
 
 /// What is there after these statements.
-fn replayed<'a>(effects: impl Iterator<Item = &'a Effect>) -> Schema {
+pub(super) fn replayed<'a>(effects: impl Iterator<Item = &'a Effect>) -> Schema {
     let mut schema = Schema::default();
     effects.for_each(|effect| schema.apply(effect));
     schema

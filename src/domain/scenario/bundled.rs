@@ -15,6 +15,10 @@ pub const SCENARIOS: [Source<'static>; 7] = [
         file: "assets/scenarios/schema-trap.toml",
         text: include_str!("../../../assets/scenarios/schema-trap.toml"),
     },
+    Source {
+        file: "assets/scenarios/ledger-lies.toml",
+        text: include_str!("../../../assets/scenarios/ledger-lies.toml"),
+    },
     Source { file: "assets/scenarios/salt-key.toml", text: include_str!("../../../assets/scenarios/salt-key.toml") },
     Source { file: "assets/scenarios/slow-burn.toml", text: include_str!("../../../assets/scenarios/slow-burn.toml") },
     Source {

@@ -15,9 +15,10 @@ use crate::domain::name::{CacheNamespace, MigrationName, VarName};
 use crate::domain::release::{ReleaseRevision, ReleaseStatus};
 use crate::domain::runbook::{NodeRef, Stage};
 use crate::domain::scenario::{
-    Before, Clash, Condition, Crash, DatabasePlan, GatewayPlan, HelmPlan, ImagePlan, Leant, Place, RecordPlan,
+    Before, Clash, Condition, Crash, DatabasePlan, GatewayPlan, HelmPlan, ImagePlan, Leant, Need, Place, RecordPlan,
     RedisPlan, RevisionPlan, RowPlan, Scenario, Setting, SourcePlan,
 };
+use crate::domain::schema::Object;
 use crate::text::{Clean, Gate, Secret};
 
 /// How fast a drill should go where its file does not say.
@@ -161,6 +162,7 @@ fn images(page: &Page<'_>, top: &Fields<'_, '_>) -> Vec<ImagePlan> {
         let crash = fields.table("crash").map(|fields| crash(page, fields));
         let clash = fields.table("clash").map(clash);
         let neighbour = fields.parsed_if_there("neighbour");
+        let need = fields.table("need").map(need);
         fields.finish();
         Some(ImagePlan {
             name: name?,
@@ -175,6 +177,10 @@ fn images(page: &Page<'_>, top: &Fields<'_, '_>) -> Vec<ImagePlan> {
             brings,
             clash: match clash {
                 Some(clash) => Some(clash?),
+                None => None,
+            },
+            need: match need {
+                Some(need) => Some(need?),
                 None => None,
             },
             boot,
@@ -269,6 +275,21 @@ fn clash(fields: Fields<'_, '_>) -> Option<Clash> {
     Some(Clash { with: with?, log })
 }
 
+fn need(fields: Fields<'_, '_>) -> Option<Need> {
+    let object = fields.raw("object").and_then(|(raw, at)| object(&fields, raw, at));
+    let log = secrets(&fields, "log");
+    fields.finish();
+    Some(Need { object: object?, log })
+}
+
+/// A table, or a column as `table.column`.
+fn object(fields: &Fields<'_, '_>, raw: &str, at: Range<usize>) -> Option<Object> {
+    Some(match raw.split_once('.') {
+        None => Object::Table(fields.parse(raw, at)?),
+        Some((table, column)) => Object::Column(fields.parse(table, at.clone())?, fields.parse(column, at)?),
+    })
+}
+
 fn names(fields: &Fields<'_, '_>, key: &'static str) -> Vec<MigrationName> {
     fields.strings(key).into_iter().filter_map(|(raw, at)| fields.parse(raw, at)).collect()
 }
@@ -330,6 +351,8 @@ fn database(fields: Fields<'_, '_>) -> Option<DatabasePlan> {
     let salt = fields.raw("salt").map(|(raw, _)| Secret::new(raw));
     let sealed = fields.number_if_there("sealed").unwrap_or(0);
     let built_by = if fields.has("built_by") { Some(built_by(&fields)?) } else { None };
+    let gone = fields.strings("gone").into_iter().filter_map(|(raw, at)| object(&fields, raw, at)).collect();
+    let unrecorded = names(&fields, "unrecorded");
     let mut tables = BTreeMap::new();
     for counted in fields.tables("tables") {
         let (name, rows) = (counted.text("name"), counted.number("rows"));
@@ -337,7 +360,7 @@ fn database(fields: Fields<'_, '_>) -> Option<DatabasePlan> {
         tables.extend(name.zip(rows));
     }
     fields.finish();
-    Some(DatabasePlan { version: version?, salt, built_by, sealed, tables })
+    Some(DatabasePlan { version: version?, salt, built_by, gone, unrecorded, sealed, tables })
 }
 
 /// A package that the catalog knows.
@@ -493,9 +516,25 @@ fn prove(top: &Fields<'_, '_>, scenario: &Scenario) {
             );
         }
     }
+    prove_database(top, scenario);
     prove_sources(top, scenario);
     prove_helm(top, scenario);
     prove_well(top, scenario);
+}
+
+fn prove_database(top: &Fields<'_, '_>, scenario: &Scenario) {
+    let fault = |what: Clean, remedy: &'static str| top.fault(None, what, Clean::ours(remedy));
+    let catalog = Catalog::embedded();
+    let database = &scenario.database;
+    let package = database.built_by.and_then(|version| catalog.package(version));
+    let built = package.map(|package| catalog.built(package)).unwrap_or_default();
+    for object in database.gone.iter().filter(|object| !built.has(object)) {
+        fault(say!("{} is gone and never was there", object), "name a table or a column of the package in `built_by`");
+    }
+    let known = |name: &MigrationName| package.is_some_and(|package| package.migrations.contains_key(name));
+    for name in database.unrecorded.iter().filter(|name| !known(name)) {
+        fault(say!("{} is unrecorded and never ran", name), "name a migration of the package in `built_by`");
+    }
 }
 
 fn prove_sources(top: &Fields<'_, '_>, scenario: &Scenario) {
@@ -547,6 +586,13 @@ fn prove_helm(top: &Fields<'_, '_>, scenario: &Scenario) {
     }
 }
 
+/// Whether a row of this migration is there when the drill begins.
+fn has_row(scenario: &Scenario, name: &MigrationName) -> bool {
+    let built_by = scenario.database.built_by.and_then(|version| Catalog::embedded().package(version));
+    let built = built_by.is_some_and(|package| package.migrations.contains_key(name));
+    scenario.rows.iter().any(|row| row.name == *name) || built && !scenario.database.unrecorded.contains(name)
+}
+
 fn prove_well(top: &Fields<'_, '_>, scenario: &Scenario) {
     let fault = |what: Clean, remedy: &'static str| top.fault(None, what, Clean::ours(remedy));
     if scenario.well.is_empty() {
@@ -574,9 +620,9 @@ fn prove_well(top: &Fields<'_, '_>, scenario: &Scenario) {
                     "name a `[[source]]` with a `[source.before]`",
                 );
             }
-            Condition::Deleted(name) if scenario.rows.iter().all(|row| &row.name != name) => fault(
+            Condition::Deleted(name) if !has_row(scenario, name) => fault(
                 say!("deleting {} makes it well, and there is no such row", name),
-                "name the migration of a `[[row]]`",
+                "name the migration of a `[[row]]`, or of the package in `built_by`",
             ),
             _ => {}
         }

@@ -125,6 +125,17 @@ impl Gateway for Sandbox {
                     )
                     .remedy(Clean::ours("look at LITELLM_SALT_KEY")));
                 }
+                if let Some(object) = world.lacks(plan) {
+                    return Err(Trouble::new(
+                        TroubleKind::Refused,
+                        say!(
+                            "the gateway answered 500 for {}: {} does not exist in the current database",
+                            model,
+                            object
+                        ),
+                    )
+                    .remedy(Clean::ours("look at the migrations pane")));
+                }
                 let seed = hash(&format!("{} {now} {}", sandbox.scenario.id, world.asked.len()));
                 let id: RequestId = format!("chatcmpl-drill-{seed:016x}").parse().map_err(|_| unreachable())?;
                 let completion = Completion {

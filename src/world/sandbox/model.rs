@@ -14,12 +14,12 @@ use super::parts::{
     Fate, Millis, Plan, ReplicaSet, Run, SandboxPod, StoredRecord, StoredRow, batch_seconds, hash, length, letters,
     millis_before, millis_between, name, records, replica_set, rows, uid,
 };
-use crate::domain::catalog::{Catalog, Known, Startup};
+use super::schema;
 use crate::domain::forecast::DISABLE_SCHEMA_UPDATE;
 use crate::domain::name::{CacheNamespace, DatabaseName, MigrationId, MigrationName, Name, RequestId};
 use crate::domain::release::{ReleaseRevision, ReleaseStatus};
 use crate::domain::scenario::{Crash, ImagePlan, Scenario, Setting, SourcePlan, Spending, Strategy};
-use crate::domain::schema::Schema;
+use crate::domain::schema::{Object, Schema};
 use crate::text::{Clean, Secret};
 
 /// The step of the grid.
@@ -73,6 +73,8 @@ pub(super) struct Model {
     pub(super) schema: BTreeMap<MigrationName, Millis>,
     /// What the database holds; `None` where the scenario does not say it.
     pub(super) held: Option<Schema>,
+    /// When an object came that was not there before.
+    pub(super) came: BTreeMap<Object, Millis>,
     pub(super) asked: Vec<Asked>,
 }
 
@@ -116,10 +118,8 @@ impl Model {
             cleared: BTreeSet::new(),
             databases: BTreeSet::new(),
             schema: BTreeMap::new(),
-            held: scenario
-                .database
-                .built_by
-                .and_then(|version| Some((*Catalog::embedded().package(version)?.schema).clone())),
+            held: schema::held(&scenario),
+            came: BTreeMap::new(),
             asked: vec![],
             scenario,
         };
@@ -137,6 +137,7 @@ impl Model {
             model.pods.push(pod);
         }
         model.advance(0);
+        schema::tamper(&mut model);
         model
     }
 
@@ -447,13 +448,14 @@ impl Model {
         let up = |after| Run { started, fate: Fate::Up { ready_at: started + after }, ended: None };
         let Some(image) = scenario.image(&plan.image) else { return up(0) };
         if !plan.hands_off() {
+            if self.failed_row().is_none() {
+                self.migrate(&plan, image, started);
+            }
             if let Some(row) = self.failed_row() {
                 let (migration, began) = (row.migration_name.clone(), row.started_at);
                 let fate = Fate::Refused { at: started + REFUSAL, migration, started: began };
                 return Run { started, fate, ended: None };
             }
-            self.migrate(&image.brings, started);
-            self.synchronise(&plan);
         }
         let crash = |crash: &Crash, on| {
             let fate = Fate::Crash { at: started + length(crash.after), exit: crash.exit.clone(), on };
@@ -466,23 +468,6 @@ impl Model {
         }
     }
 
-    /// What the version's own code does to the schema after its migrations, where the catalog knows
-    /// it: some make the database equal to what they know themselves.
-    fn synchronise(&mut self, plan: &Plan) {
-        let Some(held) = &mut self.held else { return };
-        let Some(Known::Exactly(release)) = plan.image.version().map(|version| Catalog::embedded().release(&version))
-        else {
-            return;
-        };
-        let Some(package) = Catalog::embedded().packages_of(release.pin).next() else { return };
-        match release.pods {
-            Startup::Pushes | Startup::DeploysThenSyncs => *held = (*package.schema).clone(),
-            Startup::Deploys | Startup::DeploysThenSyncsIfPending => {
-                *held = held.objects().chain(package.schema.objects()).cloned().collect();
-            }
-        }
-    }
-
     /// What a template mounts that its image does not start with.
     fn broken_by(&self, plan: &Plan) -> Option<(&SourcePlan, &Crash)> {
         let leant = self.scenario.sources.iter().filter(|source| plan.leans.contains(&source.source.name));
@@ -490,33 +475,5 @@ impl Model {
             .filter(|source| !self.put_back.contains_key(&source.source.name))
             .filter_map(|source| Some((source, source.breaks.as_ref()?)))
             .find_map(|(source, (image, crash))| (*image == plan.image).then_some((source, crash)))
-    }
-
-    /// `prisma migrate deploy`: runs what has no row, or only rows that were rolled back.
-    fn migrate(&mut self, brings: &[MigrationName], at: Millis) {
-        for migration_name in brings {
-            if self.rows.iter().any(|row| row.migration_name == *migration_name && row.rolled_back_at.is_none()) {
-                continue;
-            }
-            let seed = hash(&format!("{migration_name} {at}"));
-            let time = self.time(at);
-            let Ok(id) = uid(seed).as_str().parse() else { continue };
-            self.rows.push(StoredRow {
-                id,
-                migration_name: migration_name.clone(),
-                checksum: self.checksum(migration_name),
-                started_at: time,
-                finished_at: Some(time),
-                rolled_back_at: None,
-                applied_steps_count: 1,
-                logs: None,
-            });
-            self.schema.entry(migration_name.clone()).or_insert(at);
-        }
-    }
-
-    fn checksum(&self, name: &MigrationName) -> String {
-        let known = self.scenario.rows.iter().find(|row| row.name == *name);
-        known.map_or_else(|| format!("{:016x}", hash(name.as_str())).repeat(4), |row| row.checksum.to_string())
     }
 }

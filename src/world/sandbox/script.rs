@@ -55,6 +55,14 @@ impl Script<'_> {
                 {
                     self.over_and_over(running.max(*since), COMPLAINT, &clash.log, true);
                 }
+                if let Some(need) = &image.need
+                    && let Some(missing) = self.model.missing_until(&need.object)
+                {
+                    let until = self.until;
+                    self.until = until.min(missing);
+                    self.over_and_over(running, COMPLAINT, &need.log, true);
+                    self.until = until;
+                }
                 let plan = &self.model.sets[self.pod.set].plan;
                 if self.model.unreadable(plan) {
                     self.over_and_over(run.started + 900, COMPLAINT, &secrets(&UNREADABLE), true);
