@@ -5,7 +5,7 @@ use crate::domain::scenario::Scenario;
 use crate::text::Gate;
 
 /// The bundled scenario files, from the first drill to the hardest.
-pub const SCENARIOS: [Source<'static>; 7] = [
+pub const SCENARIOS: [Source<'static>; 8] = [
     Source { file: "assets/scenarios/bad-image.toml", text: include_str!("../../../assets/scenarios/bad-image.toml") },
     Source {
         file: "assets/scenarios/failed-migration.toml",
