@@ -12,14 +12,16 @@ mod prisma_engine;
 #[path = "support/prisma_packages.rs"]
 mod prisma_packages;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lastgood::domain::catalog::{Catalog, PackageVersion, Pin};
 use lastgood::domain::confirm::{Confirm, Confirmed, Subject};
-use lastgood::domain::image::Version;
+use lastgood::domain::forecast::{Facts, Forecast, Newest, forecast};
+use lastgood::domain::image::{Image, Version};
 use lastgood::domain::ledger::{Course, Finding, Ledger, Sources, Verb};
 use lastgood::domain::migration::{Deletion, MigrationTable, Resolution, RowState};
 use lastgood::domain::schema::{LiveSchema, Object};
+use lastgood::domain::workload::{Container, Template};
 use lastgood::text::{Clean, Gate};
 use lastgood::world::Database as _;
 use lastgood::world::postgres::Postgres;
@@ -109,6 +111,37 @@ impl Case {
         self.engine.deploy(&self.database.url(), &prisma_packages::folder(NEWEST))
     }
 
+    /// What pods of a version do when they start.
+    async fn forecast(&self, version: &Version) -> Forecast {
+        let (table, live) = self.read().await;
+        let image = |version: &Version| format!("ghcr.io/berriai/litellm:v{version}").parse::<Image>().unwrap();
+        let facts = Facts {
+            newest: Newest::Known(image(&version_with(NEWEST))),
+            catalog: Catalog::embedded(),
+            rows: Ok(&table),
+            live: Ok(&live.objects),
+            newer: &[],
+        };
+        let container = Container {
+            name: "litellm".parse().unwrap(),
+            image: image(version),
+            init: false,
+            words: vec![],
+            env: vec![],
+            env_from: vec![],
+        };
+        forecast(&Template { containers: vec![container], ..Template::default() }, &facts)
+    }
+
+    /// Each column with its type, and whether it may be null.
+    async fn columns(&self) -> BTreeMap<String, (String, bool)> {
+        use sqlx::Row as _;
+        let sql = "SELECT table_name || '.' || column_name, data_type::text, is_nullable = 'YES' \
+                   FROM information_schema.columns WHERE table_schema = 'public'";
+        let rows = self.database.rows(sql).await;
+        rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect()
+    }
+
     /// The name of the row that the last deploy left unfinished, with PostgreSQL's words.
     async fn stopped_at(&self) -> String {
         let sql = "SELECT migration_name FROM _prisma_migrations WHERE finished_at IS NULL AND rolled_back_at IS NULL";
@@ -144,7 +177,10 @@ async fn rows_of_a_schema_that_was_left_alone_are_kept() {
     for package in ["0.4.109", "0.4.100", "0.4.80", "0.4.50", "0.4.23", "0.2.31"] {
         let ledger = case.ledger(&version_with(package)).await;
         assert_eq!(verbs(&ledger), [Verb::Keep].into(), "{package}");
-        assert!(ledger.ahead().count() > 0);
+        let newer = ledger.ahead().count();
+        let counsel = ledger.counsel();
+        assert_eq!(counsel[0].as_str(), format!("keep the {newer} newer rows: they disturb no older version"));
+        assert!(newer > 0 && counsel.len() == 2, "{counsel:?}");
     }
     assert_eq!(case.upgrade(), Ok(vec![]));
     assert_eq!(case.holds().await, whole);
@@ -233,7 +269,10 @@ async fn rows_of_a_schema_that_an_older_version_dropped_are_deleted() {
 
     let ledger = case.ledger(&version_with("0.4.23")).await;
     assert_eq!(verbs(&ledger), [Verb::Keep, Verb::Delete].into());
-    assert!(ledger.rows.iter().filter(|row| row.attention()).count() > 100);
+    let stale = ledger.stale().count();
+    assert!(stale > 100);
+    let counsel = ledger.counsel();
+    assert!(counsel[0].as_str().starts_with(&format!("delete {stale} rows: what they made is gone")), "{counsel:?}");
     case.follow(&ledger).await;
     case.upgrade().unwrap();
     assert_eq!(case.holds().await, whole);
@@ -313,6 +352,44 @@ async fn failed_rows_are_resolved_or_marked() {
     case.follow(&ledger).await;
     assert_eq!(case.upgrade(), Ok(vec![name.to_owned()]));
     assert_eq!(verbs(&case.ledger(&target).await), [Verb::Keep].into());
+}
+
+/// 1.68.0 pushes its own schema, in which the daily counters were smaller and fewer columns could
+/// be null.
+#[tokio::test]
+async fn types_and_nulls_that_an_older_version_changes_back_are_foretold() {
+    let mut case = Case::newest().await;
+    let version = version_with("0.1.15");
+    let why = case.forecast(&version).await.why().to_string();
+    let before = case.columns().await;
+    case.closed();
+    case.engine.push(&case.database.url(), &prisma_packages::schema("0.1.15")).unwrap();
+    let after = case.columns().await;
+    let changed = |differs: &dyn Fn(&(String, bool), &(String, bool)) -> bool| {
+        after.iter().filter(|(name, now)| before.get(*name).is_some_and(|then| differs(then, now))).count()
+    };
+    let types = changed(&|then, now| then.0 != now.0);
+    let nulls = changed(&|then, now| then.1 && !now.1);
+    assert!(types > 10 && nulls > 3, "{types} {nulls}");
+    assert!(why.contains(&format!("changes back the type of {types} columns")), "{types}: {why}");
+    assert!(why.contains(&format!("forbids null again in {nulls} columns")), "{nulls}: {why}");
+
+    // It stops half way where a value does not fit, and refuses to begin where there is a null.
+    let ways = [("5000000000", "'m'", "out of range", true), ("5", "NULL", "existing NULL values", false)];
+    for (tokens, model, words, half_way) in ways {
+        let mut case = Case::newest().await;
+        let whole = case.holds().await;
+        let row = format!(
+            "INSERT INTO \"LiteLLM_DailyTagSpend\" (id, tag, date, api_key, model, prompt_tokens, updated_at)
+             VALUES ('1', 't', '2026-11-20', 'k', {model}, {tokens}, now())"
+        );
+        case.database.run(&row).await;
+        case.closed();
+        let stopped = case.engine.push(&case.database.url(), &prisma_packages::schema("0.1.15")).unwrap_err();
+        assert!(stopped.contains(words), "{stopped}");
+        let left = case.holds().await;
+        assert_eq!((left.is_subset(&whole), left.len() < whole.len()), (true, half_way), "{words}");
+    }
 }
 
 /// The ledger with one finding alone.

@@ -229,11 +229,16 @@ pub fn in_full(row: &Row, finding: Option<&Finding>, target: Option<&Version>) -
     )
 }
 
+/// The deletion of a row, with what it leads to as far as that is known.
+pub fn deletion(state: &State, row: &Row) -> Deletion {
+    let again = state.ledger.of(&row.id).map_or(Course::Untold, |finding| finding.deleted.clone());
+    Deletion { row: row.clone(), again }
+}
+
 /// Opens the deletion dialog.
 pub fn ask_delete(state: &mut State) -> Vec<Effect> {
-    if let Some(row) = selected(state).cloned() {
-        let again = state.ledger.of(&row.id).map_or(Course::Untold, |finding| finding.deleted.clone());
-        let confirm = Box::new(Confirm::new(Deletion { row, again }));
+    if let Some(row) = selected(state) {
+        let confirm = Box::new(Confirm::new(deletion(state, row)));
         state.overlays.push(Overlay::Delete { confirm, input: Input::default() });
     }
     Vec::new()

@@ -328,11 +328,16 @@ fn unconfirmed(state: &State, orders: &Orders) -> Option<Move> {
         // Without a database the revert still helps; the migration step then says what is missing.
         Live::Absent(_) | Live::Lost { .. } => return None,
     };
-    let row = table.failed().find(|row| !given.iter().any(|phrase| phrase == row.name.as_str()))?;
+    let spelt = |wanted: &Clean| given.iter().any(|phrase| phrase == wanted.as_str());
+    let mut open = table.failed().flat_map(|row| {
+        let phrases = migrations::deletion(state, row).phrases();
+        phrases.into_iter().map(move |phrase| (row, phrase))
+    });
+    let (row, phrase) = open.find(|(_, phrase)| !spelt(phrase))?;
     let words = say!(
         "nothing was changed: the plan deletes the failed migration row {}, which is not confirmed; spell it: --confirm '{}'",
         row.name,
-        row.name
+        phrase.in_single_quotes()
     );
     Some(Move::Stop(Exit::Refused, words))
 }

@@ -6,6 +6,7 @@
 //! release that wrote the row, because contents change between releases and Prisma ignores that.
 
 mod advice;
+mod counsel;
 mod history;
 mod trial;
 
@@ -236,21 +237,6 @@ impl Ledger {
         self.rows.iter().filter(|row| row.state == RowState::Applied && row.target_knows == Some(false))
     }
 
-    /// What deleting every row that the target does not know leads to. `None` when there is none.
-    pub fn all_deleted_sentence(&self) -> Option<Clean> {
-        let ahead = self.ahead().count();
-        let Setback { stops, may_stop } = &self.all_deleted;
-        let course = match (stops, one_of(may_stop)) {
-            (Some((name, stop)), None) => say!("stops at {}, statement {}: {}", name, stop.statement, stop.why()),
-            (Some((name, stop)), Some(before)) => {
-                say!("stops at {}: {}, if not before at {}", name, stop.why(), before)
-            }
-            (None, Some(names)) => say!("runs them all again, and may stop at {}", names),
-            (None, None) => Clean::ours("runs them all again, as far as names tell"),
-        };
-        (ahead > 0).then(|| say!("were all {} newer rows deleted, the next upgrade {}", ahead, course))
-    }
-
     /// Applied rows whose objects are gone, in part or all.
     pub fn without_object(&self) -> impl Iterator<Item = &Finding> {
         self.rows.iter().filter(|row| row.state == RowState::Applied && !row.reality.missing().is_empty())
@@ -274,20 +260,6 @@ pub struct Setback {
     pub stops: Option<(MigrationName, Stop)>,
     /// Migrations before that one that may stop it: names alone do not tell.
     pub may_stop: Vec<MigrationName>,
-}
-
-/// `a, b or c`; of many, the first three.
-fn one_of(names: &[MigrationName]) -> Option<Clean> {
-    let (first, rest) = names.split_first()?;
-    let (named, more) = rest.split_at(rest.len().min(2));
-    let last = (more.is_empty()).then(|| named.last()).flatten();
-    let commas = named.iter().take(named.len() - usize::from(last.is_some()));
-    let listed = commas.fold(say!("{}", first), |all, name| say!("{}, {}", all, name));
-    Some(match (last, more.len()) {
-        (Some(last), _) => say!("{} or {}", listed, last),
-        (None, 0) => listed,
-        (None, more) => say!("{} or {} others", listed, more),
-    })
 }
 
 /// One comparison under way.

@@ -185,29 +185,33 @@ impl Subject for Deletion {
 }
 
 impl Deletion {
-    /// What must be acknowledged beside the name before an applied row goes.
+    /// What must be acknowledged beside the name, before an applied row goes, or a failed one whose
+    /// second run is known to end badly.
     fn second_gate(&self) -> Option<Clean> {
-        if self.row.state != RowState::Applied {
-            return None;
+        match (self.row.state, &self.again) {
+            (RowState::Applied | RowState::Failed, Course::Stops(_)) => {
+                Some(Clean::ours("the next upgrade stops there"))
+            }
+            (RowState::Applied | RowState::Failed, Course::Runs { drops, .. }) if !drops.is_empty() => {
+                Some(Clean::ours("the next upgrade drops it again"))
+            }
+            (RowState::Applied, _) => Some(Clean::ours(APPLIED_PHRASE)),
+            (RowState::Failed | RowState::Running | RowState::RolledBack, _) => None,
         }
-        Some(match &self.again {
-            Course::Stops(_) => Clean::ours("the next upgrade stops there"),
-            Course::Runs { drops, .. } if !drops.is_empty() => Clean::ours("the next upgrade drops it again"),
-            _ => Clean::ours(APPLIED_PHRASE),
-        })
     }
 
     /// What the deletion leads to, for the dialog.
     pub fn consequence(&self) -> Clean {
-        match self.row.state {
-            RowState::Failed => Clean::ours(
+        match (self.row.state, &self.again) {
+            (RowState::Applied, _) | (RowState::Failed, Course::Stops(_)) => self.run_again(),
+            (RowState::Failed, Course::Runs { drops, .. }) if !drops.is_empty() => self.run_again(),
+            (RowState::Failed, _) => Clean::ours(
                 "The next start runs this migration again. A failing file leaves nothing behind, so that is what Prisma expects.",
             ),
-            RowState::Running => {
+            (RowState::Running, _) => {
                 Clean::ours("Somebody holds the migration lock: wait, or the running migration loses its row.")
             }
-            RowState::Applied => self.run_again(),
-            RowState::RolledBack => {
+            (RowState::RolledBack, _) => {
                 Clean::ours("The row is history only; Prisma already counts the migration as pending.")
             }
         }
@@ -216,6 +220,10 @@ impl Deletion {
     fn run_again(&self) -> Clean {
         let course = self.again.sentence();
         let advice = match &self.again {
+            Course::Stops(stop) if self.row.state == RowState::Failed && stop.there => {
+                "If all that it makes is there, mark it as applied instead."
+            }
+            Course::Stops(stop) if !stop.there => "Keep the row, until that object is there.",
             Course::Stops(_) => "Keep the row, unless that object is dropped before.",
             Course::Runs { drops, .. } if !drops.is_empty() => "Keep the row.",
             Course::Runs { adds, .. } if adds.iter().any(Object::holds_data) => {
@@ -314,12 +322,16 @@ mod tests {
         assert!(Confirm::new(failed).answer_all(["a"]).is_ok());
         assert!(Confirm::new(applied.clone()).answer_all(["a"]).is_err());
         assert!(Confirm::new(applied.clone()).answer_all(["a", APPLIED_PHRASE]).is_ok());
-        // Where it is known that the next upgrade stops, that is what must be typed.
+        // Where it is known that the next upgrade stops, that is what must be typed, whatever the row says.
         let object = Object::Table("LiteLLM_Lens".parse().unwrap());
         let stops = Deletion { again: Course::Stops(Stop { statement: 2, object, there: true }), ..applied };
         assert!(stops.consequence().as_str().contains("stops at its statement 2: LiteLLM_Lens is already there"));
         assert!(Confirm::new(stops.clone()).answer_all(["a", APPLIED_PHRASE]).is_err());
-        assert!(Confirm::new(stops).answer_all(["a", "the next upgrade stops there"]).is_ok());
+        assert!(Confirm::new(stops.clone()).answer_all(["a", "the next upgrade stops there"]).is_ok());
+        let failed = Deletion { row: row("1", "a", RowState::Failed, 0), ..stops };
+        assert!(failed.consequence().as_str().ends_with("mark it as applied instead."), "{}", failed.consequence());
+        assert!(Confirm::new(failed.clone()).answer_all(["a"]).is_err());
+        assert!(Confirm::new(failed).answer_all(["a", "the next upgrade stops there"]).is_ok());
     }
 
     #[test]

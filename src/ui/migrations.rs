@@ -117,6 +117,12 @@ fn beside<'a>(scene: &Scene<'a>, room: Room) -> Vec<Line<'a>> {
         Live::Waiting => lines.push(plain("rows are not compared with the database yet", Role::Muted)),
         Live::Seen { .. } | Live::Absent(_) => {}
     }
+    let whole = scene.state.view.rows != RowFilter::All;
+    let counsel = scene.state.ledger.counsel();
+    for words in counsel.iter().take(if whole { counsel.len() } else { 1 }) {
+        let lines_of = wrapped(scene, room.width, words.as_str(), "", Role::Text);
+        lines.extend(lines_of.into_iter().take(if whole { 3 } else { 1 }));
+    }
     let mut pending = scene.state.ledger.pending.iter().filter(|pending| pending.attention());
     if let Some(first) = pending.next() {
         let more = pending.count();

@@ -82,7 +82,9 @@ async function answer({ url, command, migrations, schema, name }) {
         return await session.markMigrationRolledBack({ migrationName: name });
       case "push": {
         const files = [{ path: "schema.prisma", content: schema }];
-        return (await session.schemaPush({ force: true, schema: { files }, filters })).warnings;
+        const pushed = await session.schemaPush({ force: true, schema: { files }, filters });
+        if (pushed.unexecutable.length > 0) throw new Error(pushed.unexecutable.join("\n"));
+        return pushed.warnings;
       }
       default:
         throw new Error(`no such command: ${command}`);

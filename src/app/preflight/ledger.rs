@@ -1,6 +1,6 @@
 //! Whether the migration table tells the truth about the database.
 
-use crate::app::evidence::evidence;
+use crate::app::evidence::{compared, evidence};
 use crate::app::preflight::Finding;
 use crate::app::state::State;
 use crate::domain::live::Live;
@@ -36,6 +36,13 @@ pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
                 Clean::ours("look for their tables and columns by hand before any of them is deleted"),
             )),
         },
+    }
+    let mut counsel = state.ledger.counsel().into_iter();
+    if compared(state).is_some()
+        && let Some(first) = counsel.next()
+    {
+        let words = counsel.fold(first, |all, words| say!("{}; {}", all, words));
+        found.push(Finding::fine("rows-as-a-set", words));
     }
     let pending = evidence(state, Fact::ObjectWithoutRow);
     if pending.holds == Some(true) {

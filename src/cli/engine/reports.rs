@@ -230,7 +230,7 @@ pub(super) fn rows(table: &MigrationTable, ledger: &Ledger) -> String {
     for pending in &ledger.pending {
         text.push_str(&format!("{}: {}\n", pending.name, pending.sentence()));
     }
-    if let Some(words) = ledger.all_deleted_sentence() {
+    for words in ledger.counsel() {
         text.push_str(&format!("{words}\n"));
     }
     text

@@ -8,7 +8,7 @@ use super::age::told_version;
 use super::start::How;
 use super::{Facts, Forecast, Way};
 use crate::domain::catalog::{Catalog, Known, Package, PackageVersion, Pin, Reading, Release, Startup, Told};
-use crate::domain::effects::{Effect, Weight, weight};
+use crate::domain::effects::{Alteration, Effect, Weight, weight};
 use crate::domain::image::{Image, Version};
 use crate::domain::migration::{MigrationTable, RowState};
 use crate::domain::name::{MigrationName, SqlName};
@@ -178,18 +178,25 @@ pub(super) fn computed(
         let why = say!("{}: it would apply {}, and what that does could not be read", of, unread.name);
         return Ok(Forecast::Unknown { why: say!("{}; {}", why, open), way: way.clone() });
     }
+    let back = starts.iter().map(|begun| &begun.back).max_by_key(|back| back.columns()).map(Back::words);
+    let of_back = back.unwrap_or_default();
+    let changes_back = !of_back.is_empty();
     let syncs = starts.iter().any(|begun| begun.syncs);
     let adds = starts.iter().any(|begun| begun.adds);
     let does = does(startup, syncs, rows.exists);
     Ok(if stake.data().next().is_some() {
-        Forecast::MayDrop { why: say!("{} {}, and {}", of, does, open), stake, pending, way: way.clone() }
-    } else if !pending.is_empty() || adds || !stake.is_empty() {
+        Forecast::MayDrop { why: say!("{} {}{}, and {}", of, does, of_back, open), stake, pending, way: way.clone() }
+    } else if !pending.is_empty() || adds || changes_back || !stake.is_empty() {
         let applies = match pending.len() {
             0 => Clean::default(),
             1 => Clean::ours("; 1 migration is pending"),
             more => say!("; {} migrations are pending", more),
         };
-        Forecast::MayWrite { why: say!("{} {}; it drops no table and no column{}", of, does, applies), pending, stake }
+        Forecast::MayWrite {
+            why: say!("{} {}{}; it drops no table and no column{}", of, does, of_back, applies),
+            pending,
+            stake,
+        }
     } else if syncs {
         Forecast::NotWrite { why: say!("{} {}, and the database holds just what it knows", of, does) }
     } else {
@@ -285,6 +292,54 @@ struct Begun<'a> {
     gone: BTreeSet<&'a Object>,
     syncs: bool,
     adds: bool,
+    back: Back,
+}
+
+/// Columns that newer migrations changed and that are made again what the version knows. Prisma
+/// casts a type, and stops half way where a value does not fit; where a null is in the way of a
+/// column that may have none, it does not begin (seen with Prisma 6.19.0, `db push
+/// --accept-data-loss`).
+#[derive(Clone, Debug, Default)]
+struct Back {
+    types: BTreeSet<Object>,
+    nulls: BTreeSet<Object>,
+}
+
+impl Back {
+    /// What applied migrations changed that a package does not know, of columns that it does know.
+    fn of(package: &Package, catalog: &Catalog, rows: &MigrationTable, live: &Schema) -> Self {
+        let mut back = Self::default();
+        let newer = rows.rows.iter().filter(|row| row.state == RowState::Applied);
+        let newer = newer.filter(|row| !package.migrations.contains_key(&row.name));
+        for effect in newer.filter_map(|row| catalog.editions(&row.name).last()).flat_map(|edition| &edition.effects) {
+            match effect {
+                Effect::Alter { object, change } if package.schema.has(object) && live.has(object) => match change {
+                    Alteration::Type(_) => drop(back.types.insert(object.clone())),
+                    Alteration::Null => drop(back.nulls.insert(object.clone())),
+                    Alteration::NotNull | Alteration::Default => {}
+                },
+                _ => {}
+            }
+        }
+        back
+    }
+
+    fn columns(&self) -> usize {
+        self.types.len() + self.nulls.len()
+    }
+
+    /// `, changes back the type of 21 columns (first …) and stops where …`
+    fn words(&self) -> Clean {
+        let said = |columns: &BTreeSet<Object>, what: &'static str, where_: &'static str| {
+            let first = columns.first()?;
+            let count = columns.len();
+            let columns = if count == 1 { say!("{}", first) } else { say!("{} columns (first {})", count, first) };
+            Some(say!(", {} {} and stops where {}", what, columns, where_))
+        };
+        let types = said(&self.types, "changes back the type of", "a value does not fit, perhaps half way");
+        let nulls = said(&self.nulls, "forbids null again in", "there is one");
+        say!("{}{}", types.unwrap_or_default(), nulls.unwrap_or_default())
+    }
 }
 
 impl<'a> Begun<'a> {
@@ -316,10 +371,11 @@ impl<'a> Begun<'a> {
         if syncs {
             gone.extend(live.beyond(&package.schema).filter(|object| described(object, live)));
         }
+        let back = if syncs { Back::of(package, catalog, rows, live) } else { Back::default() };
         let adds = syncs && package.schema.beyond(live).any(Object::holds_data);
         let pending =
             applied.iter().map(|(name, effects)| Pending { name: (*name).clone(), weight: weight(effects) }).collect();
-        Self { pending, gone, syncs, adds }
+        Self { pending, gone, syncs, adds, back }
     }
 }
 

@@ -237,6 +237,25 @@ fn deleting_all_newer_rows_is_told_with_where_the_next_upgrade_stops() {
 }
 
 #[test]
+fn the_set_is_told_what_to_do_with_most_urgent_first() {
+    let files = [("1_t", "+t"), ("2_b", "?+t.b"), ("3_c", "+t.c"), ("4_d", "+t.d")];
+    let state = |at| if at == 3 { RowState::Failed } else { RowState::Applied };
+    let rows = (0..4).map(|at| row(at as i64, files[at].0, state(at))).collect();
+    let ledger = compare(&files, rows, &live("t t.c"), "1.99.0");
+    let told: Vec<_> = ledger.counsel().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "clear the failed row first: nothing is applied before that (P3009)",
+            "delete 1 row: what it made is gone, and the row keeps it gone",
+            "keep the newer row: it disturbs no older version",
+            "were all 2 newer rows deleted, the next upgrade stops at 3_c, statement 1: t.c is already there",
+        ]
+    );
+    assert_eq!(applied(&files[..1], "t").counsel(), Vec::<Clean>::new());
+}
+
+#[test]
 fn what_a_row_took_away_and_is_there_again_is_an_alarm() {
     let ledger = applied(&[("1_t", "+t +t.a"), ("2_drop", "?-t.a")], "t t.a");
     assert_eq!(verbs(&ledger), [Verb::Keep, Verb::Investigate]);
