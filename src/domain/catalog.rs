@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::effects::Effect;
 use crate::domain::image::{Image, Version};
 use crate::domain::name::{BadName, MigrationName};
+use crate::domain::schema::Schema;
 use crate::text::Safe;
 
 pub use asset::Malformed;

@@ -143,7 +143,13 @@ impl Drill {
         let (table, workload) = (self.table().await, self.workload().await);
         let target = workload.template.main().and_then(|container| container.image.version());
         let catalog = Catalog::embedded();
-        Some(Ledger::compare(Sources { table: &table, live: Some(&live), catalog, target: target.as_ref() }))
+        Some(Ledger::compare(Sources {
+            table: &table,
+            live: Some(&live),
+            catalog,
+            target: target.as_ref(),
+            image: None,
+        }))
     }
 
     pub async fn change(&self, kind: ChangeKind, protect: bool) -> Result<Change, Refusal> {
