@@ -82,7 +82,8 @@ impl Pip {
     /// # Errors
     /// The index does not answer, or does not know the package.
     pub async fn versions(&self, package: &str) -> Result<Vec<String>, Trouble> {
-        let output = self.run(&["index", "versions", "--pre", package]).await?;
+        // Without the flag pip leaves out what this machine's Python is too old for.
+        let output = self.run(&["index", "versions", "--pre", "--ignore-requires-python", package]).await?;
         let text = String::from_utf8_lossy(&output.stdout);
         let list = text.lines().find_map(|line| line.strip_prefix("Available versions:"));
         match (output.status.success(), list) {

@@ -8,7 +8,7 @@ use crate::cli::engine::Outcome;
 use crate::cli::engine::catalog::{dated, fetched, whole};
 use crate::cli::exit::Exit;
 use crate::domain::catalog::draft::Draft;
-use crate::domain::catalog::{Catalog, Origin};
+use crate::domain::catalog::{Catalog, Origin, Pin};
 use crate::text::{Clean, Gate};
 
 /// Asks for newly published versions and keeps the catalog with them in the data folder.
@@ -45,5 +45,11 @@ fn added(old: &Catalog, new: &Catalog) -> Vec<Clean> {
         say!("package {}: {} migrations, {} of them new", package.version, package.migrations.len(), own)
     });
     let releases = new.releases().iter().filter(|release| !old.releases().contains(release));
-    packages.chain(releases.map(|release| say!("LiteLLM {}", release.version))).collect()
+    let releases = releases.map(|release| match release.pin {
+        Pin::Exactly(package) if new.package(package).is_none() => {
+            say!("LiteLLM {}, whose package {} is not published: what it does is unknown", release.version, package)
+        }
+        _ => say!("LiteLLM {}", release.version),
+    });
+    packages.chain(releases).collect()
 }
