@@ -463,3 +463,60 @@ async fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
 fn key(name: &str) -> Clean {
     Gate::default().clean(name)
 }
+
+/// The built program, with this folder as its home.
+fn call(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_lastgood"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", format!("{}:/usr/bin:/bin", postgres::programs().display()))
+        .env("HOME", folder)
+        .env("XDG_STATE_HOME", folder.join("state"))
+        .env("XDG_CONFIG_HOME", folder.join("configuration"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_restores_tells_and_journals() {
+    let (database, home) = (small().await, folder());
+    std::fs::write(home.path().join("db.url"), database.url()).unwrap();
+    std::fs::create_dir(home.path().join("dumps")).unwrap();
+    let text = "[env.lab]\nkind = \"staging\"\ndatabase = { file = \"db.url\" }\nbackup_folder = \"dumps\"\n";
+    std::fs::write(home.path().join("lastgood.toml"), text).unwrap();
+
+    let (code, out, err) = call(home.path(), &["restore", "--arm", "lab"]);
+    assert_eq!(code, 3, "{out}{err}");
+    assert!(err.contains("there is no proved backup in") && err.contains("--backup FILE"), "{err}");
+    let proof = back_up(&port(&database), &home.path().join("dumps"), false).await;
+    database.run("INSERT INTO \"LiteLLM_VerificationToken\" (token) VALUES ('later')").await;
+    assert_eq!(call(home.path(), &["restore", "--arm", "another"]).0, 3);
+    let (code, out, err) = call(home.path(), &["restore", "--arm", "lab", "--into", &database.name]);
+    assert_eq!(code, 3, "{out}");
+    assert!(err.contains("is there already; it was left alone"), "{err}");
+
+    let (code, out, err) = call(home.path(), &["restore", "--arm", "lab"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains(proof.file.as_str()) && out.contains("as the sidecar counts them"), "{out}");
+    assert!(out.contains("public.LiteLLM_VerificationToken     8         7"), "{out}");
+    assert!(out.contains("no URL was switched"), "{out}");
+    let into = format!("{}_checked", database.name);
+    let dump = format!("dumps/{}", proof.file);
+    let (code, json, _) = call(home.path(), &["restore", "--arm", "lab", "--backup", &dump, "--into", &into, "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((code, &report["restored"]["into"]), (0, &into.as_str().into()), "{json}");
+    let differences = report["restored"]["differences"].as_array().unwrap();
+    assert_eq!(differences.len(), 1, "{json}");
+    assert_eq!((&differences[0]["live"], &differences[0]["restored"]), (&8.into(), &7.into()), "{json}");
+    assert_eq!(databases(&database).await.len(), 3);
+
+    // The act was announced before it started, and what it made is on record.
+    let (_, export, _) = call(home.path(), &["export", "--json"]);
+    assert!(export.contains("restore-database") && export.contains(&into), "{export}");
+    let told = [out, err, json, export].concat();
+    assert!(!told.contains(&login().1), "{told}");
+}

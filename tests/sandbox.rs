@@ -18,6 +18,7 @@ use lastgood::domain::ledger::{Course, Finding};
 use lastgood::domain::log::LogItem;
 use lastgood::domain::migration::{Resolution, RowState};
 use lastgood::domain::release::{History, ReleaseRevision};
+use lastgood::domain::restore::{RestoreItem, RestoreOrder, RestoreWish};
 use lastgood::domain::runbook::{Node, NodeKind, NodeRef, bundled_runbooks};
 use lastgood::domain::scenario::{Condition, SCENARIOS, bundled_scenarios};
 use lastgood::domain::signature::Signatures;
@@ -26,6 +27,7 @@ use lastgood::domain::trouble::TroubleKind;
 use lastgood::domain::workload::Rollout;
 use lastgood::text::Gate;
 use lastgood::world::sandbox::Sandbox;
+use tokio_util::sync::CancellationToken;
 
 async fn meet(drill: &Drill, condition: &Condition) {
     match condition {
@@ -536,4 +538,41 @@ async fn an_unknown_image_is_not_pulled_and_the_old_pods_stay() {
     let pods = drill.pods().await;
     assert_eq!(pods.iter().filter(|pod| pod.ready()).count(), 3);
     assert!(pods.iter().any(|pod| pod.waiting().is_some_and(|why| why.as_str() == "ImagePullBackOff")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backup_is_restored_beside_the_drills_database_and_only_once() {
+    let drill = Drill::open("schema-trap");
+    let folder = tempfile::tempdir().unwrap();
+    let port = drill.world.backup.as_ref().unwrap();
+    let wish = RestoreWish { dump: None, into: None, at: drill.clock.now() };
+    let folders = || vec![folder.path().to_owned()];
+    assert_eq!(port.plan_restore(wish.clone(), folders()).await.unwrap_err().kind, TroubleKind::NotFound);
+    let proof = drill.back_up(folder.path()).await;
+    let plan = port.plan_restore(wish.clone(), folders()).await.unwrap();
+    assert_eq!(plan.dumps[0].proof.sha256, proof.sha256);
+    let order = RestoreOrder { dump: plan.dumps[0].path.clone(), into: plan.into.clone() };
+
+    let stop = CancellationToken::new();
+    let mut feed = port.restore(order.clone(), stop.clone());
+    feed.next().await.unwrap();
+    stop.cancel();
+    let Some(RestoreItem::Failed(why)) = feed.next().await else { panic!("it went on") };
+    assert_eq!(why.kind, TroubleKind::Cancelled);
+    assert_eq!(port.remnant(plan.into.clone()).await.unwrap(), None);
+
+    let items: Vec<_> = port.restore(order.clone(), CancellationToken::new()).collect().await;
+    let Some(RestoreItem::Restored(restored)) = items.last() else { panic!("{items:?}") };
+    assert_eq!(restored.tables, proof.rows.len() as u64);
+    let newer = restored.differences.as_ref().unwrap();
+    assert!(newer.len() == 1 && newer[0].newer.as_ref().unwrap().rows > 0, "{newer:?}");
+    assert!(port.remnant(plan.into.clone()).await.unwrap().is_some());
+    let wish = RestoreWish { into: Some(plan.into), ..wish };
+    assert_eq!(port.plan_restore(wish, folders()).await.unwrap_err().kind, TroubleKind::Refused);
+    std::fs::write(&order.dump, "another").unwrap();
+    let order = RestoreOrder { into: "other".parse().unwrap(), ..order };
+    let Some(RestoreItem::Failed(why)) = port.restore(order, CancellationToken::new()).next().await else {
+        panic!("a tampered dump was restored")
+    };
+    assert_eq!(why.kind, TroubleKind::Changed);
 }
