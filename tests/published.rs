@@ -46,9 +46,7 @@ async fn the_ledger_of_the_published_migrations_is_read_repaired_and_dumped() {
     let known: BTreeSet<_> = published.iter().map(|file| (file.name.as_str(), file.sha256.as_str())).collect();
     assert_eq!(shown, known);
 
-    let began = std::time::Instant::now();
     let live = port.schema().await.unwrap();
-    assert!(began.elapsed() < std::time::Duration::from_secs(1), "the catalogue took {:?}", began.elapsed());
     let of = |wanted: fn(&Object) -> bool| live.objects.objects().filter(|object| wanted(object)).count();
     let tables = of(|object| matches!(object, Object::Table(_)));
     let columns = of(|object| matches!(object, Object::Column(..)));

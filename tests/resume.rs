@@ -188,9 +188,7 @@ async fn resumed_everywhere(id: &str) {
     for cut in walked.cuts() {
         let shown = walked.shown(&cut);
         let home = walked.left(&cut);
-        let before = std::time::Instant::now();
         let mut runtime = home.resume(walked.at(&cut));
-        assert!(before.elapsed() < Duration::from_secs(1), "{shown}: {:?}", before.elapsed());
         let ticked = runtime.state.checks.list.checks().iter().filter(|check| check.verdict.mark == Mark::Ticked);
         assert_eq!(ticked.count(), 0, "{shown}: a tick before anything was looked at");
         assert!(!runtime.state.armed(), "{shown}: a new process is read-only");

@@ -7,7 +7,6 @@
 mod pty;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use pty::{SOON, Session, Start, find};
 use rustix::process::Signal;
@@ -50,10 +49,8 @@ fn chosen(home: &Path) -> usize {
 #[test]
 fn it_starts_draws_answers_and_gives_the_terminal_back() {
     let home = home();
-    let begin = Instant::now();
     let mut session = Start::lastgood(home.path(), &["drill", "bad-image"]).open();
-    session.wait_for("The new image does not start", Duration::from_secs(2));
-    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    session.wait_for("The new image does not start", SOON);
     session.wait_for("DRILL  drill-bad-image", SOON);
     assert!(session.with(vt100::Screen::alternate_screen));
     assert!(session.with(vt100::Screen::bracketed_paste));
@@ -203,12 +200,11 @@ fn suspending_gives_the_terminal_back_and_takes_it_again() {
 }
 
 #[test]
-fn a_terminal_that_goes_away_ends_it_within_two_seconds() {
+fn a_terminal_that_goes_away_ends_it() {
     let home = home();
     let mut session = drill(home.path());
     session.hang_up();
-    let (_, took) = session.wait_end(Duration::from_secs(2));
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    session.wait_end(SOON);
     let again = Start::lastgood(home.path(), &["resume"]).open();
     again.wait_for(QUESTION, SOON);
 }
@@ -219,7 +215,7 @@ fn signals_end_it_cleanly() {
         let home = home();
         let mut session = drill(home.path());
         session.signal(signal);
-        let (code, _) = session.wait_end(Duration::from_secs(2));
+        let (code, _) = session.wait_end(SOON);
         assert_eq!(code, 0, "{signal:?}: {}", session.screen());
         session.assert_restored();
         assert!(session.is_cooked());
