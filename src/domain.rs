@@ -33,6 +33,7 @@ pub mod runbook;
 pub mod salt;
 pub mod scenario;
 pub mod schema;
+pub mod settings;
 pub mod signature;
 pub mod span;
 pub mod step;

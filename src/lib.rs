@@ -104,7 +104,7 @@
 //!   walk in `tests/flows.rs`. What a person does by hand in it, the sandbox does when the manual
 //!   step is on record as done ([`world::Hands`]).
 //! * **A version of LiteLLM**: `lastgood catalog build --output assets/catalog.json.gz`; what it does when
-//!   it starts is in `domain/catalog/startup.rs`.
+//!   it starts is read out of its code by `domain/catalog/startup.rs`.
 //! * **A log signature**: an entry in `assets/signatures.toml`, with the line that it comes from.
 //!
 //! # How it is tested

@@ -111,7 +111,7 @@ fn small() -> String {
         [("0.4.1", "CREATE TABLE \"A\" (\"b\" TEXT);"), ("0.4.2", "ALTER TABLE \"A\" DROP COLUMN \"b\";")]
     {
         let migrations = [("20260101000000_a".parse().unwrap(), sql.as_bytes().to_vec())].into();
-        draft.package(version.parse().unwrap(), &Contents { migrations, schema: None }).unwrap();
+        draft.package(version.parse().unwrap(), &Contents { migrations, ..Contents::default() }).unwrap();
     }
     let pin = Pin::Range { from: "0.4.1".parse().unwrap(), below: "0.5.0".parse().unwrap() };
     draft.release("1.82.6-custom".parse().unwrap(), pin);
@@ -280,7 +280,7 @@ fn a_refresh_brings_what_was_published_since_and_says_so() {
     let (exit, stdout, stderr) = told(home.command(&["refresh"]).env("XDG_CACHE_HOME", cache).output().unwrap());
     assert_eq!(exit, 0, "this needs pip and a package index that has LiteLLM: {stderr}");
     assert_eq!(stdout, "");
-    assert!(stderr.contains(&format!("added LiteLLM {newest}\n")), "{stderr}");
+    assert!(stderr.contains(&format!("added LiteLLM {newest}")), "{stderr}");
     let package = embedded.packages().next_back().unwrap().version;
     assert!(stderr.contains(&format!("added package {package}: ")), "{stderr}");
     assert!(stderr.contains("packages 1 of ") && stderr.contains("from now on it is used"), "{stderr}");

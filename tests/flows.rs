@@ -113,7 +113,7 @@ async fn into_the_trap() -> Console {
     c.wait_at("revert").await;
     c.press("A drill-schema-trap <enter> R <enter>").await;
     c.shows("Refused: nothing was changed");
-    c.shows("prisma db push --accept-data-loss");
+    c.shows("pushes its own schema when it starts");
     c.shows("14 tables, 30 columns");
     c
 }

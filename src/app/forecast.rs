@@ -8,7 +8,8 @@ use crate::domain::cluster::WorkloadRef;
 use crate::domain::forecast::{DISABLE_SCHEMA_UPDATE, Facts, Forecast, Way, forecast, forecast_job};
 use crate::domain::image::Image;
 use crate::domain::live::Live;
-use crate::domain::workload::{Owner, Template, Workload};
+use crate::domain::settings::SchemaSwitch;
+use crate::domain::workload::{Owner, Revision, Template, Workload};
 use crate::text::Clean;
 
 /// What is known now. What is not fresh is not known.
@@ -45,9 +46,20 @@ pub fn waits(state: &State) -> Option<Clean> {
     matches!(state.schema, Live::Waiting).then(|| Clean::ours("what the database holds to be read"))
 }
 
-/// What pods of a template would do.
+/// What pods of the live template would do.
 pub fn of(state: &State, template: &Template) -> Forecast {
     forecast(template, &facts(state))
+}
+
+/// What pods of a revision would do, with the configuration file that they would find now.
+pub fn of_revision(state: &State, workload: &WorkloadRef, revision: &Revision) -> Forecast {
+    let switch = match state.coupling.about(workload, &revision.uid).map(|about| &about.coupled) {
+        Some(Live::Seen { value, .. }) => value.switch.clone(),
+        Some(Live::Lost { why, .. } | Live::Absent(why)) => SchemaSwitch::Unknown(why.what.clone()),
+        // The guard reads it before anything is changed.
+        Some(Live::Waiting) | None => SchemaSwitch::Unset,
+    };
+    of(state, &revision.template.clone().with_switch(switch))
 }
 
 /// What a migration Job beside a workload would do, each with its name.

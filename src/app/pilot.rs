@@ -231,7 +231,7 @@ pub fn forestalled(state: &State, orders: &Orders) -> Option<Move> {
 
 /// Why the schema guard is going to stop these orders, and which flags would not.
 fn stopped(state: &State, orders: &Orders, workload: &Workload, revision: &Revision) -> Option<Clean> {
-    let forecast = forecast::of(state, &revision.template);
+    let forecast = forecast::of_revision(state, &workload.reference, revision);
     let way = forecast.stopped().filter(|way| !(way.protect_helps && orders.protect))?;
     let kind = ChangeKind::Revert { to: revision.uid.clone(), revision: revision.number };
     let change = Change::on(workload, kind, false);

@@ -136,11 +136,12 @@ fn foreseen(state: &State, workload: &Workload, step: StepKind) -> Option<(Chang
         (_, Some(Target { goal: Goal::Template(to), revision, .. })) => ChangeKind::Revert { to, revision },
         (_, Some(Target { goal: Goal::Release(..), .. }) | None) => return None,
     };
-    let template = match &kind {
-        ChangeKind::Revert { to, .. } => workload.revision(to).map(|revision| &revision.template),
-        _ => Some(&workload.template),
+    let forecast = match &kind {
+        ChangeKind::Revert { to, .. } => {
+            workload.revision(to).map(|revision| forecast::of_revision(state, &workload.reference, revision))
+        }
+        _ => Some(forecast::of(state, &workload.template)),
     };
-    let forecast = template.map(|template| forecast::of(state, template));
     Some((kind, forecast))
 }
 

@@ -6,12 +6,14 @@
 //! from the published package, so what the catalog says of an image is what its version published.
 
 mod asset;
+pub mod bisect;
 mod described;
 pub mod draft;
 mod listing;
 mod origin;
 pub mod pin;
-mod startup;
+mod python;
+pub mod startup;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -32,6 +34,7 @@ pub use asset::Malformed;
 pub use described::Described;
 pub use listing::{Agreement, Checksum, Found, Listing, SCRIPT, Told};
 pub use origin::Origin;
+use startup::Code;
 
 /// A version of `litellm-proxy-extras`: three numbers, and which build of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -110,6 +113,17 @@ pub enum Pin {
     },
     /// None: the version is older than the package.
     Nothing,
+}
+
+impl Pin {
+    /// Whether it is content with this version.
+    pub fn takes(self, version: PackageVersion) -> bool {
+        match self {
+            Pin::Exactly(only) => version == only,
+            Pin::Range { from, below } => (from..below).contains(&version),
+            Pin::Nothing => false,
+        }
+    }
 }
 
 /// How something in the catalog is known.
@@ -233,6 +247,7 @@ pub struct Catalog {
     absent: Vec<Absent>,
     releases: Vec<Release>,
     packages: BTreeMap<PackageVersion, Package>,
+    codes: BTreeMap<PackageVersion, Code>,
     editions: BTreeMap<MigrationName, Vec<Edition>>,
     /// What running pods told of their images in this session; never written to a file.
     told: Vec<Told>,
@@ -247,7 +262,12 @@ impl Catalog {
     ) -> Self {
         releases.sort_by(|a, b| order(&a.version, &b.version));
         let packages = packages.into_iter().map(|package| (package.version, package)).collect();
-        Self { made: Date::default(), absent: Vec::new(), releases, packages, editions, told: Vec::new() }
+        Self { releases, packages, editions, ..Self::default() }
+    }
+
+    /// The same, with what the code of each package does.
+    pub fn with_codes(self, codes: BTreeMap<PackageVersion, Code>) -> Self {
+        Self { codes, ..self }
     }
 
     /// The same, as it was published on this day, without what could not be read.
@@ -338,16 +358,7 @@ impl Catalog {
 
     /// The packages that a pin may bring, oldest first.
     pub fn packages_of(&self, pin: Pin) -> impl DoubleEndedIterator<Item = &Package> {
-        let (from, below) = match pin {
-            Pin::Exactly(version) => (Some(version), None),
-            Pin::Range { from, below } => (Some(from), Some(below)),
-            Pin::Nothing => (None, None),
-        };
-        self.packages.values().filter(move |package| match (from, below) {
-            (Some(only), None) => package.version == only,
-            (Some(from), Some(below)) => (from..below).contains(&package.version),
-            (None, _) => false,
-        })
+        self.packages.values().filter(move |package| pin.takes(package.version))
     }
 
     /// Every content that a migration's file has had, oldest first. Empty for a name that no
@@ -364,6 +375,11 @@ impl Catalog {
     /// The edition that a row's checksum tells.
     pub fn edition(&self, name: &MigrationName, checksum: &str) -> Option<&Edition> {
         self.editions(name).iter().find(|edition| edition.checksum == checksum)
+    }
+
+    /// What the code of a version of the package does, where it was read.
+    pub fn code(&self, version: PackageVersion) -> Option<Code> {
+        self.codes.get(&version).copied()
     }
 
     /// The oldest version of LiteLLM that pins a package with this migration.

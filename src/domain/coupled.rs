@@ -14,6 +14,7 @@ use crate::domain::confirm::Subject;
 use crate::domain::image::Image;
 use crate::domain::name::{Name, Uid, VarName};
 use crate::domain::salt::{Comparison, LITELLM_SALT_KEY};
+use crate::domain::settings::SchemaSwitch;
 use crate::domain::workload::{Revision, Workload};
 use crate::text::{Clean, Safe};
 
@@ -225,6 +226,8 @@ pub struct Coupled {
     pub salt: Comparison,
     /// The configuration file of the target's gateway container.
     pub config: ConfigFile,
+    /// What it says about the schema.
+    pub switch: SchemaSwitch,
 }
 
 impl Workload {

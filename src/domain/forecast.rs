@@ -1,9 +1,9 @@
 //! The schema-write forecast: what pods of a template may do to the database when they start.
 //!
-//! An older LiteLLM may rewrite the database when it starts: versions up to 1.75 push their own
-//! schema (`prisma db push --accept-data-loss`), and 1.78.5 to 1.83.8 execute the difference
-//! between the live database and their own schema after every migration, which drops newer
-//! columns and tables. What each version does is read in its own package and kept in the
+//! An older LiteLLM may rewrite the database when it starts: the pods of versions up to 1.74.9 push
+//! their own schema (`prisma db push --accept-data-loss`), and 1.78.2 to 1.83.9 execute the
+//! difference between the live database and their own schema after every migration, which drops
+//! newer columns and tables. What each version does is read in its own package and kept in the
 //! [catalog](crate::domain::catalog); here it meets the live database. Where the catalog cannot
 //! speak, an image that is older than the newest on record is taken for dangerous.
 
@@ -22,6 +22,7 @@ use crate::domain::encrypted::Newer;
 use crate::domain::image::{Image, Version};
 use crate::domain::migration::MigrationTable;
 use crate::domain::schema::Schema;
+use crate::domain::settings::SchemaSwitch;
 use crate::domain::workload::{Container, Template};
 use crate::text::Clean;
 use start::{How, Start};
@@ -180,7 +181,12 @@ impl Forecast {
 /// Forecasts what the pods of a template do when they start: the worst that any container does.
 pub fn forecast(template: &Template, facts: &Facts<'_>) -> Forecast {
     let claim = template.claim();
-    let each = start::starting(template).map(|container| of_container(container, claim.as_ref(), facts));
+    let main = template.main().map(|container| &container.name);
+    let each = start::starting(template).map(|container| {
+        // Another container reads another file, or none: it is not taken for safe by this one.
+        let own = main == Some(&container.name) || matches!(template.switch, SchemaSwitch::On(_));
+        of_container(container, if own { &template.switch } else { &SchemaSwitch::Unset }, claim.as_ref(), facts)
+    });
     each.reduce(Forecast::and).unwrap_or_else(|| Forecast::Unknown {
         why: Clean::ours("the template has no container"),
         way: Way { remedy: Clean::ours("choose a revision with a gateway in it"), protect_helps: false },
@@ -188,7 +194,9 @@ pub fn forecast(template: &Template, facts: &Facts<'_>) -> Forecast {
 }
 
 /// Forecasts what a migration Job does. LiteLLM's charts force `DISABLE_SCHEMA_UPDATE=false` in
-/// it, so nothing in its environment counts (`helm/litellm-helm`, `templates/migrations-job.yaml`).
+/// it, so nothing in its environment counts (`helm/litellm-helm`, `templates/migrations-job.yaml`);
+/// nor does the configuration file, which it does not read (`proxy/prisma_migration.py` starts the
+/// proxy without `--config`).
 pub fn forecast_job(image: &Image, facts: &Facts<'_>) -> Forecast {
     let why = say!("a migration Job ignores {}", DISABLE_SCHEMA_UPDATE);
     let way = Way {
@@ -198,8 +206,8 @@ pub fn forecast_job(image: &Image, facts: &Facts<'_>) -> Forecast {
     of_image(image, None, How::Job, why, way, facts)
 }
 
-fn of_container(container: &Container, claim: Option<&Version>, facts: &Facts<'_>) -> Forecast {
-    match start::start(container) {
+fn of_container(container: &Container, switch: &SchemaSwitch, claim: Option<&Version>, facts: &Facts<'_>) -> Forecast {
+    match start::start(container, switch) {
         Start::HandsOff(why) => Forecast::NotWrite { why },
         Start::Writes { how, why, way } => of_image(&container.image, claim, how, why, way, facts),
     }

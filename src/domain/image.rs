@@ -153,6 +153,11 @@ impl Version {
         self.numbers
     }
 
+    /// Whether it is neither a candidate nor a build of developers.
+    pub fn is_final(&self) -> bool {
+        matches!(self.channel, Channel::Stable | Channel::Patch(_))
+    }
+
     /// What its name says it was built on: a nightly and a patch on the stable one, a build of
     /// somebody's own on what its suffix begins with. `None` for what builds on nothing.
     pub fn base(&self) -> Option<Version> {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::domain::cluster::{Field, WorkloadRef};
 use crate::domain::image::{Image, Version};
 use crate::domain::name::{Name, Uid, VarName};
+use crate::domain::settings::SchemaSwitch;
 use crate::text::Clean;
 
 /// Where a container's variable gets its value.
@@ -61,6 +62,10 @@ pub struct Template {
     pub containers: Vec<Container>,
     /// Every field by path (`spec.containers[litellm].image`), values hidden unless harmless.
     pub fields: BTreeMap<Clean, Field>,
+    /// What the configuration file that its gateway reads says about the schema, where that was
+    /// looked at: it is no part of the template.
+    #[serde(skip)]
+    pub switch: SchemaSwitch,
 }
 
 impl Template {
@@ -83,6 +88,11 @@ impl Template {
             Field::Shown(value) => value.as_str().parse().ok(),
             Field::Hidden(_) => None,
         })
+    }
+
+    /// The same, with what its configuration file says about the schema.
+    pub fn with_switch(self, switch: SchemaSwitch) -> Self {
+        Self { switch, ..self }
     }
 
     /// What differs, by path, in path order.

@@ -304,7 +304,7 @@ fn template(image: &str) -> Template {
         env_from: vec![],
     };
     let fields = [(words("spec.containers[litellm].image"), Field::Shown(words(image)))];
-    Template { containers: vec![container], fields: fields.into_iter().collect() }
+    Template { containers: vec![container], fields: fields.into_iter().collect(), ..Template::default() }
 }
 
 fn revision(number: u64, image: &str, age: i64, status: RevisionStatus) -> Revision {

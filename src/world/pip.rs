@@ -7,6 +7,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
@@ -109,10 +110,7 @@ impl Pip {
             return Err(self.not_brought(package, version, &output));
         };
         let asked = Asked { requires: installed.metadata.requires_dist };
-        let text = serde_json::to_vec(&asked).map_err(|why| self.disk(&kept, &why.into()))?;
-        let part = kept.with_extension("part");
-        let written = std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, &kept));
-        written.map_err(|why| self.disk(&kept, &why))?;
+        self.keep(&kept, &asked)?;
         Ok(asked.requires)
     }
 
@@ -133,30 +131,76 @@ impl Pip {
         })
     }
 
+    /// What is read of a large package, whose wheel is not kept: what was read is, under `name`,
+    /// and is what a later call gives.
+    ///
+    /// # Errors
+    /// See [`NotBrought`].
+    pub async fn read<T: Serialize + DeserializeOwned>(
+        &self,
+        package: &str,
+        version: &str,
+        name: &str,
+        wanted: fn(&str) -> bool,
+        read: impl FnOnce(&[(String, Vec<u8>)]) -> T,
+    ) -> Result<T, NotBrought> {
+        let kept = self.cache.join(format!("{package}-{version}.{name}.json"));
+        if let Some(known) = std::fs::read(&kept).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+            return Ok(known);
+        }
+        let part = self.part(package, version);
+        let unpacked = match self.bring(package, version, &part, &["--no-cache-dir"]).await {
+            Ok(wheel) => unpacked(&wheel, wanted).map_err(|why| self.disk(&wheel, &why).into()),
+            Err(why) => Err(why),
+        };
+        // An empty folder that stays does no harm.
+        let _ = std::fs::remove_dir_all(&part);
+        let read = read(&unpacked?);
+        self.keep(&kept, &read)?;
+        Ok(read)
+    }
+
     /// The wheel of a version (PEP 427), from the cache or from the index. Where only the source
     /// is published, pip builds it.
     async fn wheel(&self, package: &str, version: &str) -> Result<PathBuf, NotBrought> {
-        let prefix = format!("{}-{version}-", package.replace('-', "_"));
-        if let Some(kept) = wheel_in(&self.cache, &prefix) {
+        if let Some(kept) = wheel_in(&self.cache, &prefix(package, version)) {
             return Ok(kept);
         }
-        // Brought into a folder of its own, so that a run that was cut off leaves no half a file.
-        let part = self.cache.join(format!("{prefix}part"));
-        std::fs::create_dir_all(&part).map_err(|why| self.disk(&part, &why))?;
-        let into = part.to_string_lossy();
-        let wanted = format!("{package}=={version}");
-        let asks = ["wheel", "--no-deps", "--ignore-requires-python", "--quiet", "--wheel-dir", &into, &wanted];
-        let output = self.run(&asks).await?;
-        let moved = match wheel_in(&part, &prefix) {
-            Some(brought) if output.status.success() => {
+        let part = self.part(package, version);
+        let moved = match self.bring(package, version, &part, &[]).await {
+            Ok(brought) => {
                 let kept = self.cache.join(brought.file_name().unwrap_or_default());
                 std::fs::rename(&brought, &kept).map_err(|why| self.disk(&kept, &why).into()).map(|()| kept)
             }
-            _ => Err(self.not_brought(package, version, &output)),
+            Err(why) => Err(why),
         };
         // An empty folder that stays does no harm.
         let _ = std::fs::remove_dir_all(&part);
         moved
+    }
+
+    /// A folder of a version's own, so that a run that was cut off leaves no half a file.
+    fn part(&self, package: &str, version: &str) -> PathBuf {
+        self.cache.join(format!("{}part", prefix(package, version)))
+    }
+
+    async fn bring(&self, package: &str, version: &str, into: &Path, more: &[&str]) -> Result<PathBuf, NotBrought> {
+        std::fs::create_dir_all(into).map_err(|why| self.disk(into, &why))?;
+        let folder = into.to_string_lossy();
+        let wanted = format!("{package}=={version}");
+        let asks = ["wheel", "--no-deps", "--ignore-requires-python", "--quiet", "--wheel-dir", &folder, &wanted];
+        let output = self.run(&[asks.as_slice(), more].concat()).await?;
+        match wheel_in(into, &prefix(package, version)) {
+            Some(brought) if output.status.success() => Ok(brought),
+            _ => Err(self.not_brought(package, version, &output)),
+        }
+    }
+
+    fn keep(&self, kept: &Path, what: &impl Serialize) -> Result<(), Trouble> {
+        let text = serde_json::to_vec(what).map_err(|why| self.disk(kept, &why.into()))?;
+        let part = kept.with_extension("part");
+        let written = std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, kept));
+        written.map_err(|why| self.disk(kept, &why))
     }
 
     async fn run(&self, arguments: &[&str]) -> Result<Output, Trouble> {
@@ -192,6 +236,11 @@ impl Pip {
         let (file, why) = (self.gate.clean(&file.display().to_string()), self.gate.clean(&why.to_string()));
         Trouble::new(TroubleKind::Disk, say!("{} cannot be used: {}", file, why))
     }
+}
+
+/// How the name of a version's wheel begins.
+fn prefix(package: &str, version: &str) -> String {
+    format!("{}-{version}-", package.replace('-', "_"))
 }
 
 /// The wheel in a folder whose name begins like this.

@@ -56,7 +56,7 @@ pub fn template(image: &str, protected: bool) -> Template {
         env,
         env_from: vec![],
     };
-    Template { containers: vec![container], fields: fields.into_iter().collect() }
+    Template { containers: vec![container], fields: fields.into_iter().collect(), ..Template::default() }
 }
 
 fn revision(number: u64, image: &str, status: RevisionStatus) -> Revision {
@@ -170,6 +170,7 @@ pub fn coupled(target: Uid) -> Coupled {
         pulled: Ok(vec![]),
         salt: Comparison { live: key(), target: key(), verdict: Verdict::Same },
         config: ConfigFile::Unseen(Clean::ours("this template names none")),
+        switch: Default::default(),
     }
 }
 

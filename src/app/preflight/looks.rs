@@ -86,7 +86,7 @@ fn planned(state: &State, workload: &Workload) -> Option<Change> {
     if revision.current() {
         return None;
     }
-    let forecast = forecast::of(state, &revision.template);
+    let forecast = forecast::of_revision(state, reference, revision);
     let protect = Forecast::stopped(&forecast).is_some_and(|way| way.protect_helps);
     let kind = ChangeKind::Revert { to: revision.uid.clone(), revision: revision.number };
     Some(Change::on(workload, kind, protect))

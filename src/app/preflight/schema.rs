@@ -50,7 +50,7 @@ pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
         };
         found.push(Finding::fine("schema-update", what));
         if let Some((revision, _)) = preflight::target(state, workload) {
-            let forecast = forecast::of(state, &revision.template);
+            let forecast = forecast::of_revision(state, reference, revision);
             let remedy = forecast.stopped().map(|way| forecast::remedy(workload, &revision.template, way));
             found.push(foreseen(&say!("pods of revision {} of {}", revision.number, reference), &forecast, remedy));
         }

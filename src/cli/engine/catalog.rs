@@ -1,5 +1,6 @@
 //! The catalog's commands: built and refreshed from the published packages, and shown.
 
+mod code;
 mod learn;
 mod refresh;
 mod show;
@@ -71,6 +72,13 @@ fn whole(fetched: Fetched, gate: &Gate) -> Result<Fetched, Trouble> {
     for one in &fetched.absent {
         complain(&say!("{} {} is listed and cannot be had", gate.clean(&one.package), gate.clean(&one.version)));
     }
+    for version in fetched.draft.unread() {
+        complain(&say!(
+            "what the code of {} {} does is not understood, and the worst is assumed",
+            Clean::ours(PACKAGE),
+            version
+        ));
+    }
     Ok(fetched)
 }
 
@@ -114,6 +122,20 @@ async fn fetched(mut draft: Draft, gate: &Gate) -> Result<Fetched, Trouble> {
         .filter_map(|raw| raw.parse().ok().map(|version: Version| (raw, version)))
         .filter(|(_, version)| version.numbers() >= FIRST && !draft.has_release(version))
         .collect();
+    let published: Vec<String> = releases.iter().map(|(raw, _)| raw.clone()).collect();
+    let code = code::code(&pip, &published, gate).await;
+    troubles.extend(code.troubles);
+    for (version, read) in code.read {
+        if let Err(missing) = &read.asks {
+            let missing = gate.clean(missing);
+            complain(&say!(
+                "what LiteLLM {} does when it starts is not understood, and the worst is assumed: {}",
+                version,
+                missing
+            ));
+        }
+        draft.asks(version, read.asks.ok());
+    }
     let mut progress = Progress::new("versions of LiteLLM", releases.len());
     let mut pins = futures::stream::iter(releases)
         .map(|(raw, version)| async { (pin(&pip, &raw, gate).await, raw, version) })
@@ -144,6 +166,8 @@ async fn contents(pip: &Pip, raw: &str, gate: &Gate) -> Result<(PackageVersion, 
     for (path, bytes) in pip.files(PACKAGE, raw, wanted).await? {
         if path.ends_with("/schema.prisma") {
             contents.schema = Some(String::from_utf8(bytes).map_err(|why| invalid(&why))?);
+        } else if path.ends_with("/utils.py") {
+            contents.utils = String::from_utf8(bytes).map_err(|why| invalid(&why))?;
         } else if let Some(name) = migration(&path) {
             let name = name.parse::<MigrationName>().map_err(|bad| invalid(&bad))?;
             contents.migrations.insert(name, bytes);
@@ -153,7 +177,8 @@ async fn contents(pip: &Pip, raw: &str, gate: &Gate) -> Result<(PackageVersion, 
 }
 
 fn wanted(path: &str) -> bool {
-    migration(path).is_some() || path == "litellm_proxy_extras/schema.prisma"
+    let whole = ["litellm_proxy_extras/schema.prisma", "litellm_proxy_extras/utils.py"];
+    migration(path).is_some() || whole.contains(&path)
 }
 
 /// The name of the migration whose file this is.

@@ -3,7 +3,7 @@
 //! What repeats from package to package is written once: a migration's contents and an object of
 //! a schema carry the ranges of the packages that have them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::described::{Described, Objects};
+use super::startup::Code;
 use super::{Absent, Catalog, Edition, Package, PackageVersion, Release};
 use crate::domain::effects::Effect;
 use crate::domain::name::MigrationName;
@@ -20,7 +21,7 @@ use crate::domain::schema::Object;
 use crate::text::Safe;
 
 /// The format that this code writes, and the only one that it reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// More than this is no catalog of ours, in bytes, unpacked.
 const LARGEST: u64 = 64 << 20;
 
@@ -76,6 +77,7 @@ struct Asset {
     packages: Vec<PackageVersion>,
     releases: Vec<Release>,
     absent: Vec<Absent>,
+    codes: Vec<(Code, Ranges)>,
     migrations: BTreeMap<MigrationName, Vec<Content>>,
     objects: Vec<(Object, Ranges)>,
 }
@@ -131,12 +133,17 @@ impl Catalog {
         for (at, package) in self.packages.values().enumerate() {
             package.schema.objects().for_each(|object| objects.entry(object).or_default().push(at));
         }
+        let codes: BTreeSet<Code> = self.codes.values().copied().collect();
         let asset = Asset {
             format: FORMAT,
             made: self.made,
             packages: self.packages.keys().copied().collect(),
             releases: self.releases.clone(),
             absent: self.absent.clone(),
+            codes: codes
+                .into_iter()
+                .map(|code| (code, of(&|package| self.code(package.version) == Some(code))))
+                .collect(),
             migrations: migrations.collect(),
             objects: objects.into_iter().map(|(object, at)| (object.clone(), ranges(at.into_iter()))).collect(),
         };
@@ -189,6 +196,10 @@ impl Asset {
         for (object, ranges) in &self.objects {
             positions(ranges, count, object).map(drop)?;
         }
+        let mut codes = BTreeMap::new();
+        for (code, ranges) in self.codes {
+            codes.extend(positions(&ranges, count, &"code")?.map(|at| (self.packages[at], code)));
+        }
         let objects: Objects = Arc::new(self.objects);
         let packages = self.packages.into_iter().zip(migrations).enumerate();
         let packages = packages.map(|(at, (version, migrations))| Package {
@@ -197,7 +208,7 @@ impl Asset {
             schema: Described::at(at, &objects),
         });
         let catalog = Catalog::new(self.releases, packages.collect(), editions);
-        Ok(Catalog { made: self.made, absent: self.absent, ..catalog })
+        Ok(Catalog { made: self.made, absent: self.absent, codes, ..catalog })
     }
 }
 
@@ -223,7 +234,7 @@ mod tests {
         };
         let whole = |migrations: &str, objects: &str| {
             packed(&format!(
-                r#"{{"format":1,"made":"2026-11-20","packages":["0.4.1"],"releases":[],"absent":[],"migrations":{{{migrations}}},"objects":[{objects}]}}"#
+                r#"{{"format":2,"made":"2026-11-20","packages":["0.4.1"],"releases":[],"absent":[],"codes":[],"migrations":{{{migrations}}},"objects":[{objects}]}}"#
             ))
         };
         assert!(Catalog::from_bytes(&whole("", "")).is_ok());
@@ -231,7 +242,7 @@ mod tests {
             (b"no gzip".to_vec(), "not packed with gzip"),
             (whole("", "")[..20].to_vec(), "not packed with gzip"),
             (packed("{"), "not a catalog at line 1, column 1"),
-            (packed(r#"{"format":2,"other":true}"#), "written in format 2; this version reads format 1"),
+            (packed(r#"{"format":1,"other":true}"#), "written in format 1; this version reads format 2"),
             (
                 whole(r#""a":[{"checksum":"","packages":[[0,1]],"effects":[]}]"#, ""),
                 "a range of packages that are not in the catalog, of a",

@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::age::told_version;
 use super::start::How;
 use super::{Facts, Forecast, Way};
-use crate::domain::catalog::{Catalog, Known, Package, PackageVersion, Pin, Reading, Release, Startup, Told};
+use crate::domain::catalog::startup::{Baseline, Migrating};
+use crate::domain::catalog::{Catalog, Known, Package, Pin, Reading, Release, Startup, Told};
 use crate::domain::effects::{Alteration, Effect, Weight, weight};
 use crate::domain::image::{Image, Version};
 use crate::domain::migration::{MigrationTable, RowState};
@@ -121,11 +122,6 @@ impl FromIterator<Object> for Stake {
         stake
     }
 }
-
-/// From this package on the newer resolver is the default: a database without a migration table
-/// is baselined only when it equals the package's own schema, and refused otherwise
-/// (litellm-proxy-extras 0.4.105, `utils.py`).
-const REFUSES_TO_BASELINE: &str = "0.4.105";
 
 /// What a version does when it starts.
 ///
@@ -276,7 +272,7 @@ fn does(startup: Startup, syncs: bool, managed: bool) -> &'static str {
         _ if !managed && syncs => {
             "finds no migration table, baselines the database (P3005) and makes it equal to its own schema"
         }
-        _ if !managed => "finds no migration table, and baselines only a database that equals its own schema (P3005)",
+        _ if !managed => "finds no migration table, and changes no object of such a database (P3005)",
         Startup::DeploysThenSyncs => "makes the database equal to its own schema after every start",
         Startup::DeploysThenSyncsIfPending if syncs => {
             "makes the database equal to its own schema after migrating, because something is pending for it"
@@ -353,13 +349,16 @@ impl<'a> Begun<'a> {
         let holds = live.objects().any(|object| matches!(object, Object::Table(_)));
         // Without a migration table and with tables in it, Prisma refuses to deploy (P3005).
         let unmanaged = !rows.exists && holds;
+        let code = catalog.code(package.version).map(|code| code.like(startup));
+        let Migrating { startup: migrated, baseline } =
+            code.unwrap_or(Migrating { startup, baseline: Baseline::Syncs });
         let deploys = startup != Startup::Pushes && !unmanaged;
         let applied: Vec<(&MigrationName, &[Effect])> =
             if deploys { waiting(package, catalog, rows).collect() } else { Vec::new() };
-        let syncs = match startup {
-            Startup::Pushes => true,
-            _ if unmanaged => baselines(package.version),
-            Startup::DeploysThenSyncs => true,
+        let syncs = match migrated {
+            _ if startup == Startup::Pushes => true,
+            _ if unmanaged => baseline == Baseline::Syncs,
+            Startup::Pushes | Startup::DeploysThenSyncs => true,
             Startup::DeploysThenSyncsIfPending => !applied.is_empty(),
             Startup::Deploys => false,
         };
@@ -395,11 +394,6 @@ fn beyond<'a>(
         let edition = checksum.and_then(|checksum| catalog.edition(name, checksum.as_str()));
         (name, edition.map_or(&[Effect::Unread][..], |edition| &edition.effects))
     })
-}
-
-/// Whether the older code baselines a database without a migration table.
-fn baselines(package: PackageVersion) -> bool {
-    REFUSES_TO_BASELINE.parse().is_ok_and(|first: PackageVersion| package < first)
 }
 
 /// Whether `schema.prisma` would mention such an object: an index that serves a constraint, a

@@ -3,6 +3,7 @@
 
 use super::Way;
 use crate::domain::cluster::Field;
+use crate::domain::settings::{DISABLE_PRISMA_SCHEMA_UPDATE, SchemaSwitch};
 use crate::domain::workload::{Container, EnvValue, Template};
 use crate::text::Clean;
 
@@ -49,7 +50,8 @@ const MIGRATORS: [(&str, How); 5] = [
     ("migrate deploy", How::Deploy),
 ];
 
-pub(super) fn start(container: &Container) -> Start {
+/// How a container starts whose configuration file says this about the schema.
+pub(super) fn start(container: &Container, switch: &SchemaSwitch) -> Start {
     if let Some((word, how)) = MIGRATORS.iter().find(|(word, _)| says(container, word)) {
         let pushes = *word == "use_prisma_db_push";
         let why = if pushes {
@@ -61,22 +63,58 @@ pub(super) fn start(container: &Container) -> Start {
             if pushes { "choose a revision without that argument" } else { "choose a revision without that container" };
         return Start::Writes { how: *how, why, way: Way { remedy: Clean::ours(remedy), protect_helps: false } };
     }
-    let state = match container.variable(DISABLE_SCHEMA_UPDATE) {
-        Some(EnvValue::Literal(Field::Shown(value))) if value.as_str().eq_ignore_ascii_case("true") => {
-            return Start::HandsOff(say!(
-                "container {} sets {}=true (config.yaml can override it: disable_prisma_schema_update: false)",
-                container.name,
-                DISABLE_SCHEMA_UPDATE
-            ));
+    let writes = |why, remedy, protect_helps| Start::Writes {
+        how: resolver(container),
+        why,
+        way: Way { remedy, protect_helps },
+    };
+    let protected = matches!(
+        container.variable(DISABLE_SCHEMA_UPDATE),
+        Some(EnvValue::Literal(Field::Shown(value))) if value.as_str().eq_ignore_ascii_case("true")
+    );
+    match switch {
+        SchemaSwitch::Off(place) => {
+            return Start::HandsOff(say!("{} is true ({})", Clean::ours(DISABLE_PRISMA_SCHEMA_UPDATE), place));
         }
+        SchemaSwitch::On(place) => {
+            let setting = Clean::ours(DISABLE_PRISMA_SCHEMA_UPDATE);
+            let why = if protected {
+                say!("{} is not true ({}), which makes {}=true void", setting, place, DISABLE_SCHEMA_UPDATE)
+            } else {
+                say!("{} is not true ({})", setting, place)
+            };
+            return writes(why, say!("set {} to true there, or take it out", setting), false);
+        }
+        SchemaSwitch::Unknown(why) if protected => {
+            return writes(
+                say!(
+                    "whether {} in its configuration file makes {}=true void is not known: {}",
+                    Clean::ours(DISABLE_PRISMA_SCHEMA_UPDATE),
+                    DISABLE_SCHEMA_UPDATE,
+                    why
+                ),
+                Clean::ours("let the console read that file: in a ConfigMap or a Secret, whole, named after --config"),
+                false,
+            );
+        }
+        SchemaSwitch::Unknown(_) | SchemaSwitch::Unset => {}
+    }
+    if protected {
+        return Start::HandsOff(say!("container {} sets {}=true", container.name, DISABLE_SCHEMA_UPDATE));
+    }
+    let state = match container.variable(DISABLE_SCHEMA_UPDATE) {
         None => "does not set DISABLE_SCHEMA_UPDATE",
         Some(EnvValue::From(_)) => "takes DISABLE_SCHEMA_UPDATE from elsewhere, so its value cannot be told",
         Some(EnvValue::Literal(_)) => "sets DISABLE_SCHEMA_UPDATE to something other than true",
     };
-    Start::Writes {
-        how: resolver(container),
-        why: say!("container {} {}", container.name, state),
-        way: Way { remedy: say!("set {}=true in the same patch", DISABLE_SCHEMA_UPDATE), protect_helps: true },
+    let why = say!("container {} {}", container.name, state);
+    match switch {
+        SchemaSwitch::Unknown(unread) => writes(
+            say!("{}; its configuration file could say more: {}", why, unread),
+            say!("set {}=true, and let the console read that file", DISABLE_SCHEMA_UPDATE),
+            false,
+        ),
+        _ => writes(why, say!("set {}=true in the same patch", DISABLE_SCHEMA_UPDATE), true),
     }
 }
 

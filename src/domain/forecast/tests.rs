@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::*;
+use crate::domain::catalog::startup::{Baseline, Code, Migrating};
 use crate::domain::catalog::{Edition, Found, Listing, Package, PackageVersion, Pin, Reading, Release, Startup, Told};
 use crate::domain::cluster::{Field, Fingerprint};
 use crate::domain::effects::Effect;
@@ -94,6 +95,13 @@ fn catalog() -> Catalog {
         ],
         editions,
     )
+    .with_codes(BTreeMap::from([(
+        version(new),
+        Code {
+            older: Migrating { startup: DeploysThenSyncsIfPending, baseline: Baseline::Syncs },
+            newer: Some(Migrating { startup: Deploys, baseline: Baseline::IfEqual }),
+        },
+    )]))
 }
 
 const NEWER: [&str; 6] = ["a", "a.x", "a.y", "b", "b.z", "index a_y"];
@@ -252,7 +260,7 @@ fn what_a_label_claims_of_a_digest_is_believed_where_it_warns() {
     let facts = with(&catalog, &rows, &live);
     let by_digest = |image: &str, label: &str, claim: &str| {
         let fields = BTreeMap::from([(Clean::ours("x"), Field::Shown(Clean::ours("y")))]);
-        let mut template = Template { containers: vec![container("0.0.0", &[], &[])], fields };
+        let mut template = Template { containers: vec![container("0.0.0", &[], &[])], fields, ..Template::default() };
         template.containers[0].image = image.parse().unwrap();
         let path = Gate::default().clean(&format!("metadata.labels.{label}"));
         template.fields.insert(path, Field::Shown(Gate::default().clean(claim)));

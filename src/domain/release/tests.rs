@@ -36,7 +36,7 @@ fn template(image: &str, env: &[(&str, &str)]) -> Template {
         env_from: vec![],
     };
     let fields = BTreeMap::from([(Clean::ours("spec.containers[litellm].image"), Field::Shown(gate.clean(image)))]);
-    Template { containers: vec![container], fields }
+    Template { containers: vec![container], fields, ..Template::default() }
 }
 
 const OFF: &[(&str, &str)] = &[("DISABLE_SCHEMA_UPDATE", "true")];

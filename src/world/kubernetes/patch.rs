@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::objects::{self, Deployed};
 use super::template::normalized;
-use super::{Link, connect, errors};
+use super::{Link, connect, errors, salt};
 use crate::domain::change::{Applied, Change, ChangeKind, Cleared, Preview};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::forecast::{DISABLE_SCHEMA_UPDATE, gateway_containers};
@@ -51,6 +51,12 @@ pub(super) async fn apply(link: &Link, cleared: Cleared) -> Result<Applied, Trou
     let change = cleared.change();
     let plan = plan(link, change).await?;
     let dry_run = plan.dry_run(link).await?;
+    if dry_run.template.switch != cleared.template().switch {
+        return Err(changed(
+            &change.workload,
+            &Clean::ours("what its configuration file says about the schema is not what was judged"),
+        ));
+    }
     if &dry_run.template != cleared.template() {
         let paths = cleared.template().diff(&dry_run.template).len();
         return Err(changed(
@@ -59,7 +65,7 @@ pub(super) async fn apply(link: &Link, cleared: Cleared) -> Result<Applied, Trou
         ));
     }
     let outcome = plan.send(link).await?;
-    let surprise = if outcome.template == dry_run.template {
+    let surprise = if outcome.template.fields == dry_run.template.fields {
         Clean::default()
     } else {
         Clean::ours("; the server stored another template than its dry run showed, so look at the diff")
@@ -87,6 +93,8 @@ struct Plan<'a> {
 /// What the server made of a patch.
 struct Outcome {
     template: Template,
+    /// The template as the server has it.
+    raw: Value,
     generation: i64,
     warnings: Vec<Clean>,
 }
@@ -243,7 +251,11 @@ impl Plan<'_> {
     async fn dry_run(&self, link: &Link) -> Result<Outcome, Trouble> {
         let attempt = say!("try the change of {} without applying it", self.change.workload);
         match self.post(link, true, connect::READ_TIMEOUT).await {
-            Ok(outcome) => Ok(outcome),
+            Ok(mut outcome) => {
+                // Judged with the template, and compared with it before the real patch is sent.
+                outcome.template.switch = salt::switch(link, &self.change.workload.namespace, &outcome.raw).await;
+                Ok(outcome)
+            }
             Err(Failed::TimedOut) => Err(errors::timed_out(&attempt, connect::READ_TIMEOUT)),
             Err(Failed::Answered(status)) => Err(self.refusal(link, &attempt, &status).await),
             Err(Failed::Broken(why)) => Err(errors::trouble(link.gate(), &attempt, &why)),
@@ -320,8 +332,10 @@ impl Plan<'_> {
             return Err(Failed::Answered(Box::new(status)));
         }
         let object: Value = serde_json::from_slice(&body).map_err(|_| Failed::Unreadable)?;
+        let raw = normalized(object["spec"]["template"].clone());
         Ok(Outcome {
-            template: link.reader.template(&normalized(object["spec"]["template"].clone())),
+            template: link.reader.template(&raw),
+            raw,
             generation: object["metadata"]["generation"].as_i64().unwrap_or_default(),
             warnings: warnings(link, &parts.headers),
         })

@@ -154,6 +154,18 @@ pub(super) fn config_path(container: &Value) -> Option<&str> {
     })
 }
 
+/// The argument after `--config`, also in one line for a shell. It may be no absolute path.
+pub(super) fn config_flag(container: &Value) -> Option<&str> {
+    let words = ["command", "args"].iter().flat_map(|group| list(container, group)).filter_map(Value::as_str);
+    let words: Vec<&str> = words.flat_map(str::split_whitespace).collect();
+    words.iter().enumerate().find_map(|(at, word)| match *word {
+        "--config" => Some(words.get(at + 1).copied().unwrap_or_default()),
+        // A shell has an option of that name too.
+        "-c" => words.get(at + 1).copied().filter(|next| next.ends_with(".yaml") || next.ends_with(".yml")),
+        word => word.strip_prefix("--config="),
+    })
+}
+
 /// Where a file of a container comes from: the source, its key, and whether by `subPath`.
 pub(super) fn file<'a>(template: &'a Value, container: &'a Value, path: &'a str) -> Option<(Source, &'a str, bool)> {
     let under = |mount: &&Value| {
@@ -268,5 +280,19 @@ mod tests {
         let by_variable = other(json!(["-c"]), json!([{"name": "CONFIG_FILE_PATH", "value": "/b.yaml"}]));
         assert_eq!(config_path(&by_variable), Some("/b.yaml"));
         assert_eq!(config_path(&other(json!([]), json!([]))), None);
+        let rows = [
+            (json!(["--config", "/a.yaml"]), Some("/a.yaml")),
+            (json!(["--config=a.yaml"]), Some("a.yaml")),
+            (json!(["-c", "a.yml", "--port", "1"]), Some("a.yml")),
+            (json!(["sh", "-c", "exec litellm --config /a.yaml --port 1"]), Some("/a.yaml")),
+            (json!(["--config"]), Some("")),
+            (json!(["sh", "-c", "exec litellm"]), None),
+            (json!([]), None),
+        ];
+        for (args, expected) in rows {
+            // The variable comes too late for the migrations.
+            let container = other(args.clone(), json!([{"name": "CONFIG_FILE_PATH", "value": "/b.yaml"}]));
+            assert_eq!(config_flag(&container), expected, "{args}");
+        }
     }
 }

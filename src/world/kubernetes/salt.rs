@@ -7,13 +7,17 @@ use k8s_openapi::api::core::v1 as core;
 use kube::api::Api;
 use serde_json::Value as Json;
 
-use super::references::{config_path, containers, file, list, place, source, whole_of};
+use super::references::{config_flag, config_path, containers, file, list, place, source, whole_of};
 use super::{Link, template};
 use crate::domain::coupled::{Source, SourceKind};
 use crate::domain::name::Name;
 use crate::domain::salt::{Key, Keys, LITELLM_SALT_KEY, MASTER_KEYS, Value};
+use crate::domain::settings::{Config, SchemaSwitch};
 use crate::domain::trouble::TroubleKind;
 use crate::text::{Clean, Secret};
+
+/// Where this is set, LiteLLM reads its configuration from a bucket (`proxy_server.py`, `get_config`).
+const BUCKET: &str = "LITELLM_CONFIG_BUCKET_NAME";
 
 /// Objects that were read for one comparison, each once. The error says why one could not be.
 #[derive(Default)]
@@ -21,9 +25,15 @@ struct Read(BTreeMap<Source, Result<Option<BTreeMap<String, String>>, Clean>>);
 
 /// The keys of two raw templates.
 pub(super) async fn keys(link: &Link, namespace: &Name, live: &Json, target: &Json) -> Keys {
-    let mut reading = Reading { link, namespace, read: Read::default() };
+    let mut reading = Reading { link, namespace, read: Read::default(), secret: true };
     let live = reading.key(live).await;
     Keys { live, target: reading.key(target).await }
+}
+
+/// What the configuration file that the gateway of a raw template reads says about the schema.
+pub(super) async fn switch(link: &Link, namespace: &Name, template: &Json) -> SchemaSwitch {
+    let mut reading = Reading { link, namespace, read: Read::default(), secret: false };
+    reading.switch(template).await.unwrap_or_else(SchemaSwitch::Unknown)
 }
 
 /// The gateway's container: the first with a LiteLLM image, else the first.
@@ -37,6 +47,8 @@ struct Reading<'a> {
     link: &'a Link,
     namespace: &'a Name,
     read: Read,
+    /// What is read is a secret, which the gate has to know.
+    secret: bool,
 }
 
 impl Reading<'_> {
@@ -75,6 +87,25 @@ impl Reading<'_> {
                 Some(Key { from, value: self.known(&master) })
             }
         }
+    }
+
+    /// What the file says; an error says why nobody knows. Without `--config` no file is looked at
+    /// before the migrations (LiteLLM's `proxy_cli.py`).
+    async fn switch(&mut self, template: &Json) -> Result<SchemaSwitch, Clean> {
+        let gate = self.link.gate().clone();
+        let Some(container) = gateway(template) else { return Ok(SchemaSwitch::Unset) };
+        let Some(path) = config_flag(container) else { return Ok(SchemaSwitch::Unset) };
+        let shown = gate.clean(path);
+        if self.variable(container, BUCKET).await.value != Value::Unset {
+            return Err(say!("{} is set, so it comes from a bucket", Clean::ours(BUCKET)));
+        }
+        let Some((source, key, _)) = file(template, container, path) else {
+            return Err(say!("{} comes from no ConfigMap and no Secret", shown));
+        };
+        let place = say!("{} of {}", gate.clean(key), source);
+        let data = self.object(&source).await?.ok_or_else(|| say!("{} is not there", source))?;
+        let text = data.get(key).ok_or_else(|| say!("{} has no key {}", source, gate.clean(key)))?;
+        Ok(Config::read(text, &place, &gate)?.switch)
     }
 
     /// One variable of a container as its process will see it: `env` before `envFrom`, the last
@@ -141,7 +172,9 @@ impl Reading<'_> {
     /// as it is, a line feed at its end included.
     fn known(&self, value: &str) -> Value {
         let secret = Secret::new(value);
-        self.link.gate().learn(&secret);
+        if self.secret {
+            self.link.gate().learn(&secret);
+        }
         Value::Known(secret)
     }
 

@@ -63,7 +63,7 @@ impl Reader {
         containers.extend(group("containers", false));
         let mut fields = BTreeMap::new();
         self.flatten(template, "", Place::Ordinary, &mut fields);
-        Template { containers, fields }
+        Template { containers, fields, ..Template::default() }
     }
 
     /// Every field of an object, by path. What a Secret or a ConfigMap holds is hidden: of these

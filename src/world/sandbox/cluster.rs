@@ -94,7 +94,7 @@ impl Sandbox {
             env,
             env_from: vec![],
         };
-        Template { containers: vec![container], fields }
+        Template { containers: vec![container], fields, ..Template::default() }
     }
 
     fn see_workload(&self, model: &Model) -> Workload {
@@ -403,7 +403,7 @@ impl Workloads for Sandbox {
     fn preview(&self, change: Change) -> Reply<Preview> {
         let preview = self.look(|model, _| {
             let plan = self.planned(model, &change)?;
-            let template = self.template(&plan);
+            let template = self.template(&plan).with_switch(self.switch(model, &plan));
             let diff = self.template(model.plan()).diff(&template);
             Ok(Preview { change, template, diff, warnings: vec![], jobs: Some(vec![]) })
         });
@@ -416,7 +416,7 @@ impl Workloads for Sandbox {
             let change = cleared.change();
             sandbox.act(|model, _| {
                 let plan = sandbox.planned(model, change)?;
-                if sandbox.template(&plan) != *cleared.template() {
+                if sandbox.template(&plan).with_switch(sandbox.switch(model, &plan)) != *cleared.template() {
                     return Err(Trouble::new(
                         TroubleKind::Changed,
                         say!(

@@ -12,6 +12,7 @@ use crate::domain::name::{Name, Uid};
 use crate::domain::runbook::NodeRef;
 use crate::domain::salt::{Key, Keys, LITELLM_SALT_KEY, MASTER_KEYS, Opened, Value};
 use crate::domain::scenario::{Setting, SourcePlan};
+use crate::domain::settings::{Config, SchemaSwitch};
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Secret};
 use crate::world::Hands;
@@ -51,15 +52,35 @@ impl Sandbox {
             pull: Some(if plan.image.floats() { Pull::Always } else { Pull::IfNotPresent }),
             salt: keys(model, &target)?.compare(|key| Fingerprint::new(&self.key, key.expose().as_bytes())),
             config,
+            switch: self.switch(model, plan),
             target,
         })
     }
 
-    fn config(&self, model: &Model, source: &SourcePlan) -> MountedConfig {
-        let mut gate = self.gate.lines();
+    /// What the configuration file of a template says about the schema.
+    pub(super) fn switch(&self, model: &Model, plan: &Plan) -> SchemaSwitch {
+        let Some(path) = plan.words.iter().skip_while(|word| word.as_str() != "--config").nth(1) else {
+            return SchemaSwitch::Unset;
+        };
+        let leans = |source: &&SourcePlan| plan.leans.contains(&source.source.name) && &source.path == path;
+        let Some(source) = self.scenario.sources.iter().find(leans) else {
+            return SchemaSwitch::Unset;
+        };
+        let place = say!("{} of {}", source.key, source.source);
+        Config::read(self.text(model, source), &place, &self.gate)
+            .map_or_else(SchemaSwitch::Unknown, |config| config.switch)
+    }
+
+    /// What a source holds now.
+    fn text<'a>(&self, model: &Model, source: &'a SourcePlan) -> &'a str {
         let back = model.put_back.contains_key(&source.source.name);
         let held = source.before.as_ref().filter(|_| back).and_then(|before| before.text.as_ref());
-        let text = held.or(source.text.as_ref()).map(Secret::expose).unwrap_or_default();
+        held.or(source.text.as_ref()).map(Secret::expose).unwrap_or_default()
+    }
+
+    fn config(&self, model: &Model, source: &SourcePlan) -> MountedConfig {
+        let mut gate = self.gate.lines();
+        let text = self.text(model, source);
         MountedConfig {
             config_map: source.source.name.clone(),
             key: source.key.clone(),

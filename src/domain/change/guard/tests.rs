@@ -11,6 +11,7 @@ use crate::domain::forecast::Newest;
 use crate::domain::image::Image;
 use crate::domain::migration::MigrationTable;
 use crate::domain::schema::{Object, Schema};
+use crate::domain::settings::SchemaSwitch;
 use crate::domain::workload::{Container, EnvValue, EnvVar};
 
 fn container(image: &str, env: &[(&str, &str)], words: &[&'static str]) -> Container {
@@ -89,6 +90,43 @@ fn an_older_image_passes_only_with_its_hands_off_the_schema() {
         let cleared = judged(&preview(container(image, env, words), jobs), record);
         assert_eq!(cleared.is_ok(), expected, "{shown}: {cleared:?}");
     }
+}
+
+#[test]
+fn the_configuration_file_comes_before_the_variable() {
+    let place = || Clean::ours("line 3 of config.yaml of configmap/litellm-config");
+    let safe: &[(&str, &str)] = &[("DISABLE_SCHEMA_UPDATE", "true")];
+    let rows = [
+        (safe, SchemaSwitch::Unset, Ok("sets DISABLE_SCHEMA_UPDATE=true")),
+        (safe, SchemaSwitch::Off(place()), Ok("disable_prisma_schema_update is true (line 3")),
+        (&[], SchemaSwitch::Off(place()), Ok("disable_prisma_schema_update is true (line 3")),
+        (&[("DISABLE_SCHEMA_UPDATE", "false")], SchemaSwitch::Off(place()), Ok("is true (line 3")),
+        (safe, SchemaSwitch::On(place()), Err("which makes DISABLE_SCHEMA_UPDATE=true void")),
+        (&[], SchemaSwitch::On(place()), Err("disable_prisma_schema_update is not true (line 3")),
+        (safe, SchemaSwitch::Unknown(Clean::ours("no permission")), Err("is not known: no permission")),
+        (&[], SchemaSwitch::Unknown(Clean::ours("no permission")), Err("could say more: no permission")),
+        (&[], SchemaSwitch::Unset, Err("does not set DISABLE_SCHEMA_UPDATE")),
+    ];
+    for (env, switch, expected) in rows {
+        let mut preview = preview(container(OLD, env, &[]), Some(vec![]));
+        preview.template.switch = switch.clone();
+        match (judged(&preview, NEW), expected) {
+            (Ok(cleared), Ok(why)) => assert!(cleared.why().as_str().contains(why), "{}", cleared.why()),
+            (Err(refusal), Err(why)) => {
+                assert!(refusal.what.as_str().contains(why), "{}", refusal.what);
+                // Only where nobody said anything the variable is a way out.
+                assert_eq!(refusal.protect_helps, switch == SchemaSwitch::Unset, "{switch:?}");
+            }
+            (other, _) => panic!("{env:?} {switch:?}: {other:?}"),
+        }
+    }
+    // An image that is not older passes all the same, and what migrates by itself asks nobody.
+    let mut new = preview(container(NEW, safe, &[]), Some(vec![]));
+    new.template.switch = SchemaSwitch::On(place());
+    assert!(judged(&new, NEW).is_ok());
+    let mut push = preview(container(OLD, safe, &["--use_prisma_db_push"]), Some(vec![]));
+    push.template.switch = SchemaSwitch::Off(place());
+    assert!(judged(&push, NEW).is_err());
 }
 
 #[test]
