@@ -25,6 +25,7 @@ pub mod live;
 pub mod log;
 pub mod migration;
 pub mod name;
+mod python;
 pub mod record;
 pub mod release;
 pub mod restore;

@@ -22,6 +22,7 @@ mod restore_file;
 pub mod sandbox;
 mod sidecar;
 pub mod tls;
+mod variable;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -52,6 +52,7 @@ fn help_has_examples_and_exit_codes_and_every_command_has_help() {
         &["resume"],
         &["export"],
         &["runbook", "lint"],
+        &["lint"],
         &["init"],
         &["completions"],
         &["man"],
@@ -171,4 +172,29 @@ fn init_writes_a_file_that_reads_again_and_never_overwrites() {
     // The written file names one environment, so another name is refused with its name.
     let (code, _, errors) = told(folder.path(), &["preflight", "--env", "other"]);
     assert!(code == 2 && errors.contains("choose one with --env: kind-test"), "{errors}");
+}
+
+#[test]
+fn a_configuration_is_judged_by_line_and_no_value_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "general_settings:\n  master_key: sk-hunter2-master\n  password_policy_min_length: 77123\n  \
+                my_own_thing: 1\nlitellm_settings:\n  drop_params: true\n";
+    std::fs::write(folder.path().join("config.yaml"), text).unwrap();
+    let (code, out, errors) = told(folder.path(), &["lint", "config.yaml", "--for", "main-v1.81.0-stable"]);
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!((code, lines.len(), errors.as_str()), (1, 2, ""), "{out}{errors}");
+    let expected =
+        "config.yaml:3: general_settings.password_policy_min_length: LiteLLM 1.81.0 does not know it; known since 1.";
+    assert!(lines[0].starts_with(expected), "{out}");
+    assert_eq!(lines[1], "config.yaml:4: general_settings.my_own_thing: hint: no version is seen to know it");
+    let (code, json, _) = told(folder.path(), &["lint", "config.yaml", "--for", "1.106.2", "--json"]);
+    assert_eq!(code, 0, "{json}");
+    let found: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(found.as_array().unwrap().len(), 1, "{json}");
+    assert_eq!((&found[0]["name"], &found[0]["known"]), (&"my_own_thing".into(), &"nowhere".into()), "{json}");
+    for shown in [&out, &json] {
+        assert!(!shown.contains("hunter2") && !shown.contains("77123"), "{shown}");
+    }
+    let (code, _, errors) = told(folder.path(), &["lint", "nowhere.yaml", "--for", "1.81.0"]);
+    assert!(code == 2 && errors.contains("nowhere.yaml cannot be read"), "{code} {errors}");
 }

@@ -179,6 +179,7 @@ async fn holds(drill: &Drill, known: &Known, fact: Fact) -> bool {
         Fact::ObjectWithoutRow => {
             drill.ledger().await.is_some_and(|ledger| ledger.object_without_row().next().is_some())
         }
+        Fact::SettingsTooNew => false,
         Fact::OwnedByHelm => drill.scenario.helm.is_some(),
         Fact::ConfigDrifted => drill.drifted(&known.by_hand).await,
         Fact::BackupProved => known.backed_up,

@@ -11,6 +11,7 @@ use std::process::Command;
 
 use lastgood::domain::catalog::startup::{self, Asked, Asks, Files};
 use lastgood::domain::catalog::{Catalog, Known, Reading, Release, Startup};
+use lastgood::domain::settings::{Knows, Section, Settings, vocabulary};
 
 /// The files of a published version that are wanted, as text.
 fn files(package: &str, version: &str, wanted: fn(&str) -> bool) -> Vec<(String, String)> {
@@ -113,6 +114,36 @@ fn what_versions_of_litellm_ask_for_is_what_the_catalog_says() {
         let code = Catalog::embedded().code(package).unwrap();
         assert_eq!((release.pods, release.job), (code.startup(pods), code.startup(job)), "{version}");
     }
+}
+
+#[test]
+fn the_settings_of_a_version_are_what_the_catalog_says() {
+    let settings = Settings::embedded();
+    for raw in ["1.75.0", "1.106.0"] {
+        let version = raw.parse().unwrap();
+        assert!(settings.read().contains(&version), "{raw} was read");
+        let files = files("litellm", raw, vocabulary::wanted);
+        let texts: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+        let known = vocabulary::vocabulary(&texts);
+        for (section, names) in &known {
+            assert!(names.len() > 40, "{raw} {section}: {names:?}");
+            for name in names {
+                assert_eq!(settings.knows(*section, name, &version), Knows::Yes, "{raw} {section}.{name}");
+            }
+        }
+        let all = Section::ALL.map(|section| (section, settings.names(section).collect::<Vec<_>>()));
+        for (section, names) in all {
+            for name in names {
+                let knows = settings.knows(section, name, &version) == Knows::Yes;
+                assert_eq!(knows, known[&section].contains(name), "{raw} {section}.{name}");
+            }
+        }
+    }
+    let knows = |name: &str, version: &str| {
+        settings.knows(Section::GeneralSettings, name, &version.parse().unwrap()) == Knows::Yes
+    };
+    assert!(knows("master_key", "1.70.0") && knows("disable_prisma_schema_update", "1.70.0"));
+    assert!(!knows("password_policy_min_length", "1.83.10") && knows("password_policy_min_length", "1.106.2"));
 }
 
 #[test]

@@ -57,6 +57,7 @@ pub fn evidence(state: &State, fact: Fact) -> Evidence {
         ),
         Fact::CredentialsUnreadable => signature(state, &["salt-key"], "credentials that cannot be decrypted"),
         Fact::ImageChanged | Fact::OnlyConfigChanged | Fact::TemplateUnchanged => template(state, fact),
+        Fact::SettingsTooNew => settings_too_new(state),
         Fact::BackupProved => {
             let done = state
                 .incident
@@ -112,6 +113,25 @@ fn config_drifted(state: &State) -> Evidence {
         None if read => Evidence::is(false, Clean::ours("no ConfigMap of the target changed since it ran")),
         None => Evidence::untold("what the target leans on is not read yet"),
     }
+}
+
+fn settings_too_new(state: &State) -> Evidence {
+    let seen = state.setting.workloads.iter().filter_map(|reference| state.workload(reference));
+    let targets = seen.filter_map(|workload| Some((workload, preflight::target(state, workload)?.0)));
+    let mut judged = None;
+    for (workload, target) in targets {
+        let about = state.coupling.about(&workload.reference, &target.uid).and_then(|about| about.coupled.last());
+        match about.map(|coupled| preflight::unknown_settings(target, coupled)) {
+            Some(Ok(Some((place, unknown)))) => match unknown.first() {
+                Some(first) => return Evidence::is(true, say!("{}: {}", place, first.words())),
+                None => judged = Some(Evidence::is(false, say!("every setting of {} is known", place))),
+            },
+            Some(Ok(None)) => judged = Some(Evidence::is(false, Clean::ours("the target's pods name no config.yaml"))),
+            Some(Err(why)) => return Evidence { holds: None, words: why },
+            None => return Evidence::untold("what the target leans on is not read yet"),
+        }
+    }
+    judged.unwrap_or_else(|| Evidence::untold("no target is known yet"))
 }
 
 fn owned_by_helm(state: &State) -> Evidence {

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::app::change;
 use crate::app::state::State;
 use crate::domain::cluster::WorkloadRef;
+use crate::domain::coupled;
 use crate::domain::forecast::{DISABLE_SCHEMA_UPDATE, Facts, Forecast, Way, forecast, forecast_job};
 use crate::domain::image::Image;
 use crate::domain::live::Live;
@@ -54,7 +55,7 @@ pub fn of(state: &State, template: &Template) -> Forecast {
 /// What pods of a revision would do, with the configuration file that they would find now.
 pub fn of_revision(state: &State, workload: &WorkloadRef, revision: &Revision) -> Forecast {
     let switch = match state.coupling.about(workload, &revision.uid).map(|about| &about.coupled) {
-        Some(Live::Seen { value, .. }) => value.switch.clone(),
+        Some(Live::Seen { value, .. }) => coupled::switch(&value.settings),
         Some(Live::Lost { why, .. } | Live::Absent(why)) => SchemaSwitch::Unknown(why.what.clone()),
         // The guard reads it before anything is changed.
         Some(Live::Waiting) | None => SchemaSwitch::Unset,

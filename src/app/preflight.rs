@@ -18,6 +18,8 @@ mod target;
 
 use serde::Serialize;
 
+pub(in crate::app) use coupled::unknown_settings;
+
 pub use looks::{DryRun, Looks, dry_run_seen, due};
 
 use crate::app::state::State;

@@ -147,6 +147,23 @@ Examples:
     /// Which migrations belong to which version of LiteLLM, and what each does
     #[command(subcommand)]
     Catalog(CatalogVerb),
+    /// Say which settings of a LiteLLM config.yaml a version does not know; shows no value
+    #[command(after_help = "\
+Examples:
+  lastgood lint config.yaml --for 1.81.0
+  lastgood lint config.yaml --for main-v1.77.2-stable --json
+
+It ends with 1 when the version does not know a setting that another one does.")]
+    Lint {
+        /// LiteLLM's configuration file
+        #[arg(value_name = "CONFIG")]
+        file: PathBuf,
+        /// The version of LiteLLM, or the tag of its image
+        #[arg(long = "for", value_name = "VERSION")]
+        version: Version,
+        #[command(flatten)]
+        json: Json,
+    },
     /// Write a commented lastgood.toml from what is found; never overwrites
     #[command(after_help = "\
 Examples:
@@ -449,6 +466,12 @@ Examples:
         #[command(flatten)]
         json: Json,
     },
+    /// Read which settings each version of LiteLLM knows, from the published packages alone, with pip; goes on where it was interrupted
+    Settings {
+        /// The file to write
+        #[arg(long, short, value_name = "FILE")]
+        output: PathBuf,
+    },
 }
 
 /// One `--to`.
@@ -561,6 +584,8 @@ impl Verb {
                 let version = version.map(|raw| asked(&raw, gate)).transpose()?;
                 Command::CatalogShow { version, format: json.format() }
             }
+            Verb::Catalog(CatalogVerb::Settings { output }) => Command::CatalogSettings(output),
+            Verb::Lint { file, version, json } => Command::Lint { file, version, format: json.format() },
             Verb::Init { output } if output.as_os_str() == "-" => Command::Init(InitTo::Stdout),
             Verb::Init { output } => Command::Init(InitTo::File(output)),
             Verb::Completions { shell } => Command::Completions(shell),

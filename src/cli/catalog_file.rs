@@ -95,8 +95,16 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 /// # Errors
 /// [`TroubleKind::Disk`].
 pub fn write(file: &Path, catalog: &Catalog, gate: &Gate) -> Result<(), Trouble> {
+    written(file, catalog.to_bytes(), gate)
+}
+
+/// Writes a file whole or not at all.
+///
+/// # Errors
+/// [`TroubleKind::Disk`].
+pub fn written(file: &Path, bytes: std::io::Result<Vec<u8>>, gate: &Gate) -> Result<(), Trouble> {
     let part = file.with_extension("part");
-    let written = catalog.to_bytes().and_then(|bytes| {
+    let written = bytes.and_then(|bytes| {
         file.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or(Ok(()), std::fs::create_dir_all)?;
         std::fs::write(&part, bytes)?;
         std::fs::rename(&part, file)

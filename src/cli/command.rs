@@ -128,6 +128,17 @@ pub enum Command {
         /// Who reads it.
         format: Format,
     },
+    /// Read which settings each version knows from the published packages, into this file.
+    CatalogSettings(PathBuf),
+    /// Say which settings of a configuration file a version does not know.
+    Lint {
+        /// LiteLLM's `config.yaml`.
+        file: PathBuf,
+        /// The version.
+        version: Version,
+        /// Who reads it.
+        format: Format,
+    },
     /// Write a configuration file from what is found.
     Init(InitTo),
     /// Print completions for a shell.
@@ -361,6 +372,7 @@ impl Command {
             | Command::CatalogShow { format, .. }
             | Command::CatalogLearn { format, .. }
             | Command::Restore(Restore { format, .. })
+            | Command::Lint { format, .. }
             | Command::RunbookLint { format, .. } => *format,
             Command::Migrations(migrations) => match migrations {
                 Migrations::List { format, .. }
@@ -374,6 +386,7 @@ impl Command {
             | Command::Export { .. }
             | Command::CatalogBuild(_)
             | Command::CatalogRefresh
+            | Command::CatalogSettings(_)
             | Command::Init(_)
             | Command::Completions(_)
             | Command::Man(_) => Format::Text,

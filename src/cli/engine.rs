@@ -70,6 +70,8 @@ pub fn run(start: Start) -> eyre::Result<Exit> {
         }
         (Command::CatalogRefresh, _) => tokio()?.block_on(catalog::refresh(&gate)),
         (Command::CatalogShow { version, format }, _) => catalog::show(version.as_ref(), format, &gate)?,
+        (Command::CatalogSettings(output), _) => tokio()?.block_on(catalog::settings::build(&output, &gate)),
+        (Command::Lint { file, version, format }, _) => catalog::settings::lint(&file, &version, format, &gate)?,
         (Command::Init(to), _) => Ok(found_and_written(&invocation.place, &to, &gate)?),
         (Command::Completions(_) | Command::Man(_), _) => Ok(Exit::Reached),
         // The command line opens an environment for every command that wants one.

@@ -12,7 +12,6 @@ pub mod draft;
 mod listing;
 mod origin;
 pub mod pin;
-mod python;
 pub mod startup;
 
 use std::cmp::Ordering;

@@ -14,7 +14,7 @@ use crate::domain::confirm::Subject;
 use crate::domain::image::Image;
 use crate::domain::name::{Name, Uid, VarName};
 use crate::domain::salt::{Comparison, LITELLM_SALT_KEY};
-use crate::domain::settings::SchemaSwitch;
+use crate::domain::settings::{Config, SchemaSwitch};
 use crate::domain::workload::{Revision, Workload};
 use crate::text::{Clean, Safe};
 
@@ -226,8 +226,38 @@ pub struct Coupled {
     pub salt: Comparison,
     /// The configuration file of the target's gateway container.
     pub config: ConfigFile,
-    /// What it says about the schema.
-    pub switch: SchemaSwitch,
+    /// What is read of the file that `--config` leads to, in a ConfigMap or a Secret; `None`
+    /// without that argument. An error says why nobody knows.
+    pub settings: Result<Option<ReadConfig>, Clean>,
+    /// `DISABLE_SCHEMA_UPDATE` as the target's gateway will see it.
+    pub disable: Disable,
+}
+
+/// `DISABLE_SCHEMA_UPDATE` of a container, wherever it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disable {
+    /// Where it is set, or would be.
+    pub from: Clean,
+    /// Whether it is true; `None` where it is not set. An error says why nobody knows.
+    pub set: Result<Option<bool>, Clean>,
+}
+
+/// What was read of a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadConfig {
+    /// Where it lies, for people.
+    pub place: Clean,
+    /// Its settings.
+    pub config: Config,
+}
+
+/// What a configuration file says about the schema.
+pub fn switch(settings: &Result<Option<ReadConfig>, Clean>) -> SchemaSwitch {
+    match settings {
+        Ok(Some(read)) => read.config.switch.clone(),
+        Ok(None) => SchemaSwitch::Unset,
+        Err(why) => SchemaSwitch::Unknown(why.clone()),
+    }
 }
 
 impl Workload {

@@ -2,6 +2,8 @@
 //! and the one of them that decides about the schema. Values stay where they are.
 
 mod config;
+mod known;
+pub mod vocabulary;
 
 use std::fmt;
 
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::text::{Clean, Safe};
 
 pub use config::{Config, Named};
+pub use known::{Knows, Settings, Unknown};
+pub use vocabulary::Vocabulary;
 
 /// A section of the configuration file whose names LiteLLM knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

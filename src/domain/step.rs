@@ -170,6 +170,8 @@ pub enum Fact {
     OnlyConfigChanged,
     /// Nothing in the templates differs: the cause is elsewhere.
     TemplateUnchanged,
+    /// The configuration file has settings that the target's version does not know.
+    SettingsTooNew,
     /// A database backup was proved in this incident.
     BackupProved,
     /// A target was chosen for every workload.

@@ -10,7 +10,7 @@ use lastgood::app::msg::{Item, Msg, Sight};
 use lastgood::app::state::{Missing, Setting, State};
 use lastgood::app::update::update;
 use lastgood::domain::cluster::{ContainerStatus, Field, Fingerprint, Phase, Pod, PodsItem, WorkloadRef};
-use lastgood::domain::coupled::{ConfigFile, Coupled, Pull};
+use lastgood::domain::coupled::{ConfigFile, Coupled, Disable, Pull};
 use lastgood::domain::environment::Kind;
 use lastgood::domain::migration::{MigrationTable, Row, RowState};
 use lastgood::domain::name::Uid;
@@ -170,7 +170,8 @@ pub fn coupled(target: Uid) -> Coupled {
         pulled: Ok(vec![]),
         salt: Comparison { live: key(), target: key(), verdict: Verdict::Same },
         config: ConfigFile::Unseen(Clean::ours("this template names none")),
-        switch: Default::default(),
+        settings: Ok(None),
+        disable: Disable { from: Clean::ours("DISABLE_SCHEMA_UPDATE is not set"), set: Ok(None) },
     }
 }
 

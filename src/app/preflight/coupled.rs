@@ -7,10 +7,12 @@ use crate::app::releases;
 use crate::app::state::State;
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::coupled::{
-    Coupled, Drift, Found, Leaning, Pull, Pulled, ScalerKind, SourceKind, Written, drifted, pin,
+    self, Coupled, Disable, Drift, Found, Leaning, Pull, Pulled, ScalerKind, SourceKind, Written, drifted, pin,
 };
+use crate::domain::image::Image;
 use crate::domain::live::Live;
 use crate::domain::salt::{Comparison, Outlook, Verdict, outlook};
+use crate::domain::settings::{DISABLE_PRISMA_SCHEMA_UPDATE, Knows, SchemaSwitch, Settings, Unknown};
 use crate::domain::step::StepKind;
 use crate::domain::workload::{Revision, Workload};
 use crate::text::Clean;
@@ -45,6 +47,102 @@ fn all(state: &State, workload: &Workload, target: &Revision, coupled: &Coupled,
     scalers(workload, coupled, found);
     found.extend(tag(workload, target, coupled));
     found.push(salt(state, &workload.reference, target, &coupled.salt));
+    found.extend(settings(target, coupled));
+    found.push(disable(target, coupled));
+}
+
+/// `DISABLE_SCHEMA_UPDATE` of the target: where it is set, and what follows for its migrations.
+fn disable(target: &Revision, coupled: &Coupled) -> Finding {
+    let Disable { from, set } = &coupled.disable;
+    let found = |what: Clean, consequence| Finding { consequence, ..Finding::fine("disable-schema-update", what) };
+    let migrates = Clean::ours(
+        "its pods migrate when they start, as the forecast says: each of them takes Prisma's lock and applies what is pending",
+    );
+    match (coupled::switch(&coupled.settings), set) {
+        (SchemaSwitch::Off(place), _) => found(
+            say!(
+                "revision {} keeps its hands off the schema: {} ({})",
+                target.number,
+                Clean::ours(DISABLE_PRISMA_SCHEMA_UPDATE),
+                place
+            ),
+            by_hand(),
+        ),
+        (SchemaSwitch::On(place), set) => {
+            let void = if *set == Ok(Some(true)) { "; the variable, which says otherwise, is void" } else { "" };
+            let setting = Clean::ours(DISABLE_PRISMA_SCHEMA_UPDATE);
+            found(say!("revision {} may migrate: {} is not true ({}){}", target.number, setting, place, void), migrates)
+        }
+        (_, Ok(Some(true))) => {
+            found(say!("revision {} keeps its hands off the schema: {} is true", target.number, from), by_hand())
+        }
+        (_, Ok(Some(false))) => found(say!("revision {} may migrate: {} is not true", target.number, from), migrates),
+        (_, Ok(None)) => found(say!("revision {} may migrate: {}", target.number, from), migrates),
+        (_, Err(why)) => Finding::unknown(
+            "disable-schema-update",
+            say!("whether revision {} keeps its hands off the schema cannot be told: {}", target.number, from),
+            migrates,
+            Clean::ours("set it to true in the template itself: the guard counts on nothing else"),
+        )
+        .because(why.clone()),
+    }
+}
+
+fn by_hand() -> Clean {
+    Clean::ours(
+        "its pods apply no migration: what is pending for it stays pending until a migration Job or a person applies it",
+    )
+}
+
+/// How many settings are named in one finding.
+const NAMED: usize = 5;
+
+/// The settings of the target's configuration file that its version does not know, with where
+/// the file lies, and how many it may misspell. `None` where its pods name no file.
+///
+/// # Errors
+/// Why nobody knows.
+pub(in crate::app) fn unknown_settings(
+    target: &Revision,
+    coupled: &Coupled,
+) -> Result<Option<(Clean, Vec<Unknown>)>, Clean> {
+    let Some(read) = coupled.settings.as_ref().map_err(Clean::clone)? else { return Ok(None) };
+    let version = target.image().filter(|image| image.is_litellm()).and_then(Image::version);
+    let version = version.ok_or_else(|| Clean::ours("its image does not tell its version"))?;
+    let mut all = Settings::embedded().unknown(&read.config, &version);
+    all.retain(|one| matches!(one.knows, Knows::No { .. } | Knows::Perhaps { .. }));
+    Ok(Some((read.place.clone(), all)))
+}
+
+/// Settings of the configuration file that the target's version does not know.
+fn settings(target: &Revision, coupled: &Coupled) -> Option<Finding> {
+    let (place, wrong) = match unknown_settings(target, coupled) {
+        Ok(found) => found?,
+        Err(why) => {
+            return Some(Finding::unknown(
+                "settings",
+                say!("the settings of revision {} are not judged: {}", target.number, why),
+                Clean::ours("a setting that the older version does not know is ignored, and nothing says so"),
+                Clean::ours("`lastgood lint config.yaml --for VERSION` judges a file"),
+            ));
+        }
+    };
+    if wrong.is_empty() {
+        let settled = say!("{}: no setting is too new for revision {}", place, target.number);
+        return Some(Finding::fine("settings", settled));
+    }
+    let named = wrong.iter().take(NAMED).map(Unknown::words).reduce(|all, one| say!("{}, {}", all, one));
+    let more = match wrong.len().saturating_sub(NAMED) {
+        0 => Clean::default(),
+        more => say!(" and {} more", more),
+    };
+    let finding = Finding::warns(
+        "settings",
+        say!("{}: {} settings that revision {} does not know", place, wrong.len(), target.number),
+        Clean::ours("it ignores them without a word: what they limit, protect or switch on is gone after the revert"),
+        Clean::ours("take them out, or make sure that it may run without them"),
+    );
+    Some(finding.because(say!("{}{}", named.unwrap_or_default(), more)))
 }
 
 /// ConfigMaps and Secrets: gone, without a key, unknown, or changed since the target ran.

@@ -3,6 +3,7 @@
 mod code;
 mod learn;
 mod refresh;
+pub(super) mod settings;
 mod show;
 
 pub(super) use learn::learn;
@@ -15,6 +16,7 @@ use std::path::Path;
 
 use futures::StreamExt as _;
 
+use self::code::By;
 use crate::cli::engine::Outcome;
 use crate::cli::exit::Exit;
 use crate::cli::{catalog_file, complain};
@@ -123,7 +125,7 @@ async fn fetched(mut draft: Draft, gate: &Gate) -> Result<Fetched, Trouble> {
         .filter(|(_, version)| version.numbers() >= FIRST && !draft.has_release(version))
         .collect();
     let published: Vec<String> = releases.iter().map(|(raw, _)| raw.clone()).collect();
-    let code = code::code(&pip, &published, gate).await;
+    let code = code::code(&pip, &published, By::Start, gate).await;
     troubles.extend(code.troubles);
     for (version, read) in code.read {
         if let Err(missing) = &read.asks {

@@ -10,7 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Startup;
-use super::python::{arguments, block, plain, squeezed};
+use crate::domain::python::{arguments, block, plain, squeezed};
 
 /// What LiteLLM asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -49,13 +49,14 @@ pub(super) async fn read(link: &Link, workload: &WorkloadRef, target: Uid) -> Re
         let live_too = live.contains_key(&source);
         leaning(link, namespace, source, taken, live_too)
     });
-    let (leanings, scalers, keys, config, pulled, switch) = tokio::join!(
+    let (leanings, scalers, keys, config, pulled, settings, disable) = tokio::join!(
         futures::future::join_all(leanings),
         scalers(link, workload),
         salt::keys(link, namespace, &templates.live, &templates.target),
         config(link, namespace, &templates.target),
         pulled(link, namespace, &templates.target),
-        salt::switch(link, namespace, &templates.target),
+        salt::settings(link, namespace, &templates.target),
+        salt::disable(link, namespace, &templates.target),
     );
     Ok(Coupled {
         target,
@@ -66,7 +67,8 @@ pub(super) async fn read(link: &Link, workload: &WorkloadRef, target: Uid) -> Re
         pulled: pulled.map_err(|why| why.what),
         salt: keys.compare(|key| Fingerprint::new(&link.reader.key, key.expose().as_bytes())),
         config,
-        switch,
+        settings,
+        disable,
     })
 }
 

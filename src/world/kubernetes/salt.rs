@@ -9,12 +9,14 @@ use serde_json::Value as Json;
 
 use super::references::{config_flag, config_path, containers, file, list, place, source, whole_of};
 use super::{Link, template};
-use crate::domain::coupled::{Source, SourceKind};
+use crate::domain::coupled::{self, Disable, ReadConfig, Source, SourceKind};
+use crate::domain::forecast::DISABLE_SCHEMA_UPDATE;
 use crate::domain::name::Name;
 use crate::domain::salt::{Key, Keys, LITELLM_SALT_KEY, MASTER_KEYS, Value};
 use crate::domain::settings::{Config, SchemaSwitch};
 use crate::domain::trouble::TroubleKind;
 use crate::text::{Clean, Secret};
+use crate::world::variable::truth;
 
 /// Where this is set, LiteLLM reads its configuration from a bucket (`proxy_server.py`, `get_config`).
 const BUCKET: &str = "LITELLM_CONFIG_BUCKET_NAME";
@@ -32,8 +34,25 @@ pub(super) async fn keys(link: &Link, namespace: &Name, live: &Json, target: &Js
 
 /// What the configuration file that the gateway of a raw template reads says about the schema.
 pub(super) async fn switch(link: &Link, namespace: &Name, template: &Json) -> SchemaSwitch {
+    coupled::switch(&settings(link, namespace, template).await)
+}
+
+/// `DISABLE_SCHEMA_UPDATE` as the gateway of a raw template will see it.
+pub(super) async fn disable(link: &Link, namespace: &Name, template: &Json) -> Disable {
     let mut reading = Reading { link, namespace, read: Read::default(), secret: false };
-    reading.switch(template).await.unwrap_or_else(SchemaSwitch::Unknown)
+    match gateway(template) {
+        Some(container) => {
+            let Key { from, value } = reading.variable(container, DISABLE_SCHEMA_UPDATE).await;
+            Disable { from, set: truth(&value) }
+        }
+        None => Disable { from: Clean::ours("the template has no container"), set: Ok(None) },
+    }
+}
+
+/// What is read of that file.
+pub(super) async fn settings(link: &Link, namespace: &Name, template: &Json) -> Result<Option<ReadConfig>, Clean> {
+    let mut reading = Reading { link, namespace, read: Read::default(), secret: false };
+    reading.settings(template).await
 }
 
 /// The gateway's container: the first with a LiteLLM image, else the first.
@@ -91,10 +110,10 @@ impl Reading<'_> {
 
     /// What the file says; an error says why nobody knows. Without `--config` no file is looked at
     /// before the migrations (LiteLLM's `proxy_cli.py`).
-    async fn switch(&mut self, template: &Json) -> Result<SchemaSwitch, Clean> {
+    async fn settings(&mut self, template: &Json) -> Result<Option<ReadConfig>, Clean> {
         let gate = self.link.gate().clone();
-        let Some(container) = gateway(template) else { return Ok(SchemaSwitch::Unset) };
-        let Some(path) = config_flag(container) else { return Ok(SchemaSwitch::Unset) };
+        let Some(container) = gateway(template) else { return Ok(None) };
+        let Some(path) = config_flag(container) else { return Ok(None) };
         let shown = gate.clean(path);
         if self.variable(container, BUCKET).await.value != Value::Unset {
             return Err(say!("{} is set, so it comes from a bucket", Clean::ours(BUCKET)));
@@ -105,7 +124,8 @@ impl Reading<'_> {
         let place = say!("{} of {}", gate.clean(key), source);
         let data = self.object(&source).await?.ok_or_else(|| say!("{} is not there", source))?;
         let text = data.get(key).ok_or_else(|| say!("{} has no key {}", source, gate.clean(key)))?;
-        Ok(Config::read(text, &place, &gate)?.switch)
+        let config = Config::read(text, &place, &gate)?;
+        Ok(Some(ReadConfig { place, config }))
     }
 
     /// One variable of a container as its process will see it: `env` before `envFrom`, the last

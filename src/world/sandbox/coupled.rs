@@ -7,7 +7,10 @@ use super::memory::Deed;
 use super::model::Model;
 use super::parts::{Millis, Plan, millis_before};
 use crate::domain::cluster::Fingerprint;
-use crate::domain::coupled::{ConfigFile, Coupled, Found, Leaning, MountedConfig, Pull, Pulled, SourceKind, Use};
+use crate::domain::coupled::{
+    self, ConfigFile, Coupled, Disable, Found, Leaning, MountedConfig, Pull, Pulled, ReadConfig, SourceKind, Use,
+};
+use crate::domain::forecast::DISABLE_SCHEMA_UPDATE;
 use crate::domain::name::{Name, Uid};
 use crate::domain::runbook::NodeRef;
 use crate::domain::salt::{Key, Keys, LITELLM_SALT_KEY, MASTER_KEYS, Opened, Value};
@@ -16,6 +19,7 @@ use crate::domain::settings::{Config, SchemaSwitch};
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Secret};
 use crate::world::Hands;
+use crate::world::variable::truth;
 
 impl Sandbox {
     /// What a revision leans on, as the sources are now.
@@ -52,23 +56,28 @@ impl Sandbox {
             pull: Some(if plan.image.floats() { Pull::Always } else { Pull::IfNotPresent }),
             salt: keys(model, &target)?.compare(|key| Fingerprint::new(&self.key, key.expose().as_bytes())),
             config,
-            switch: self.switch(model, plan),
+            settings: self.settings(model, plan),
+            disable: disable(plan),
             target,
         })
     }
 
     /// What the configuration file of a template says about the schema.
     pub(super) fn switch(&self, model: &Model, plan: &Plan) -> SchemaSwitch {
+        coupled::switch(&self.settings(model, plan))
+    }
+
+    fn settings(&self, model: &Model, plan: &Plan) -> Result<Option<ReadConfig>, Clean> {
         let Some(path) = plan.words.iter().skip_while(|word| word.as_str() != "--config").nth(1) else {
-            return SchemaSwitch::Unset;
+            return Ok(None);
         };
         let leans = |source: &&SourcePlan| plan.leans.contains(&source.source.name) && &source.path == path;
         let Some(source) = self.scenario.sources.iter().find(leans) else {
-            return SchemaSwitch::Unset;
+            return Ok(None);
         };
         let place = say!("{} of {}", source.key, source.source);
-        Config::read(self.text(model, source), &place, &self.gate)
-            .map_or_else(SchemaSwitch::Unknown, |config| config.switch)
+        let config = Config::read(self.text(model, source), &place, &self.gate)?;
+        Ok(Some(ReadConfig { place, config }))
     }
 
     /// What a source holds now.
@@ -142,6 +151,22 @@ fn plan<'a>(model: &'a Model, target: &Uid) -> Result<&'a Plan, Trouble> {
 /// The salt keys of the live template and of a revision's.
 pub(super) fn keys(model: &Model, target: &Uid) -> Result<Keys, Trouble> {
     Ok(Keys { live: key(model.plan()), target: key(plan(model, target)?) })
+}
+
+/// `DISABLE_SCHEMA_UPDATE` of one template.
+fn disable(plan: &Plan) -> Disable {
+    let set = plan.env.iter().rev().find(|(var, _)| var.as_str() == DISABLE_SCHEMA_UPDATE);
+    let (from, value) = match set {
+        None => (say!("{} is not set", DISABLE_SCHEMA_UPDATE), Value::Unset),
+        Some((_, Setting::Literal(value))) => {
+            (say!("{} in the template", DISABLE_SCHEMA_UPDATE), Value::Known(value.clone()))
+        }
+        Some((_, Setting::From(place))) => (
+            say!("{} from {}", DISABLE_SCHEMA_UPDATE, place),
+            Value::Unread(Clean::ours("a drill keeps no such value")),
+        ),
+    };
+    Disable { from, set: truth(&value) }
 }
 
 /// The key of one template: the salt key, else a master key.

@@ -1,6 +1,7 @@
 //! What LiteLLM's own code says, read out of its packages. They are large, so only those are
 //! brought that stand on both sides of a change.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,15 +12,13 @@ use super::{LITELLM, Progress};
 use crate::domain::catalog::bisect;
 use crate::domain::catalog::startup::{self, Asks, Files};
 use crate::domain::image::Version;
+use crate::domain::settings::{Vocabulary, vocabulary};
 use crate::domain::trouble::Trouble;
 use crate::text::Gate;
 use crate::world::pip::{NotBrought, Pip};
 
 /// What is read of one version is kept under this name; another number reads it anew.
-const KEPT: &str = "code-2";
-/// The files that are read.
-const FILES: [&str; 3] =
-    ["litellm/proxy/proxy_cli.py", "litellm/proxy/prisma_migration.py", "litellm/proxy/db/prisma_client.py"];
+const KEPT: &str = "code-3";
 /// How many packages are brought at the same time.
 const AT_ONCE: usize = 3;
 
@@ -28,6 +27,17 @@ const AT_ONCE: usize = 3;
 pub(super) struct Read {
     /// What it asks for when it starts, or what is not there that says so.
     pub(super) asks: Result<Asks, String>,
+    /// The settings that it knows.
+    pub(super) settings: Vocabulary,
+}
+
+/// What decides whether two versions differ, and with it how many are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// What they ask for when they start.
+    Start,
+    /// That, and the settings that they know: nearly every minor number has new ones.
+    Settings,
 }
 
 /// What was read of several.
@@ -41,7 +51,7 @@ pub(super) struct Code {
 
 /// Reads the first version of every minor number, then what lies between two that differ.
 /// Candidates and builds of developers are left out: they lie between two that count.
-pub(super) async fn code(pip: &Pip, published: &[String], gate: &Gate) -> Code {
+pub(super) async fn code(pip: &Pip, published: &[String], by: By, gate: &Gate) -> Code {
     let finals = published.iter().filter_map(|raw| Some((raw.parse().ok()?, raw.clone())));
     let mut versions: Vec<(Version, String)> =
         finals.filter(|(version, _): &(Version, _)| version.is_final()).collect();
@@ -67,7 +77,10 @@ pub(super) async fn code(pip: &Pip, published: &[String], gate: &Gate) -> Code {
         }
         drop(brought);
         progress.end();
-        wanted = bisect::next(&found, |at| missing.contains(&at));
+        let compared = found
+            .iter()
+            .map(|(at, read): (&usize, &Read)| (*at, (&read.asks, (by == By::Settings).then_some(&read.settings))));
+        wanted = bisect::next(&compared.collect(), |at| missing.contains(&at));
     }
     let version = |at: usize| versions.get(at).map(|(version, _)| version.clone());
     code.read = found.into_iter().filter_map(|(at, read)| Some((version(at)?, read))).collect();
@@ -75,19 +88,18 @@ pub(super) async fn code(pip: &Pip, published: &[String], gate: &Gate) -> Code {
 }
 
 async fn of(pip: &Pip, raw: &str) -> Result<Read, NotBrought> {
-    pip.read(
-        LITELLM,
-        raw,
-        KEPT,
-        |path| FILES.contains(&path),
-        |files| {
-            let [cli, job, client] = FILES.map(|wanted| {
-                let bytes = files.iter().find(|(path, _)| path == wanted).map(|(_, bytes)| bytes.as_slice());
-                String::from_utf8_lossy(bytes.unwrap_or_default())
-            });
-            let files = Files { cli: &cli, job: &job, client: &client };
-            Read { asks: startup::asks(files).map_err(|missing| missing.to_string()) }
-        },
-    )
+    pip.read(LITELLM, raw, KEPT, vocabulary::wanted, |files| {
+        let texts: Vec<(&str, Cow<'_, str>)> =
+            files.iter().map(|(path, bytes)| (path.as_str(), String::from_utf8_lossy(bytes))).collect();
+        let texts: Vec<(&str, &str)> = texts.iter().map(|(path, text)| (*path, &**text)).collect();
+        let of = |wanted: &str| texts.iter().find(|(path, _)| *path == wanted).map_or("", |(_, text)| text);
+        let files = Files {
+            cli: of("litellm/proxy/proxy_cli.py"),
+            job: of("litellm/proxy/prisma_migration.py"),
+            client: of("litellm/proxy/db/prisma_client.py"),
+        };
+        let asks = startup::asks(files).map_err(|missing| missing.to_string());
+        Read { asks, settings: vocabulary::vocabulary(&texts) }
+    })
     .await
 }

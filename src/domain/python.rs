@@ -5,7 +5,7 @@
 //! their names; what is not found is reported, never guessed.
 
 /// The code without comments, and with every text between three quotes left empty.
-pub(super) fn plain(source: &str) -> String {
+pub(in crate::domain) fn plain(source: &str) -> String {
     let mut plain = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(at) = rest.find(['#', '"', '\'']) {
@@ -44,7 +44,7 @@ fn until<'a>(text: &'a str, quotes: &str) -> &'a str {
 }
 
 /// The block that a line like `def NAME(` or `class NAME(` opens, in code that is already plain.
-pub(super) fn block<'a>(plain: &'a str, opens: &str) -> Option<&'a str> {
+pub(in crate::domain) fn block<'a>(plain: &'a str, opens: &str) -> Option<&'a str> {
     let mut at = 0;
     let mut found: Option<(usize, usize)> = None;
     for line in plain.split_inclusive('\n') {
@@ -63,12 +63,12 @@ pub(super) fn block<'a>(plain: &'a str, opens: &str) -> Option<&'a str> {
 }
 
 /// The code without blank space.
-pub(super) fn squeezed(code: &str) -> String {
+pub(in crate::domain) fn squeezed(code: &str) -> String {
     code.split_whitespace().collect()
 }
 
 /// What stands in the parentheses of a call in code without blank space.
-pub(super) fn arguments<'a>(squeezed: &'a str, call: &str) -> Option<&'a str> {
+pub(in crate::domain) fn arguments<'a>(squeezed: &'a str, call: &str) -> Option<&'a str> {
     let called = format!("{call}(");
     let inside = &squeezed[squeezed.find(&called)? + called.len()..];
     let mut open = 1usize;
