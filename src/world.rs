@@ -40,10 +40,11 @@ use crate::domain::confirm::Confirmed;
 use crate::domain::coupled::Coupled;
 use crate::domain::encrypted::Newer;
 use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settings, SpendRow, Vitals};
+use crate::domain::incident::Goal;
 use crate::domain::live::Live;
 use crate::domain::log::{LogItem, LogSource};
 use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution};
-use crate::domain::name::{DatabaseName, ModelName, Name, ReleaseName, RequestId, Uid};
+use crate::domain::name::{DatabaseName, ModelName, Name, ReleaseName, RequestId};
 use crate::domain::release::{History, Release, ReleaseRevision, Storage};
 use crate::domain::restore::{Remnant, RestoreItem, RestoreOrder, RestorePlan, RestoreWish};
 use crate::domain::rollback::{ClearedRollback, HelmProgram, RolledBack};
@@ -74,10 +75,10 @@ pub trait Cluster: Send + Sync {
     fn pods(&self, workload: &WorkloadRef) -> Feed<Result<PodsItem, Trouble>>;
     /// What a Deployment and one of its revisions lean on, and how their salt keys compare. What
     /// may not be read is unknown, and no trouble.
-    fn coupled(&self, workload: &WorkloadRef, target: Uid) -> Reply<Coupled>;
+    fn coupled(&self, workload: &WorkloadRef, target: Goal) -> Reply<Coupled>;
     /// The salt keys of the live template and of a revision's, for [`Database::opened`] alone. The
     /// gate learns them first.
-    fn salt_keys(&self, workload: &WorkloadRef, target: Uid) -> Reply<Keys>;
+    fn salt_keys(&self, workload: &WorkloadRef, target: Goal) -> Reply<Keys>;
     /// The migrations in the image of a running pod of the console's namespace, as its own Python
     /// lists them. Starts one short process there and changes nothing; only on request.
     fn listing(&self, pod: &Name) -> Reply<Listing>;

@@ -337,7 +337,7 @@ fn the_namespace_of_the_cache_is_found_in_the_configuration_file() {
         lines: lines.map(Clean::ours).to_vec(),
     };
     let id = desk.look(|look| matches!(look, Look::Coupled(..)));
-    let seen = Coupled { config: ConfigFile::Mounted(file), ..coupled("rs-1".parse().unwrap()) };
+    let seen = Coupled { config: ConfigFile::Mounted(file), ..coupled(Goal::Template("rs-1".parse().unwrap())) };
     desk.answer(id, Sight::Coupled(Ok(Box::new(seen))));
     desk.press("R <enter>");
     let Some(Overlay::Clear(clearing)) = desk.state.overlays.last() else { panic!("{:?}", desk.state.overlays) };

@@ -58,7 +58,7 @@ fn tell(desk: &mut Desk, on: &Coupled) {
 }
 
 fn old() -> Coupled {
-    coupled("rs-1".parse().unwrap())
+    coupled(Goal::Template("rs-1".parse().unwrap()))
 }
 
 /// The only finding of this kind, as an operator reads it: severity, what, evidence, consequence,
@@ -93,6 +93,7 @@ fn config_map(written: Timestamp, sub_path: bool) -> Leaning {
         uses: vec![Use::Mounted { path, sub_path }],
         live_too: true,
         optional: false,
+        restored: false,
         found: Found::There { written, by: Some(Clean::ours("kubectl-edit")) },
         lacks: vec![],
     }

@@ -167,10 +167,10 @@ fn preview_on(
     }
 }
 
-/// Why a workload must not be patched by us, whatever the change.
-fn hands_off(workload: &Workload) -> Option<Clean> {
+/// Why a workload must not be changed by us: its owner, or that it is paused.
+fn hands_off(workload: &Workload, forbidden: Option<(Clean, Clean)>) -> Option<Clean> {
     let reference = &workload.reference;
-    if let Some((why, instead)) = workload.owner.forbids_patch() {
+    if let Some((why, instead)) = forbidden {
         return Some(say!("{} is not patched: {}; {}", reference, why, instead));
     }
     workload.paused.then(|| {
@@ -183,12 +183,12 @@ fn hands_off(workload: &Workload) -> Option<Clean> {
     })
 }
 
-/// Whether a workload may be patched by us at all, as far as is known.
+/// Whether the template of a workload may be patched by us, as far as is known.
 ///
 /// # Errors
 /// Who owns it, that it is paused, or the permission that is missing.
 pub fn may_touch(state: &State, workload: &Workload) -> Result<(), Clean> {
-    hands_off(workload).map_or_else(|| permitted(state), Err)
+    hands_off(workload, workload.owner.forbids_patch()).map_or_else(|| permitted(state), Err)
 }
 
 /// Asks for the dry run of a change, with the losses that were accepted for it.
@@ -204,7 +204,8 @@ pub fn preview(
         state.tell(Tone::Warn, words);
         return Vec::new();
     }
-    if let Some(why) = state.workload(&change.workload).and_then(hands_off) {
+    let owned = state.workload(&change.workload);
+    if let Some(why) = owned.and_then(|workload| hands_off(workload, change.forbidden_by(&workload.owner))) {
         return refused(state, &change.sentence(), &why);
     }
     let (look, effect) = state.look_numbered(Look::Preview(Box::new(change.clone())));
@@ -356,13 +357,15 @@ pub fn apply(state: &mut State, review: Review) -> Vec<Effect> {
     let (Some(workload), true) = (seen, state.now.duration_since(at).abs() <= TRUSTED) else {
         return self::preview(state, preview.change, asking.step, asking.node, asking.accepted);
     };
-    if let Some(why) = hands_off(workload) {
+    if let Some(why) = hands_off(workload, preview.change.forbidden_by(&workload.owner)) {
         return refused(state, &preview.change.sentence(), &why);
     }
+    let debt = preview.change.debt(&workload.owner);
     preview.jobs.clone_from(&workload.jobs);
     match clear(&preview, &forecast::facts(state), asking.accepted.as_deref()) {
         Ok(cleared) => {
             let mut told = Told::change(&cleared, state.setting.context.as_ref());
+            told.notes.extend(debt.map(|debt| say!("drift: {}", debt)));
             let heeded = heeded.iter().flat_map(|heeded| heeded.subject().each());
             told.notes.extend(heeded.map(|doubt| say!("gone past, with {} typed: {}", doubt.phrase, doubt.why)));
             vec![state.announce(Act::Apply(Box::new(cleared)), asking.node, told)]

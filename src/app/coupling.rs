@@ -5,23 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::app::action::Pane;
 use crate::app::effect::{Effect, Look};
-use crate::app::forecast;
 use crate::app::overlay::Overlay;
+use crate::app::past::Past;
 use crate::app::state::State;
-use crate::app::{preflight, releases};
+use crate::app::{change, forecast, preflight, releases};
 use crate::domain::candidate::{self, Candidate};
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::cluster::WorkloadRef;
-use crate::domain::coupled::{ConfigFile, Coupled, Doubt, Doubts, Drift, MountedConfig, Source, drifted};
+use crate::domain::coupled::{Aim, ConfigFile, Coupled, Doubt, Doubts, Drift, MountedConfig, drifted};
 use crate::domain::incident::{Goal, Stepped};
 use crate::domain::live::Live;
-use crate::domain::name::Uid;
-use crate::domain::release::ManifestObject;
 use crate::domain::runbook::NodeKind;
 use crate::domain::salt::{Opened, Outlook, outlook};
 use crate::domain::trouble::Trouble;
-use crate::domain::workload::{Revision, Workload};
+use crate::domain::workload::Workload;
 use crate::text::Clean;
 
 /// How often it is looked at again.
@@ -41,11 +40,11 @@ pub struct About {
 
 /// What is known of every target that was looked at.
 #[derive(Clone, Debug, Default)]
-pub struct Coupling(BTreeMap<(WorkloadRef, Uid), About>);
+pub struct Coupling(BTreeMap<(WorkloadRef, Goal), About>);
 
 impl Coupling {
     /// What is known of a target of a workload.
-    pub fn about(&self, workload: &WorkloadRef, target: &Uid) -> Option<&About> {
+    pub fn about(&self, workload: &WorkloadRef, target: &Goal) -> Option<&About> {
         self.0.get(&(workload.clone(), target.clone()))
     }
 }
@@ -55,8 +54,11 @@ impl Coupling {
 pub fn ranked(state: &State, workload: &Workload) -> Vec<Candidate> {
     let mut ranked = candidate::rank(workload, &forecast::facts(state), state.now);
     for candidate in &mut ranked {
-        let coupled = state.coupling.about(&workload.reference, &candidate.uid).and_then(|about| about.coupled.last());
-        let changed = coupled.into_iter().flat_map(|coupled| standing(state, coupled, workload));
+        let Some(target) = workload.revision(&candidate.uid).map(|revision| Aim::template(workload, revision)) else {
+            continue;
+        };
+        let coupled = state.coupling.about(&workload.reference, &target.goal).and_then(|about| about.coupled.last());
+        let changed = coupled.into_iter().flat_map(|coupled| standing(state, coupled, &target));
         let changed: Vec<Clean> = changed.map(|drift| say!("{}", drift.leaning.source)).collect();
         if !changed.is_empty() {
             let names = changed.into_iter().reduce(|all, name| say!("{}, {}", all, name)).unwrap_or_default();
@@ -95,45 +97,23 @@ pub fn put_back<'a>(state: &'a State, drift: &Drift<'_>) -> Option<&'a Stepped> 
     })
 }
 
-/// Whether the rollback of the Helm release brings a source back by itself: it is an object of the
-/// manifest that the release goes back to.
-pub fn brought_back(state: &State, workload: &Workload, source: &Source) -> bool {
-    if releases::release_of(workload).is_none() {
-        return false;
-    }
-    let chosen = state.incident.targets.get(&workload.reference).map(|target| &target.goal);
-    let to = match chosen {
-        Some(Goal::Release(_, revision)) => Some(*revision),
-        Some(Goal::Template(_)) => return false,
-        None => releases::best(state, workload),
-    };
-    let record = to.and_then(|to| releases::known(state, workload)?.records.get(&to));
-    record.is_some_and(|record| {
-        let is = |object: &ManifestObject| {
-            object.key.kind.as_str() == source.kind.word() && object.key.name.as_str() == source.name.as_str()
-        };
-        record.objects.iter().any(is)
-    })
-}
-
-/// What drifted, was not put back by hand in this incident, and is not brought back by Helm.
-pub fn standing<'a>(state: &State, coupled: &'a Coupled, workload: &Workload) -> Vec<Drift<'a>> {
-    let stands =
-        |drift: &Drift<'_>| put_back(state, drift).is_none() && !brought_back(state, workload, &drift.leaning.source);
-    drifted(coupled, workload).into_iter().filter(stands).collect()
+/// What drifted, was not put back by hand in this incident, and is not written back by Helm.
+pub fn standing<'a>(state: &State, coupled: &'a Coupled, target: &Aim<'_>) -> Vec<Drift<'a>> {
+    let stands = |drift: &Drift<'_>| !drift.leaning.restored && put_back(state, drift).is_none();
+    drifted(coupled, target).into_iter().filter(stands).collect()
 }
 
 /// What stops a revert to the target of each workload until it is put back: the workload, the
-/// target's number, what is known of it. Nothing where no target is known.
-pub fn stopping(state: &State) -> Vec<(&Workload, &Revision, &Coupled, Drift<'_>)> {
+/// target, what is known of it. Nothing where no target is known.
+pub fn stopping(state: &State) -> Vec<(&Workload, Aim<'_>, &Coupled, Drift<'_>)> {
     let mut all = Vec::new();
     for reference in &state.setting.workloads {
         let Some(workload) = state.workload(reference) else { continue };
-        let Some((target, _)) = preflight::target(state, workload) else { continue };
-        let about = state.coupling.about(reference, &target.uid).and_then(|about| about.coupled.last());
+        let Some((target, _)) = preflight::aim(state, workload) else { continue };
+        let about = state.coupling.about(reference, &target.goal).and_then(|about| about.coupled.last());
         let Some(coupled) = about else { continue };
-        let stops = standing(state, coupled, workload).into_iter().filter(Drift::stops);
-        all.extend(stops.map(|drift| (workload, target, coupled, drift)));
+        let stops = standing(state, coupled, &target).into_iter().filter(Drift::stops);
+        all.extend(stops.map(|drift| (workload, target.clone(), coupled, drift)));
     }
     all
 }
@@ -148,17 +128,24 @@ pub fn forget(state: &mut State) {
 
 /// The targets that are worth a look: the chosen one, else the best candidates, and whatever is
 /// being asked for.
-fn wanted(state: &State) -> BTreeSet<(WorkloadRef, Uid)> {
+fn wanted(state: &State) -> BTreeSet<(WorkloadRef, Goal)> {
     let mut wanted = BTreeSet::new();
     for (reference, watched) in &state.watched {
         let Some(workload) = watched.workload.fresh() else { continue };
-        if let Some((target, chosen)) = preflight::target(state, workload) {
-            wanted.insert((reference.clone(), target.uid.clone()));
-            if !chosen {
+        if let Some((aim, chosen)) = preflight::aim(state, workload) {
+            wanted.insert((reference.clone(), aim.goal));
+            if !chosen && releases::release_of(workload).is_none() {
                 let best = ranked(state, workload).into_iter().take(CANDIDATES);
-                wanted.extend(best.map(|candidate| (reference.clone(), candidate.uid)));
+                wanted.extend(best.map(|candidate| (reference.clone(), Goal::Template(candidate.uid))));
             }
         }
+    }
+    // A rollback of a release is asked for without a dry run that would give time to look.
+    if state.view.focus == Pane::Revisions
+        && let Some(past @ Past::Release(workload, known, row, Some(_))) = change::selected_revision(state)
+        && known.history.last().is_some_and(|history| history.current.revision != row.revision)
+    {
+        wanted.insert((workload.reference.clone(), past.goal()));
     }
     for overlay in &state.overlays {
         let change = match overlay {
@@ -167,7 +154,7 @@ fn wanted(state: &State) -> BTreeSet<(WorkloadRef, Uid)> {
             _ => continue,
         };
         if let ChangeKind::Revert { to, .. } = &change.kind {
-            wanted.insert((change.workload.clone(), to.clone()));
+            wanted.insert((change.workload.clone(), Goal::Template(to.clone())));
         }
     }
     wanted
@@ -185,18 +172,18 @@ pub fn due(state: &mut State) -> Vec<Effect> {
             Some(about) => (about.coupled.clone(), about.opened.clone()),
             None => (Live::Waiting, state.setting.missing.database.clone().map_or(Live::Waiting, Live::Absent)),
         };
-        let (reference, uid) = key.clone();
+        let (reference, goal) = key.clone();
         if !matches!(opened, Live::Absent(_)) {
-            effects.push(state.look(Look::Opened(reference.clone(), uid.clone())));
+            effects.push(state.look(Look::Opened(reference.clone(), goal.clone())));
         }
-        effects.push(state.look(Look::Coupled(reference, uid)));
+        effects.push(state.look(Look::Coupled(reference, goal)));
         state.coupling.0.insert(key, About { coupled, opened, asked: state.now });
     }
     effects
 }
 
 /// A look at what a target leans on came back.
-pub fn seen(state: &mut State, workload: &WorkloadRef, target: &Uid, result: Result<Box<Coupled>, Trouble>) {
+pub fn seen(state: &mut State, workload: &WorkloadRef, target: &Goal, result: Result<Box<Coupled>, Trouble>) {
     let now = state.now;
     let Some(about) = state.coupling.0.get_mut(&(workload.clone(), target.clone())) else { return };
     match result {
@@ -206,7 +193,7 @@ pub fn seen(state: &mut State, workload: &WorkloadRef, target: &Uid, result: Res
 }
 
 /// A look at what the salt keys open came back.
-pub fn opened(state: &mut State, workload: &WorkloadRef, target: &Uid, result: Result<Opened, Trouble>) {
+pub fn opened(state: &mut State, workload: &WorkloadRef, target: &Goal, result: Result<Opened, Trouble>) {
     let now = state.now;
     let Some(about) = state.coupling.0.get_mut(&(workload.clone(), target.clone())) else { return };
     match result {
@@ -216,29 +203,29 @@ pub fn opened(state: &mut State, workload: &WorkloadRef, target: &Uid, result: R
 }
 
 /// What the salt keys mean for a target; `None` while that is not known.
-pub fn salt(state: &State, workload: &WorkloadRef, target: &Uid) -> Option<Outlook> {
+pub fn salt(state: &State, workload: &WorkloadRef, target: &Goal) -> Option<Outlook> {
     let about = state.coupling.about(workload, target)?;
     Some(outlook(&about.coupled.last()?.salt, about.opened.last()))
 }
 
 /// Whether a target is still being looked at for the first time.
-pub fn waits(state: &State, workload: &WorkloadRef, target: &Uid) -> bool {
+pub fn waits(state: &State, workload: &WorkloadRef, target: &Goal) -> bool {
     let Some(about) = state.coupling.about(workload, target) else { return true };
     matches!(about.coupled, Live::Waiting) || matches!(about.opened, Live::Waiting)
 }
 
 /// What a person must have read before a revert to this target; `None` when nothing is in doubt.
-pub fn doubts(state: &State, workload: &WorkloadRef, target: &Uid) -> Option<Doubts> {
+pub fn doubts(state: &State, workload: &WorkloadRef, target: &Goal) -> Option<Doubts> {
     let mut all = Vec::new();
     if let Some(Outlook::Blind(why)) = salt(state, workload, target) {
         all.push(Doubt::salt(why));
     }
     let about = state.coupling.about(workload, target).and_then(|about| about.coupled.last());
     if let (Some(coupled), Some(seen)) = (about, state.workload(workload))
-        && let Some(revision) = seen.revision(target)
+        && let Some(aim) = preflight::aim_at(state, seen, target)
     {
-        all.extend(standing(state, coupled, seen).iter().filter_map(|drift| Doubt::drift(drift, revision)));
-        all.extend(coupled.tag_drift(seen).and_then(|drift| Doubt::tag(&drift, revision)));
+        all.extend(standing(state, coupled, &aim).iter().filter_map(|drift| Doubt::drift(drift, &aim)));
+        all.extend(coupled.tag_drift(seen, &aim).and_then(|drift| Doubt::tag(&drift, &aim)));
     }
     Doubts::of(all)
 }
@@ -246,7 +233,7 @@ pub fn doubts(state: &State, workload: &WorkloadRef, target: &Uid) -> Option<Dou
 /// Why a change has to wait: what its target leans on is not read yet.
 pub fn unread(state: &State, change: &Change) -> Option<Clean> {
     match &change.kind {
-        ChangeKind::Revert { to, revision } if waits(state, &change.workload, to) => {
+        ChangeKind::Revert { to, revision } if waits(state, &change.workload, &Goal::Template(to.clone())) => {
             Some(say!("what revision {} leans on is being read; wait a moment", *revision))
         }
         _ => None,
@@ -256,7 +243,7 @@ pub fn unread(state: &State, change: &Change) -> Option<Clean> {
 /// The same for a change: only a revert brings an old template back.
 pub fn doubts_about(state: &State, change: &Change) -> Option<Doubts> {
     match &change.kind {
-        ChangeKind::Revert { to, .. } => doubts(state, &change.workload, to),
+        ChangeKind::Revert { to, .. } => doubts(state, &change.workload, &Goal::Template(to.clone())),
         _ => None,
     }
 }

@@ -11,9 +11,10 @@ use crate::domain::cache::Clearance;
 use crate::domain::change::{Change, Cleared};
 use crate::domain::cluster::{Ask, WorkloadRef};
 use crate::domain::confirm::Confirmed;
+use crate::domain::incident::Goal;
 use crate::domain::log::LogSource;
 use crate::domain::migration::{Deletion, Kept, Resolution};
-use crate::domain::name::{DatabaseName, EnvName, ModelName, Name, ReleaseName, RequestId, Uid};
+use crate::domain::name::{DatabaseName, EnvName, ModelName, Name, ReleaseName, RequestId};
 use crate::domain::record::{ActId, Entry};
 use crate::domain::release::{ReleaseRow, Storage};
 use crate::domain::restore::{RestoreOrder, RestoreWish};
@@ -36,9 +37,9 @@ pub enum Look {
     /// The program that rolls Helm releases back.
     Helm,
     /// What a Deployment and one of its revisions lean on.
-    Coupled(WorkloadRef, Uid),
+    Coupled(WorkloadRef, Goal),
     /// Which salt key opens what is stored: the live one or this revision's.
-    Opened(WorkloadRef, Uid),
+    Opened(WorkloadRef, Goal),
     /// The migrations in a running pod.
     Listing(Name),
     /// The migration table, now.

@@ -104,8 +104,8 @@ pub fn evidence(state: &State, fact: Fact) -> Evidence {
 /// Until the target's sources were read nobody knows.
 fn config_drifted(state: &State) -> Evidence {
     let read = state.setting.workloads.iter().all(|reference| {
-        let target = state.workload(reference).and_then(|workload| preflight::target(state, workload));
-        target.is_none_or(|(target, _)| !coupling::waits(state, reference, &target.uid))
+        let target = state.workload(reference).and_then(|workload| preflight::aim(state, workload));
+        target.is_none_or(|(target, _)| !coupling::waits(state, reference, &target.goal))
     });
     let stopping = coupling::stopping(state);
     match stopping.first() {
@@ -117,11 +117,11 @@ fn config_drifted(state: &State) -> Evidence {
 
 fn settings_too_new(state: &State) -> Evidence {
     let seen = state.setting.workloads.iter().filter_map(|reference| state.workload(reference));
-    let targets = seen.filter_map(|workload| Some((workload, preflight::target(state, workload)?.0)));
+    let targets = seen.filter_map(|workload| Some((workload, preflight::aim(state, workload)?.0)));
     let mut judged = None;
     for (workload, target) in targets {
-        let about = state.coupling.about(&workload.reference, &target.uid).and_then(|about| about.coupled.last());
-        match about.map(|coupled| preflight::unknown_settings(target, coupled)) {
+        let about = state.coupling.about(&workload.reference, &target.goal).and_then(|about| about.coupled.last());
+        match about.map(|coupled| preflight::unknown_settings(&target, coupled)) {
             Some(Ok(Some((place, unknown)))) => match unknown.first() {
                 Some(first) => return Evidence::is(true, say!("{}: {}", place, first.words())),
                 None => judged = Some(Evidence::is(false, say!("every setting of {} is known", place))),

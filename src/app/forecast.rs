@@ -8,6 +8,7 @@ use crate::domain::cluster::WorkloadRef;
 use crate::domain::coupled;
 use crate::domain::forecast::{DISABLE_SCHEMA_UPDATE, Facts, Forecast, Way, forecast, forecast_job};
 use crate::domain::image::Image;
+use crate::domain::incident::Goal;
 use crate::domain::live::Live;
 use crate::domain::settings::SchemaSwitch;
 use crate::domain::workload::{Owner, Revision, Template, Workload};
@@ -54,13 +55,18 @@ pub fn of(state: &State, template: &Template) -> Forecast {
 
 /// What pods of a revision would do, with the configuration file that they would find now.
 pub fn of_revision(state: &State, workload: &WorkloadRef, revision: &Revision) -> Forecast {
-    let switch = match state.coupling.about(workload, &revision.uid).map(|about| &about.coupled) {
+    of_goal(state, workload, &Goal::Template(revision.uid.clone()), &revision.template)
+}
+
+/// What pods of a target's template would do, with the configuration file that they would find.
+pub fn of_goal(state: &State, workload: &WorkloadRef, goal: &Goal, template: &Template) -> Forecast {
+    let switch = match state.coupling.about(workload, goal).map(|about| &about.coupled) {
         Some(Live::Seen { value, .. }) => coupled::switch(&value.settings),
         Some(Live::Lost { why, .. } | Live::Absent(why)) => SchemaSwitch::Unknown(why.what.clone()),
         // The guard reads it before anything is changed.
         Some(Live::Waiting) | None => SchemaSwitch::Unset,
     };
-    of(state, &revision.template.clone().with_switch(switch))
+    of(state, &template.clone().with_switch(switch))
 }
 
 /// What a migration Job beside a workload would do, each with its name.

@@ -46,11 +46,11 @@ impl Learnt {
 pub fn next(state: &State) -> Option<&Listing> {
     let mut workloads = state.setting.workloads.iter().filter_map(|reference| state.workload(reference));
     let chosen = workloads.clone().find(|workload| state.incident.targets.contains_key(&workload.reference));
-    let revision = match chosen {
-        Some(workload) => preflight::target(state, workload).filter(|(_, chosen)| *chosen)?.0,
-        None => workloads.find_map(|workload| workload.revisions.iter().find(|revision| revision.current()))?,
+    let digest = match chosen {
+        Some(workload) => preflight::aim(state, workload).filter(|(_, chosen)| *chosen)?.0.digest,
+        None => workloads.find_map(|workload| workload.current())?.digest.as_ref(),
     };
-    state.learnt.of(revision.digest.as_ref()).map(|told| &told.listing)
+    state.learnt.of(digest).map(|told| &told.listing)
 }
 
 /// The container of a pod that runs the gateway.

@@ -95,7 +95,7 @@ pub fn target(state: &State) -> Option<Version> {
 pub fn claim(state: &State) -> Option<Version> {
     let mut workloads = state.setting.workloads.iter().filter_map(|reference| state.workload(reference));
     match workloads.clone().find(|workload| state.incident.targets.contains_key(&workload.reference)) {
-        Some(workload) => preflight::target(state, workload).filter(|(_, chosen)| *chosen)?.0.template.claim(),
+        Some(workload) => preflight::aim(state, workload).filter(|(_, chosen)| *chosen)?.0.template.claim(),
         None => workloads.next()?.template.claim(),
     }
 }

@@ -155,6 +155,15 @@ pub enum Overlay {
     },
     /// A rollback of a Helm release to say yes to.
     Rollback(Box<RollbackReview>),
+    /// A rollback of a Helm release that something speaks against, to go on with by typing.
+    RollbackDoubts {
+        /// The rollback, as it is shown afterwards.
+        review: Box<RollbackReview>,
+        /// The question.
+        confirm: Box<Confirm<Doubts>>,
+        /// What is typed.
+        input: Input,
+    },
     /// A rollback of a Helm release that was refused.
     RefusedRollback(Box<RefusedRollback>),
     /// A row to delete, by typing.
@@ -227,6 +236,7 @@ impl fmt::Debug for Overlay {
             Overlay::Refused(_) => "Refused",
             Overlay::Accept { .. } => "Accept",
             Overlay::Rollback(_) => "Rollback",
+            Overlay::RollbackDoubts { .. } => "RollbackDoubts",
             Overlay::RefusedRollback(_) => "RefusedRollback",
             Overlay::Delete { .. } => "Delete",
             Overlay::Resolve { .. } => "Resolve",
@@ -274,6 +284,7 @@ impl Overlay {
             | Overlay::Text { input, .. }
             | Overlay::Accept { input, .. }
             | Overlay::Doubts { input, .. }
+            | Overlay::RollbackDoubts { input, .. }
             | Overlay::Delete { input, .. }
             | Overlay::Resolve { input, .. } => Some(input),
             Overlay::Clear(clearing) => Some(&mut clearing.input),
@@ -346,6 +357,7 @@ fn dismissed(state: &mut State, overlay: Overlay) -> Vec<Effect> {
         | Overlay::Accept { .. }
         | Overlay::Rollback(_)
         | Overlay::Doubts { .. }
+        | Overlay::RollbackDoubts { .. }
         | Overlay::Delete { .. }
         | Overlay::Resolve { .. }
         | Overlay::Restore(_) => {
@@ -404,6 +416,9 @@ fn answered(state: &mut State, overlay: Overlay, key: Key) -> Vec<Effect> {
         }
         Overlay::Doubts { review, confirm, input } if enter => {
             change::doubts_typed(state, *review, *confirm, input.value())
+        }
+        Overlay::RollbackDoubts { review, confirm, input } if enter => {
+            releases::doubts_typed(state, *review, *confirm, input.value())
         }
         Overlay::Refused(refused) if letter == Some('p') && refused.refusal.protect_helps => {
             let change = Change { protect: true, ..refused.change };

@@ -200,7 +200,7 @@ pub fn forestalled(state: &State, orders: &Orders) -> Option<Move> {
             return Some(Move::Wait(what));
         }
         if releases::release_of(workload).is_some() {
-            match aimed(state, workload, wanted).and_then(|goal| rollback_forestalled(state, workload, &goal)) {
+            match aimed(state, workload, wanted).and_then(|goal| rollback_forestalled(state, orders, workload, &goal)) {
                 Ok(()) => continue,
                 Err(stop) => return Some(stop),
             }
@@ -219,10 +219,7 @@ pub fn forestalled(state: &State, orders: &Orders) -> Option<Move> {
         if let Some(why) = stopped(state, orders, workload, revision) {
             return Some(Move::Stop(Exit::Refused, why));
         }
-        if coupling::waits(state, reference, &revision.uid) {
-            return Some(Move::Wait(say!("what revision {} leans on to be read", revision.number)));
-        }
-        if let Some(stop) = unheeded(state, orders, reference, revision) {
+        if let Err(stop) = coupled_forestalled(state, orders, reference, Goal::Template(revision.uid.clone())) {
             return Some(stop);
         }
     }
@@ -249,7 +246,7 @@ fn stopped(state: &State, orders: &Orders, workload: &Workload, revision: &Revis
 }
 
 /// What is already known against a rollback of the release.
-fn rollback_forestalled(state: &State, workload: &Workload, goal: &Goal) -> Result<(), Move> {
+fn rollback_forestalled(state: &State, orders: &Orders, workload: &Workload, goal: &Goal) -> Result<(), Move> {
     let Goal::Release(release, to) = goal else { return Ok(()) };
     if let Newest::Unseen(unseen) = change::newest(state) {
         return Err(Move::Wait(say!("{} and its pods to be seen", unseen)));
@@ -260,13 +257,25 @@ fn rollback_forestalled(state: &State, workload: &Workload, goal: &Goal) -> Resu
         Live::Seen { .. } => {}
     }
     let concerns = releases::against(state, workload, *to).map_err(|why| Move::Stop(Exit::Refused, why))?;
-    match releases::refusal(&concerns) {
-        None => Ok(()),
-        Some(concern) => Err(Move::Stop(
+    if let Some(concern) = releases::refusal(&concerns) {
+        return Err(Move::Stop(
             Exit::Refused,
             say!("{} was not rolled back: {}; {}; {}", release, concern.what, concern.consequence, concern.remedy),
-        )),
+        ));
     }
+    coupled_forestalled(state, orders, &workload.reference, goal.clone())
+}
+
+/// What is already known of what the target leans on, and speaks against it. Nobody looks at that
+/// before the target is chosen, so that comes first.
+fn coupled_forestalled(state: &State, orders: &Orders, reference: &WorkloadRef, goal: Goal) -> Result<(), Move> {
+    if state.incident.targets.get(reference).is_none_or(|target| target.goal != goal) {
+        return Err(Move::Send(vec![Msg::Target(reference.clone(), goal)]));
+    }
+    if coupling::waits(state, reference, &goal) {
+        return Err(Move::Wait(Clean::ours("what the target leans on to be read")));
+    }
+    unheeded(state, orders, reference, &goal).map_or(Ok(()), Err)
 }
 
 /// What a named revision means for this workload: of its own, or of the Helm release that owns it.
@@ -305,9 +314,9 @@ pub fn aimed(state: &State, workload: &Workload, wanted: &Wanted) -> Result<Goal
 }
 
 /// What speaks against a target, as far as nobody spelled it out.
-fn unheeded(state: &State, orders: &Orders, reference: &WorkloadRef, revision: &Revision) -> Option<Move> {
+fn unheeded(state: &State, orders: &Orders, reference: &WorkloadRef, target: &Goal) -> Option<Move> {
     let Confirmations::Given(given) = &orders.confirm else { return None };
-    let doubts = coupling::doubts(state, reference, &revision.uid)?;
+    let doubts = coupling::doubts(state, reference, target)?;
     let open = doubts.each().iter().find(|doubt| !given.iter().any(|phrase| phrase == doubt.phrase.as_str()))?;
     let words = say!(
         "{} was not changed: {}; {}; to go on all the same: --confirm '{}'",
@@ -397,7 +406,7 @@ pub fn answer(state: &State, orders: &Orders, overlay: &Overlay) -> Move {
             Move::Stop(Exit::Refused, say!("{}; {}", refused.refusal.what, refused.refusal.remedy))
         }
         Overlay::Doubts { .. } if repairs(state, orders) => Move::Send(vec![Msg::Key(Key::plain(Code::Esc))]),
-        Overlay::Doubts { confirm, .. } => phrase(orders, &confirm.wanted()),
+        Overlay::Doubts { confirm, .. } | Overlay::RollbackDoubts { confirm, .. } => phrase(orders, &confirm.wanted()),
         Overlay::Delete { confirm, .. } => phrase(orders, &confirm.wanted()),
         Overlay::Resolve { confirm, .. } => phrase(orders, &confirm.wanted()),
         Overlay::Clear(clearing) if clearing.survey.is_none() => Move::Wait(Clean::ours("the keys to be counted")),

@@ -24,6 +24,7 @@ pub use looks::{DryRun, Looks, dry_run_seen, due};
 
 use crate::app::state::State;
 use crate::app::{coupling, releases};
+use crate::domain::coupled::Aim;
 use crate::domain::incident::Goal;
 use crate::domain::step::StepKind;
 use crate::domain::trouble::Trouble;
@@ -151,16 +152,45 @@ pub fn findings(state: &State) -> Vec<Finding> {
     found
 }
 
-/// The revision that the rollback goes to: the one that was chosen (`true`), else the best
-/// candidate. For a Helm release it is the ReplicaSet with the template of the manifest. `None`
-/// where there is none, or where the chosen one is gone.
-pub(in crate::app) fn target<'a>(state: &State, workload: &'a Workload) -> Option<(&'a Revision, bool)> {
+/// A goal of one workload, as what it leans on is judged by it. `None` where it is gone, or not
+/// read yet.
+pub(in crate::app) fn aim_at<'a>(state: &'a State, workload: &'a Workload, goal: &Goal) -> Option<Aim<'a>> {
+    let to = match goal {
+        Goal::Template(uid) => return workload.revision(uid).map(|revision| Aim::template(workload, revision)),
+        Goal::Release(_, to) => *to,
+    };
+    let known = releases::known(state, workload)?;
+    let history = known.history.last()?;
+    Some(Aim {
+        goal: goal.clone(),
+        number: to.get().into(),
+        template: known.records.get(&to)?.deployment(&workload.reference)?.template.as_ref()?,
+        digest: releases::replica_set(state, workload, to).and_then(|set| set.digest.as_ref()),
+        current: history.current.revision == to,
+        created: history.row(to)?.created?,
+        left: history.left(to),
+    })
+}
+
+/// What the rollback of a workload goes to: what was chosen (`true`), else the best candidate.
+/// `None` where there is none, or where the chosen one is gone.
+pub(in crate::app) fn aim<'a>(state: &'a State, workload: &'a Workload) -> Option<(Aim<'a>, bool)> {
+    let goal = match state.incident.targets.get(&workload.reference).map(|target| &target.goal) {
+        Some(goal) => return Some((aim_at(state, workload, goal)?, true)),
+        None => match releases::release_of(workload) {
+            Some(release) => Goal::Release(release, releases::best(state, workload)?),
+            None => Goal::Template(coupling::ranked(state, workload).into_iter().next()?.uid),
+        },
+    };
+    Some((aim_at(state, workload, &goal)?, false))
+}
+
+/// The workload's own revision that the rollback goes to: the one that was chosen (`true`), else
+/// the best candidate.
+fn target<'a>(state: &State, workload: &'a Workload) -> Option<(&'a Revision, bool)> {
     match state.incident.targets.get(&workload.reference).map(|target| &target.goal) {
         Some(Goal::Template(uid)) => Some((workload.revision(uid)?, true)),
-        Some(Goal::Release(_, revision)) => Some((releases::replica_set(state, workload, *revision)?, true)),
-        None if releases::release_of(workload).is_some() => {
-            Some((releases::replica_set(state, workload, releases::best(state, workload)?)?, false))
-        }
+        Some(Goal::Release(..)) => None,
         None => Some((workload.revision(&coupling::ranked(state, workload).first()?.uid)?, false)),
     }
 }

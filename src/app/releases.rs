@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use tui_input::Input;
 
+use crate::app::coupling;
 use crate::app::effect::{Act, Effect, Look};
 use crate::app::forecast;
 use crate::app::overlay::Overlay;
@@ -11,14 +13,16 @@ use crate::app::runbook::Progress;
 use crate::app::state::{State, Told, Tone};
 use crate::domain::change::Refusal;
 use crate::domain::cluster::WorkloadRef;
+use crate::domain::confirm::{Answer, Confirm, Confirmed};
+use crate::domain::coupled::Doubts;
 use crate::domain::forecast::Facts as Forecasting;
-use crate::domain::incident::ActRecord;
+use crate::domain::incident::{ActRecord, Goal};
 use crate::domain::live::Live;
 use crate::domain::name::ReleaseName;
 use crate::domain::record::{ActId, ActKind, End, Entry, Made};
 use crate::domain::release::{
-    Concern, Facts, Gravity, History, Release, ReleaseCandidate, ReleaseRevision, ReleaseRow, concerns, disagreements,
-    rank, review_lines,
+    Concern, Extra, Facts, Gravity, History, Release, ReleaseCandidate, ReleaseRevision, ReleaseRow, concerns,
+    disagreements, extras, rank, review_lines,
 };
 use crate::domain::rollback::{ClearedRollback, HelmProgram, Outcome, clear, outcome, plan};
 use crate::domain::runbook::NodeRef;
@@ -275,6 +279,8 @@ pub struct RollbackReview {
     pub at: Timestamp,
     /// How far the diff is scrolled.
     pub scroll: usize,
+    /// The doubts that were typed away.
+    pub heeded: Option<Confirmed<Doubts>>,
 }
 
 /// A rollback that was refused.
@@ -301,11 +307,53 @@ pub fn ask(state: &mut State, reference: &WorkloadRef, to: ReleaseRevision, node
             vec![state.commit(Entry::Refused { asked, why: why.to_string() })]
         }
         Ok(Ok((cleared, concerns, lines))) => {
-            let review = RollbackReview { cleared, concerns, lines, node, at: state.now, scroll: 0 };
-            state.overlays.push(Overlay::Rollback(Box::new(review)));
-            Vec::new()
+            let review = RollbackReview { cleared, concerns, lines, node, at: state.now, scroll: 0, heeded: None };
+            match doubts(state, &review) {
+                Some(doubts) => doubt(state, review, doubts),
+                None => {
+                    state.overlays.push(Overlay::Rollback(Box::new(review)));
+                    Vec::new()
+                }
+            }
         }
     }
+}
+
+/// What a person must have read before the rollback, beside what Helm itself does: what the target
+/// leans on is in no manifest of the release, or its salt key opens nothing.
+fn doubts(state: &State, review: &RollbackReview) -> Option<Doubts> {
+    let rollback = review.cleared.rollback();
+    coupling::doubts(state, &rollback.workload, &Goal::Release(rollback.release.clone(), rollback.to))
+}
+
+/// Something speaks against the rollback: it is named, and goes on only by typing its name.
+fn doubt(state: &mut State, review: RollbackReview, doubts: Doubts) -> Vec<Effect> {
+    let why = doubts.each().iter().map(|doubt| say!("{}; {}", doubt.why, doubt.remedy));
+    let why = why.reduce(|all, one| say!("{}; {}", all, one)).unwrap_or_default();
+    state.tell(Tone::Bad, why.clone());
+    let asked = review.cleared.rollback().sentence().to_string();
+    let confirm = Box::new(Confirm::new(doubts));
+    state.overlays.push(Overlay::RollbackDoubts { review: Box::new(review), confirm, input: Input::default() });
+    vec![state.commit(Entry::Refused { asked, why: why.to_string() })]
+}
+
+/// The name of what speaks against a rollback was typed.
+pub fn doubts_typed(state: &mut State, review: RollbackReview, confirm: Confirm<Doubts>, typed: &str) -> Vec<Effect> {
+    let confirm = match confirm.answer(typed.trim()) {
+        Answer::Yes(heeded) => {
+            let review = RollbackReview { heeded: Some(heeded), ..review };
+            state.overlays.push(Overlay::Rollback(Box::new(review)));
+            return Vec::new();
+        }
+        Answer::More(confirm) => confirm,
+        Answer::No(confirm) => {
+            state.tell(Tone::Bad, say!("that does not match; type {}", confirm.wanted()));
+            confirm
+        }
+    };
+    let (confirm, input) = (Box::new(confirm), Input::default());
+    state.overlays.push(Overlay::RollbackDoubts { review: Box::new(review), confirm, input });
+    Vec::new()
 }
 
 type Judged = Result<(ClearedRollback, Vec<Concern>, Vec<FieldChange>), RefusedRollback>;
@@ -321,6 +369,9 @@ fn judged(state: &State, reference: &WorkloadRef, to: ReleaseRevision) -> Result
     let workload = seen.ok_or_else(|| say!("{} is not seen right now", reference))?;
     let forecast = forecast::facts(state);
     let facts = facts(state, workload, to, &forecast)?;
+    if coupling::waits(state, reference, &Goal::Release(facts.target.name.clone(), to)) {
+        return Err(say!("what revision {} leans on is being read; ask again in a moment", to));
+    }
     Ok(match clear(&facts) {
         Ok(cleared) => Ok((cleared, concerns(&facts), review_lines(facts.current, facts.target))),
         Err(refusal) => Err(RefusedRollback { asked: plan(&facts).sentence(), refusal }),
@@ -334,12 +385,20 @@ pub fn roll_back(state: &mut State, review: RollbackReview) -> Vec<Effect> {
         state.overlays.push(Overlay::Rollback(Box::new(review)));
         return Vec::new();
     }
+    // What was learnt since the review opened counts as well.
+    if let Some(doubts) = doubts(state, &review)
+        && review.heeded.as_ref().is_none_or(|heeded| heeded.subject() != &doubts)
+    {
+        return doubt(state, review, doubts);
+    }
     let rollback = review.cleared.rollback();
     let (reference, to) = (rollback.workload.clone(), rollback.to);
     let fresh = state.now.duration_since(review.at).abs() <= TRUSTED;
     match judged(state, &reference, to) {
         Ok(Ok((cleared, concerns, _))) if fresh && cleared == review.cleared && same(&concerns, &review.concerns) => {
-            let told = told(&cleared, &concerns, state);
+            let mut told = told(&cleared, &concerns, state);
+            let heeded = review.heeded.iter().flat_map(|heeded| heeded.subject().each());
+            told.notes.extend(heeded.map(|doubt| say!("gone past, with {} typed: {}", doubt.phrase, doubt.why)));
             vec![state.announce(Act::Rollback(Box::new(cleared)), review.node, told)]
         }
         // Something is different from what was read: it is shown again.
@@ -427,7 +486,11 @@ pub fn progress(state: &State, reference: &WorkloadRef, release: &ReleaseName, t
         Rollout::Done => {}
     }
     let manifest = record.deployment(reference).and_then(|object| object.template.as_ref());
-    let differs = manifest.map(|manifest| disagreements(&workload.template, manifest)).unwrap_or_default();
+    let Some(manifest) = manifest else { return rolling(say!("revision {} is being read", made)) };
+    let left: Vec<Clean> = extras(&workload.template, manifest).iter().map(Extra::words).collect();
+    let mut differs = disagreements(&workload.template, manifest);
+    // What only the live template has was there before, and Helm leaves it: a debt, no failure.
+    differs.retain(|words| !left.contains(words));
     match differs.first() {
         None => Progress::Done,
         Some(first) => Progress::Failed(
@@ -435,6 +498,15 @@ pub fn progress(state: &State, reference: &WorkloadRef, release: &ReleaseName, t
             say!("helm calls it a success, and {} things are not as revision {} says: {}", differs.len(), to, first),
         ),
     }
+}
+
+/// What a rollback has left behind in a live template that no manifest of the release knows, and
+/// how a person takes it away. `None` where nothing is.
+pub fn debt(state: &State, workload: &Workload, to: ReleaseRevision) -> Option<Clean> {
+    let manifest = known(state, workload)?.records.get(&to)?.deployment(&workload.reference)?.template.as_ref()?;
+    let each = extras(&workload.template, manifest);
+    let words = each.iter().map(|extra| say!("{} ({})", extra.words(), extra.remedy(&workload.reference)));
+    words.reduce(|all, one| say!("{}; {}", all, one))
 }
 
 /// What can be seen now of a rollback whose outcome is unknown.

@@ -434,7 +434,10 @@ fn change_on(state: &mut State, step: StepKind) -> Vec<Effect> {
             state.tell(Tone::Warn, why);
             Vec::new()
         }
-        Progress::Done => leave(state, true, Clean::ours("every replica is updated and available")),
+        Progress::Done => {
+            let words = rolled_out(state, step);
+            leave(state, true, words)
+        }
     }
 }
 
@@ -558,12 +561,31 @@ pub fn walk_on(state: &mut State) -> Vec<Effect> {
     effects
 }
 
+/// How a change of every workload ended, with what it left behind: that is the journal's to keep.
+fn rolled_out(state: &State, step: StepKind) -> Clean {
+    let done = Clean::ours("every replica is updated and available");
+    if step != StepKind::Revert {
+        return done;
+    }
+    let debts = state.setting.workloads.iter().filter_map(|reference| {
+        let workload = state.workload(reference)?;
+        match &state.incident.targets.get(reference)?.goal {
+            Goal::Release(_, to) => releases::debt(state, workload, *to),
+            Goal::Template(_) => None,
+        }
+    });
+    match debts.reduce(|all, one| say!("{}; {}", all, one)) {
+        Some(debts) => say!("{}; drift that Helm leaves: {}", done, debts),
+        None => done,
+    }
+}
+
 /// The words with which a step is done by an act that was announced since the step was entered.
 fn through(state: &State, step: StepKind) -> Option<Clean> {
     let (_, act) = state.incident.last_act_here()?;
     match (step, &act.kind) {
         (StepKind::Revert | StepKind::Restart, _) => {
-            (progress(state, step) == Progress::Done).then(|| Clean::ours("every replica is updated and available"))
+            (progress(state, step) == Progress::Done).then(|| rolled_out(state, step))
         }
         (StepKind::Backup, ActKind::Backup { .. }) | (StepKind::ClearCache, ActKind::ClearCache { .. })
             if act.done() =>

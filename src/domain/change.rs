@@ -11,8 +11,12 @@ use crate::domain::cluster::WorkloadRef;
 use crate::domain::forecast::DISABLE_SCHEMA_UPDATE;
 use crate::domain::image::Image;
 use crate::domain::name::{Name, Uid, VarName};
-use crate::domain::workload::{FieldChange, MigrationJob, Template, Workload};
+use crate::domain::workload::{FieldChange, MigrationJob, Owner, Template, Workload};
 use crate::text::{Clean, Secret};
+
+/// The annotation by which `kubectl rollout restart` replaces every pod, so that its history and
+/// ours read alike. kube's `restart` writes another.
+pub const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
 /// What is to be done to a Deployment's template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +78,27 @@ impl Change {
             from_image: workload.template.main().map(|container| container.image.clone()),
             kind,
             protect,
+        }
+    }
+
+    /// Why this change must not be made to a Deployment of this owner, and what to do instead.
+    pub fn forbidden_by(&self, owner: &Owner) -> Option<(Clean, Clean)> {
+        match self.kind {
+            ChangeKind::Restart { .. } if !self.protect => owner.forbids_restart(),
+            _ => owner.forbids_patch(),
+        }
+    }
+
+    /// What it leaves behind that its owner does not know of: `None` where nobody else owns the
+    /// Deployment.
+    pub fn debt(&self, owner: &Owner) -> Option<Clean> {
+        match (&self.kind, owner) {
+            (ChangeKind::Restart { .. }, Owner::Helm { release }) => Some(say!(
+                "the annotation {} is in no manifest of Helm release {}: upgrades and rollbacks leave it, and it does no harm",
+                Clean::ours(RESTARTED_AT),
+                release
+            )),
+            _ => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a pod template leans on and a rollback of the template does not bring back: ConfigMaps,
-//! Secrets, autoscalers, the image behind a tag.
+//! Secrets, autoscalers, the image behind a tag. A rollback of a Helm release brings back what is
+//! in its manifest, and leaves everything else as it is just the same.
 //!
 //! `kubectl rollout undo` and every patch like it replace the pod template and nothing else. A
 //! ConfigMap stays as it is now; mounted by `subPath` it does not even reach pods that run
@@ -12,10 +13,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::confirm::Subject;
 use crate::domain::image::Image;
+use crate::domain::incident::Goal;
 use crate::domain::name::{Name, Uid, VarName};
 use crate::domain::salt::{Comparison, LITELLM_SALT_KEY};
 use crate::domain::settings::{Config, SchemaSwitch};
-use crate::domain::workload::{Revision, Workload};
+use crate::domain::workload::{Revision, Template, Workload};
 use crate::text::{Clean, Safe};
 
 /// Which kind of object a template takes something from.
@@ -113,6 +115,8 @@ pub struct Leaning {
     pub live_too: bool,
     /// A pod starts without it as well (`optional: true` wherever it is named).
     pub optional: bool,
+    /// It is an object of the Helm release's manifest: a rollback writes back what it held.
+    pub restored: bool,
     /// Whether it is there.
     pub found: Found,
     /// Keys that the target needs and that it does not have.
@@ -209,8 +213,8 @@ pub struct MountedConfig {
 /// Everything that is coupled to one Deployment and one target revision, read at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Coupled {
-    /// UID of the target's ReplicaSet.
-    pub target: Uid,
+    /// The target.
+    pub target: Goal,
     /// What the target's template leans on, by source.
     pub leanings: Vec<Leaning>,
     /// `checksum/…` annotations of the two templates that differ: charts hash a ConfigMap into
@@ -275,6 +279,46 @@ impl Workload {
     }
 }
 
+/// The target of a rollback, as far as what it leans on is judged by it: a revision of a Deployment,
+/// or of the Helm release that owns it.
+#[derive(Clone, Debug)]
+pub struct Aim<'a> {
+    /// Which one.
+    pub goal: Goal,
+    /// Its number, for people.
+    pub number: u64,
+    /// Its pod template.
+    pub template: &'a Template,
+    /// The digest that its pods ran, where one of them is still there to tell.
+    pub digest: Option<&'a Clean>,
+    /// It is what is live.
+    pub current: bool,
+    /// When it came.
+    pub created: Timestamp,
+    /// When it was replaced; `None` where it never was, and where nobody knows.
+    pub left: Option<Timestamp>,
+}
+
+impl<'a> Aim<'a> {
+    /// A revision of a Deployment.
+    pub fn template(workload: &Workload, revision: &'a Revision) -> Self {
+        Self {
+            goal: Goal::Template(revision.uid.clone()),
+            number: revision.number,
+            template: &revision.template,
+            digest: revision.digest.as_ref(),
+            current: revision.current(),
+            created: revision.created,
+            left: workload.left(&revision.uid),
+        }
+    }
+
+    /// The gateway's image.
+    pub fn image(&self) -> Option<&'a Image> {
+        self.template.main().map(|container| &container.image)
+    }
+}
+
 /// How long before a new revision comes what it needs may be written: a rollout applies its
 /// ConfigMaps and Secrets first, and its Deployment last (Helm, `InstallOrder` in
 /// `pkg/release/v1/util/kind_sorter.go`; `kubectl apply -f` of a folder goes by file names).
@@ -304,17 +348,19 @@ pub struct Drift<'a> {
 
 impl Drift<'_> {
     /// Whether it stops a revert. A Secret does not: keys are rotated on purpose, and the old ones
-    /// are void. Nor does what changed while the target was good with it.
+    /// are void. Nor does what changed while the target was good with it, nor what the rollback of a
+    /// Helm release writes back itself.
     pub fn stops(&self) -> bool {
-        self.leaning.source.kind == SourceKind::ConfigMap && self.written > Written::During
+        let map = self.leaning.source.kind == SourceKind::ConfigMap;
+        map && self.written > Written::During && !self.leaning.restored
     }
 
     /// When it was written to, in words.
-    pub fn when(&self, target: &Revision) -> Clean {
+    pub fn when(&self, target: &Aim<'_>) -> Clean {
         let number = target.number;
         match self.written {
             Written::During => say!("changed while revision {} was the current one", number),
-            _ if target.current() => say!("changed since what is revision {} now ran well", number),
+            _ if target.current => say!("changed since what is revision {} now ran well", number),
             Written::With => say!("changed with the rollout that replaced revision {}", number),
             Written::After => say!("changed after revision {} was replaced", number),
         }
@@ -322,10 +368,8 @@ impl Drift<'_> {
 }
 
 /// The sources that were written to since the target's pods started, in the order of the template.
-pub fn drifted<'a>(coupled: &'a Coupled, workload: &Workload) -> Vec<Drift<'a>> {
-    let (Some(left), Some(target)) = (workload.left(&coupled.target), workload.revision(&coupled.target)) else {
-        return Vec::new();
-    };
+pub fn drifted<'a>(coupled: &'a Coupled, target: &Aim<'_>) -> Vec<Drift<'a>> {
+    let Some(left) = target.left else { return Vec::new() };
     let drift = |leaning: &'a Leaning| {
         let Found::There { written: at, .. } = leaning.found else { return None };
         let written = match () {
@@ -361,10 +405,9 @@ impl Coupled {
     }
 
     /// What is known of the image behind the target's tag; `None` when nothing shows that it moved.
-    pub fn tag_drift(&self, workload: &Workload) -> Option<TagDrift> {
-        let target = workload.revision(&self.target)?;
+    pub fn tag_drift(&self, workload: &Workload, target: &Aim<'_>) -> Option<TagDrift> {
         let image = target.image().filter(|image| image.digest().is_none())?;
-        let ran = target.digest.as_ref()?;
+        let ran = target.digest?;
         let live = workload.current().filter(|live| live.image() == Some(image));
         let runs = live.and_then(|live| live.digest.as_ref());
         let (leads, seen) = match (self.leads(), runs) {
@@ -402,7 +445,7 @@ impl Doubt {
     }
 
     /// A source that changed since the target's pods started, where that stops a revert.
-    pub fn drift(drift: &Drift<'_>, target: &Revision) -> Option<Self> {
+    pub fn drift(drift: &Drift<'_>, target: &Aim<'_>) -> Option<Self> {
         let Drift { leaning: Leaning { source, .. }, at, .. } = drift;
         drift.stops().then(|| Self {
             phrase: say!("{}", source.name),
@@ -421,7 +464,7 @@ impl Doubt {
     }
 
     /// A tag that leads to the very image that is live and bad.
-    pub fn tag(drift: &TagDrift, target: &Revision) -> Option<Self> {
+    pub fn tag(drift: &TagDrift, target: &Aim<'_>) -> Option<Self> {
         let TagDrift { image, ran, leads, .. } = drift;
         drift.kept.then(|| Self {
             phrase: say!("{}", image),

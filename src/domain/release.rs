@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use candidate::{ReleaseCandidate, rank};
-pub use diff::{ObjectChange, disagreements, manifest_diff, values_diff};
+pub use diff::{Extra, ObjectChange, disagreements, extras, manifest_diff, values_diff};
 pub use judge::{Concern, Facts, Gravity, concerns, hands_off_upgrade, review_lines};
 
 use crate::domain::cluster::{Field, WorkloadRef};
@@ -162,6 +162,20 @@ impl ReleaseRow {
     }
 }
 
+/// Somebody besides Helm who has written fields of the Deployment (`metadata.managedFields`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Writer {
+    /// Which field manager and how, as `kubectl-set (Update)`.
+    pub who: Clean,
+    /// The fields of the pod template by the path that a diff shows, and [`Writer::REPLICAS`].
+    pub fields: Vec<Clean>,
+}
+
+impl Writer {
+    /// `spec.replicas` of the Deployment, which is no field of its template.
+    pub const REPLICAS: &'static str = "replicas";
+}
+
 /// The revisions of a release, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct History {
@@ -173,9 +187,8 @@ pub struct History {
     pub current: ReleaseRow,
     /// The ones before it, newest first.
     pub older: Vec<ReleaseRow>,
-    /// Who else writes fields of the Deployment's template (`metadata.managedFields`), as
-    /// `kubectl-set (Update)`. `None` where it could not be read.
-    pub managers: Option<Vec<Clean>>,
+    /// Who else writes the Deployment. `None` where it could not be read.
+    pub writers: Option<Vec<Writer>>,
 }
 
 impl History {
@@ -184,17 +197,23 @@ impl History {
         release: ReleaseName,
         storage: Storage,
         mut rows: Vec<ReleaseRow>,
-        managers: Option<Vec<Clean>>,
+        writers: Option<Vec<Writer>>,
     ) -> Option<Self> {
         rows.sort_by_key(|row| row.revision);
         let current = rows.pop()?;
         rows.reverse();
-        Some(Self { release, storage, current, older: rows, managers })
+        Some(Self { release, storage, current, older: rows, writers })
     }
 
     /// All rows, newest first.
     pub fn rows(&self) -> impl Iterator<Item = &ReleaseRow> {
         std::iter::once(&self.current).chain(&self.older)
+    }
+
+    /// When a revision stopped being the newest: when the next one was made. `None` for the newest.
+    pub fn left(&self, revision: ReleaseRevision) -> Option<Timestamp> {
+        self.row(revision)?;
+        self.rows().filter(|row| row.revision > revision).min_by_key(|row| row.revision)?.created
     }
 
     /// The row of a revision.
@@ -328,6 +347,15 @@ impl Release {
     /// The gateway's image in its manifest.
     pub fn image(&self, workload: &WorkloadRef) -> Option<&Image> {
         Some(&self.deployment(workload)?.template.as_ref()?.main()?.image)
+    }
+
+    /// Its operation failed or never ended, whatever its status says now: a rollback that fails
+    /// marks the revision before it as superseded, also one that never worked (Helm v3.17, v4.1,
+    /// `pkg/action/rollback.go`). The words are Helm's own.
+    pub fn never_came_through(&self) -> bool {
+        let words = self.description.as_str();
+        let operation = ["Release \"", "Upgrade \"", "Rollback \""].iter().any(|word| words.starts_with(word));
+        operation && words.contains("\" failed: ") || matches!(words, "Initial install underway" | "Preparing upgrade")
     }
 
     /// The Jobs that are ordinary objects of its manifest: a rollback makes or patches them.

@@ -230,6 +230,17 @@ impl Owner {
             )),
         }
     }
+
+    /// The same for a restart, which adds one annotation to the template and nothing else. Helm
+    /// leaves an annotation alone that is in no manifest of its release, whether it patches (Helm 3)
+    /// or applies on the server (Helm 4); the other owners may take it away again, and the pods
+    /// restart once more.
+    pub fn forbids_restart(&self) -> Option<(Clean, Clean)> {
+        match self {
+            Owner::Helm { .. } => None,
+            _ => self.forbids_patch(),
+        }
+    }
 }
 
 /// kubectl's rollout status, decided from the Deployment alone

@@ -16,8 +16,8 @@ use crate::domain::cache::{ClearItem, Clearance};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::confirm::Confirmed;
 use crate::domain::headway::Headway;
+use crate::domain::incident::Goal;
 use crate::domain::log::LogItem;
-use crate::domain::name::Uid;
 use crate::domain::restore::{RestoreItem, RestoreOrder};
 use crate::domain::salt::Opened;
 use crate::domain::signature::Signatures;
@@ -89,7 +89,7 @@ pub(in crate::runtime) fn look(world: &World, places: &Places, look: Look) -> Bo
 }
 
 /// The keys go from one port to the other and are forgotten: the core never holds them.
-async fn opened(world: World, workload: WorkloadRef, target: Uid) -> Result<Opened, Trouble> {
+async fn opened(world: World, workload: WorkloadRef, target: Goal) -> Result<Opened, Trouble> {
     let keys = ask(world.cluster, |port| port.salt_keys(&workload, target)).await?;
     ask(world.database, |port| port.opened(keys)).await
 }

@@ -91,7 +91,10 @@ fn dialog<'a>(scene: &Scene<'a>, overlay: &'a Overlay, width: usize) -> Dialog<'
         Overlay::Asking { change, .. } => questions::asking(scene, width, change),
         Overlay::Review(review) => questions::review(scene, width, review),
         Overlay::Doubts { review, confirm, input } => {
-            questions::doubts(scene, width, &review.preview.change, confirm, input)
+            questions::doubts(scene, width, &review.preview.change.sentence(), confirm, input)
+        }
+        Overlay::RollbackDoubts { review, confirm, input } => {
+            questions::doubts(scene, width, &review.cleared.rollback().sentence(), confirm, input)
         }
         Overlay::Refused(refused) => questions::refused(scene, width, refused),
         Overlay::Accept { confirm, input, scroll, .. } => questions::accept(scene, width, confirm, input, *scroll),
@@ -138,7 +141,9 @@ pub fn keys(scene: &Scene<'_>, overlay: &Overlay) -> Vec<(String, String)> {
             &[("enter", "take it, when typed in full"), ("up down", "scroll"), ("esc", "change nothing")]
         }
         Overlay::RefusedRollback(_) => &[("esc", "close"), ("y", "copy the remedy")],
-        Overlay::Doubts { .. } => &[("enter", "go on, when it is typed in full"), ("esc", "change nothing")],
+        Overlay::Doubts { .. } | Overlay::RollbackDoubts { .. } => {
+            &[("enter", "go on, when it is typed in full"), ("esc", "change nothing")]
+        }
         Overlay::Delete { .. } => &[("enter", "DELETE, when it is typed in full"), ("esc", "change nothing")],
         Overlay::Resolve { .. } => &[("enter", "mark, when it is typed in full"), ("esc", "change nothing")],
         Overlay::Restore(_) => &[("y", "put the row back"), ("n", "leave it")],

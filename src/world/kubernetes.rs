@@ -39,6 +39,7 @@ use crate::domain::catalog::Listing;
 use crate::domain::change::{Applied, Change, Cleared, Preview};
 use crate::domain::cluster::{Ask, Identity, Permission, PodsItem, WorkloadRef};
 use crate::domain::coupled::Coupled;
+use crate::domain::incident::Goal;
 use crate::domain::log::{LogItem, LogSource};
 use crate::domain::name::{ContextName, Name, Uid};
 use crate::domain::salt::Keys;
@@ -152,12 +153,12 @@ impl Cluster for Kubernetes {
         pods::feed(&self.link, workload)
     }
 
-    fn coupled(&self, workload: &WorkloadRef, target: Uid) -> Reply<Coupled> {
+    fn coupled(&self, workload: &WorkloadRef, target: Goal) -> Reply<Coupled> {
         let (link, workload) = (self.link.clone(), workload.clone());
         async move { coupled::read(&link, &workload, target).await }.boxed()
     }
 
-    fn salt_keys(&self, workload: &WorkloadRef, target: Uid) -> Reply<Keys> {
+    fn salt_keys(&self, workload: &WorkloadRef, target: Goal) -> Reply<Keys> {
         let (link, workload) = (self.link.clone(), workload.clone());
         async move { coupled::keys(&link, &workload, &target).await }.boxed()
     }

@@ -1,6 +1,7 @@
 //! What a real cluster says of the things that a template leans on.
 
 use lastgood::domain::coupled::{ConfigFile, Coupled, Found, Leaning, Pull, ScalerKind};
+use lastgood::domain::incident::Goal;
 use lastgood::domain::name::Uid;
 use lastgood::domain::salt::Verdict;
 use lastgood::text::Gate;
@@ -103,7 +104,7 @@ pub async fn coupled_items(stage: &Stage) {
     canary(stage).await;
     let gate = Gate::default();
     let kubernetes = connect(stage.kubeconfig.clone(), gate.clone()).await;
-    let coupled = kubernetes.coupled(&reference(app), target.clone()).await.unwrap();
+    let coupled = kubernetes.coupled(&reference(app), Goal::Template(target.clone())).await.unwrap();
     let map = of(&coupled, "configmap/coupled-config");
     assert!(map.live_too && map.frozen() && !map.optional && map.lacks.is_empty(), "{map:#?}");
     assert!(matches!(&map.found, Found::There { by: Some(by), .. } if by.as_str() == "web-editor"), "{map:#?}");
@@ -129,14 +130,14 @@ pub async fn coupled_items(stage: &Stage) {
     assert!(![live, old, "hunter2-config"].iter().any(|secret| told.contains(secret)), "{told}");
     assert_eq!(gate.scrub(old), "[masked]", "the gate learns a key before anybody holds it");
 
-    let keys = kubernetes.salt_keys(&reference(app), target.clone()).await.unwrap();
+    let keys = kubernetes.salt_keys(&reference(app), Goal::Template(target.clone())).await.unwrap();
     assert_eq!(keys.target.known().map(|key| key.expose()), Some(old));
     denied(&connect(stage.viewer.clone(), Gate::default()).await, target).await;
 }
 
 /// Without permission everything is unknown, and nothing fails.
 async fn denied(viewer: &Kubernetes, target: Uid) {
-    let coupled = viewer.coupled(&reference("coupled"), target).await.unwrap();
+    let coupled = viewer.coupled(&reference("coupled"), Goal::Template(target)).await.unwrap();
     for source in ["configmap/coupled-config", "secret/coupled-salt"] {
         assert!(matches!(of(&coupled, source).found, Found::Unknown(_)), "{coupled:#?}");
     }

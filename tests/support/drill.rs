@@ -12,8 +12,9 @@ use lastgood::domain::change::{Change, ChangeKind, Refusal, clear};
 use lastgood::domain::checks::{LagoLine, lago_line, waits_for};
 use lastgood::domain::cluster::{Pod, PodsItem, WorkloadRef};
 use lastgood::domain::confirm::{Confirm, Subject as _};
-use lastgood::domain::coupled::{Drift, drifted};
+use lastgood::domain::coupled::{Aim, Drift, drifted};
 use lastgood::domain::forecast::{Facts, Newest, gateway_containers};
+use lastgood::domain::incident::Goal;
 use lastgood::domain::ledger::{Course, Ledger, Sources};
 use lastgood::domain::log::{LogItem, LogSource};
 use lastgood::domain::migration::{Deletion, Kept, MigrationTable, Row};
@@ -123,13 +124,14 @@ impl Drill {
         let workload = self.workload().await;
         let Some(best) = rank(&workload, &facts(&workload), self.clock.now()).into_iter().next() else { return false };
         let cluster = self.world.cluster.as_ref().unwrap();
-        let coupled = cluster.coupled(&workload.reference, best.uid).await.unwrap();
+        let coupled = cluster.coupled(&workload.reference, Goal::Template(best.uid.clone())).await.unwrap();
         let stops = |drift: &Drift<'_>| {
             let plan = self.scenario.sources.iter().find(|plan| plan.source == drift.leaning.source);
             let before = plan.and_then(|plan| plan.before.as_ref());
             drift.stops() && !before.is_some_and(|before| by_hand.contains(&before.node))
         };
-        drifted(&coupled, &workload).iter().any(stops)
+        let revision = workload.revision(&best.uid).unwrap();
+        drifted(&coupled, &Aim::template(&workload, revision)).iter().any(stops)
     }
 
     pub async fn table(&self) -> MigrationTable {

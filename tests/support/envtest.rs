@@ -116,6 +116,7 @@ impl Envtest {
         super::client(&path).await
     }
 
+    #[allow(dead_code)]
     /// Lets `viewer` read everything in the namespace but secrets, and change nothing.
     pub async fn let_viewer_read(&self) {
         // The built-in role `view` is filled by a controller that does not run here.

@@ -12,8 +12,8 @@ use lastgood::app::update::update;
 use lastgood::domain::cluster::{ContainerStatus, Field, Fingerprint, Phase, Pod, PodsItem, WorkloadRef};
 use lastgood::domain::coupled::{ConfigFile, Coupled, Disable, Pull};
 use lastgood::domain::environment::Kind;
+use lastgood::domain::incident::Goal;
 use lastgood::domain::migration::{MigrationTable, Row, RowState};
-use lastgood::domain::name::Uid;
 use lastgood::domain::record::Entry;
 use lastgood::domain::runbook::{NodeRef, bundled_runbooks};
 use lastgood::domain::salt::{Comparison, Opened, Verdict};
@@ -159,7 +159,7 @@ pub fn table(rows: Vec<Row>) -> MigrationTable {
 }
 
 /// A target that leans on nothing.
-pub fn coupled(target: Uid) -> Coupled {
+pub fn coupled(target: Goal) -> Coupled {
     let key = || Clean::ours("LITELLM_SALT_KEY in the template");
     Coupled {
         target,

@@ -23,6 +23,8 @@ const MATRIX: &[Trap] = &[
             "src/world/kubernetes/record.rs::helm_4_and_unknown_words_are_told",
             "src/world/kubernetes/releases.rs::labels_tell_a_row_and_what_is_no_record_is_none",
             "src/domain/release/tests.rs::helms_words_for_a_status_are_read_and_written",
+            "tests/helm.rs::records_are_read",
+            "tests/helm.rs::a_large_record_is_read",
         ],
     },
     Trap {
@@ -39,7 +41,21 @@ const MATRIX: &[Trap] = &[
             "src/domain/release/tests.rs::only_what_was_good_once_is_gone_back_to",
             "src/domain/release/tests.rs::a_good_target_is_let_through_by_its_number",
             "tests/flows.rs::pending_helm_by_keys",
+            "tests/helm.rs::a_rollback_is_sent_once_and_proved",
         ],
+    },
+    Trap {
+        about: "helm: rollback",
+        trap: "a rollback that fails marks the upgrade before it, which failed too, as superseded",
+        held: &[
+            "src/domain/release/tests.rs::only_what_was_good_once_is_gone_back_to",
+            "tests/helm.rs::a_failed_rollback_makes_no_revision_good",
+        ],
+    },
+    Trap {
+        about: "helm: rollback",
+        trap: "a manifest holds its own ConfigMaps, Secrets and keys; what lies outside it stays",
+        held: &["tests/helm.rs::what_lies_outside_the_release_is_told"],
     },
     Trap {
         about: "helm: rollback",
@@ -57,7 +73,7 @@ const MATRIX: &[Trap] = &[
     Trap {
         about: "helm: rollback",
         trap: "killing the program leaves the release pending",
-        held: &["tests/flows.rs::a_rollback_outlives_the_console"],
+        held: &["tests/flows.rs::a_rollback_outlives_the_console", "tests/helm.rs::a_rollback_outlives_the_console"],
     },
     Trap {
         about: "helm: pending",
@@ -65,32 +81,50 @@ const MATRIX: &[Trap] = &[
         held: &[
             "src/domain/release/tests.rs::a_pending_operation_is_told_with_its_age_and_refused_while_its_client_may_live",
             "tests/flows.rs::pending_helm_by_keys",
+            "tests/helm.rs::a_killed_upgrade_is_taken_back",
+            "tests/helm.rs::a_killed_installation_is_left_to_a_person",
         ],
     },
     Trap {
         about: "helm: hooks",
         trap: "hooks of a rollback are those of the target, and run its image",
-        held: &["src/domain/release/tests.rs::hooks_of_the_target_run_with_its_image"],
+        held: &[
+            "src/domain/release/tests.rs::hooks_of_the_target_run_with_its_image",
+            "tests/helm.rs::a_hook_that_fails_leaves_it_pending",
+        ],
     },
     Trap {
         about: "helm: hooks",
         trap: "the migration Job is no hook by default: a rollback makes it again, or collides with it",
-        held: &["src/domain/release/tests.rs::a_migration_job_collides_or_runs_again"],
+        held: &[
+            "src/domain/release/tests.rs::a_migration_job_collides_or_runs_again",
+            "tests/helm.rs::a_migration_job_collides",
+        ],
     },
     Trap {
         about: "helm: drift",
         trap: "server-side apply keeps fields of other managers, three-way merge keeps what no manifest names",
-        held: &["src/domain/release/tests.rs::server_side_apply_and_drift_are_told"],
+        held: &[
+            "src/domain/release/tests.rs::server_side_apply_and_drift_are_told",
+            "tests/helm.rs::what_is_in_no_manifest_survives",
+            "tests/helm.rs::a_field_of_somebody_else",
+        ],
     },
     Trap {
         about: "helm: drift",
         trap: "replicas that come or go between two manifests end as one pod",
-        held: &["src/domain/release/tests.rs::replicas_that_come_or_go_are_told"],
+        held: &[
+            "src/domain/release/tests.rs::replicas_that_come_or_go_are_told",
+            "tests/helm.rs::replicas_that_disappear",
+        ],
     },
     Trap {
         about: "helm: drift",
         trap: "a Deployment of a release is patched behind Helm's back",
-        held: &["tests/decisions.rs::a_workload_of_helm_is_not_patched"],
+        held: &[
+            "tests/decisions.rs::a_workload_of_helm_is_not_patched",
+            "tests/helm.rs::pods_are_restarted_and_nothing_else_is_patched",
+        ],
     },
     // ---------------------------------------------------------------- Deployments: the undo
     Trap {
@@ -368,7 +402,8 @@ fn every_row_is_held_by_a_test_that_exists() {
     assert!(!is_a_test("tests/no_such_file.rs::every_row_is_held_by_a_test_that_exists"));
 }
 
-/// Whether `file::name` is a function under `#[test]`, or a contract that `tests/kubernetes.rs` runs.
+/// Whether `file::name` is a function under `#[test]`, a contract that `tests/kubernetes.rs` runs, or
+/// a promise that both versions of Helm keep.
 fn is_a_test(held: &str) -> bool {
     let Some((file, name)) = held.split_once("::") else { return false };
     let read = |file: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
@@ -376,6 +411,10 @@ fn is_a_test(held: &str) -> bool {
     let Some(at) = text.find(&format!("fn {name}(")) else { return false };
     if file.starts_with("tests/support/") {
         return read("tests/kubernetes.rs").is_ok_and(|runs| runs.contains(name));
+    }
+    let on_both = text.split_once("on_both!(").and_then(|(_, after)| after.split_once(')'));
+    if on_both.is_some_and(|(promises, _)| promises.split(',').any(|promise| promise.trim() == name)) {
+        return true;
     }
     let line = text[..at].rfind('\n').unwrap_or(0);
     let before: Vec<&str> = text[..line].lines().rev().take_while(|line| !line.is_empty()).collect();

@@ -3,31 +3,30 @@
 
 use crate::app::coupling;
 use crate::app::preflight::{self, Finding, Severity};
-use crate::app::releases;
 use crate::app::state::State;
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::coupled::{
-    self, Coupled, Disable, Drift, Found, Leaning, Pull, Pulled, ScalerKind, SourceKind, Written, drifted, pin,
+    self, Aim, Coupled, Disable, Drift, Found, Leaning, Pull, Pulled, ScalerKind, SourceKind, Written, drifted, pin,
 };
 use crate::domain::image::Image;
 use crate::domain::live::Live;
 use crate::domain::salt::{Comparison, Outlook, Verdict, outlook};
 use crate::domain::settings::{DISABLE_PRISMA_SCHEMA_UPDATE, Knows, SchemaSwitch, Settings, Unknown};
 use crate::domain::step::StepKind;
-use crate::domain::workload::{Revision, Workload};
+use crate::domain::workload::Workload;
 use crate::text::Clean;
 
 pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
     for reference in &state.setting.workloads {
         let Some(workload) = state.workload(reference) else { continue };
-        let Some((target, _)) = preflight::target(state, workload) else { continue };
-        let Some(about) = state.coupling.about(reference, &target.uid) else {
-            found.push(waiting(target));
+        let Some((target, _)) = preflight::aim(state, workload) else { continue };
+        let Some(about) = state.coupling.about(reference, &target.goal) else {
+            found.push(waiting(&target));
             continue;
         };
         match &about.coupled {
-            Live::Waiting => found.push(waiting(target)),
-            Live::Seen { value, .. } => all(state, workload, target, value, found),
+            Live::Waiting => found.push(waiting(&target)),
+            Live::Seen { value, .. } => all(state, workload, &target, value, found),
             Live::Lost { why, .. } | Live::Absent(why) => found.push(Finding::unknown(
                 "coupled",
                 say!("what revision {} leans on could not be read: {}", target.number, why.what),
@@ -38,12 +37,12 @@ pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
     }
 }
 
-fn waiting(target: &Revision) -> Finding {
+fn waiting(target: &Aim<'_>) -> Finding {
     Finding::waiting("coupled", say!("what revision {} leans on is not read yet", target.number))
 }
 
-fn all(state: &State, workload: &Workload, target: &Revision, coupled: &Coupled, found: &mut Vec<Finding>) {
-    sources(state, workload, target, coupled, found);
+fn all(state: &State, workload: &Workload, target: &Aim<'_>, coupled: &Coupled, found: &mut Vec<Finding>) {
+    sources(state, target, coupled, found);
     scalers(workload, coupled, found);
     found.extend(tag(workload, target, coupled));
     found.push(salt(state, &workload.reference, target, &coupled.salt));
@@ -52,7 +51,7 @@ fn all(state: &State, workload: &Workload, target: &Revision, coupled: &Coupled,
 }
 
 /// `DISABLE_SCHEMA_UPDATE` of the target: where it is set, and what follows for its migrations.
-fn disable(target: &Revision, coupled: &Coupled) -> Finding {
+fn disable(target: &Aim<'_>, coupled: &Coupled) -> Finding {
     let Disable { from, set } = &coupled.disable;
     let found = |what: Clean, consequence| Finding { consequence, ..Finding::fine("disable-schema-update", what) };
     let migrates = Clean::ours(
@@ -103,11 +102,16 @@ const NAMED: usize = 5;
 /// # Errors
 /// Why nobody knows.
 pub(in crate::app) fn unknown_settings(
-    target: &Revision,
+    target: &Aim<'_>,
     coupled: &Coupled,
 ) -> Result<Option<(Clean, Vec<Unknown>)>, Clean> {
     let Some(read) = coupled.settings.as_ref().map_err(Clean::clone)? else { return Ok(None) };
-    let version = target.image().filter(|image| image.is_litellm()).and_then(Image::version);
+    let version = target
+        .template
+        .main()
+        .map(|container| &container.image)
+        .filter(|image| image.is_litellm())
+        .and_then(Image::version);
     let version = version.ok_or_else(|| Clean::ours("its image does not tell its version"))?;
     let mut all = Settings::embedded().unknown(&read.config, &version);
     all.retain(|one| matches!(one.knows, Knows::No { .. } | Knows::Perhaps { .. }));
@@ -115,7 +119,7 @@ pub(in crate::app) fn unknown_settings(
 }
 
 /// Settings of the configuration file that the target's version does not know.
-fn settings(target: &Revision, coupled: &Coupled) -> Option<Finding> {
+fn settings(target: &Aim<'_>, coupled: &Coupled) -> Option<Finding> {
     let (place, wrong) = match unknown_settings(target, coupled) {
         Ok(found) => found?,
         Err(why) => {
@@ -146,7 +150,7 @@ fn settings(target: &Revision, coupled: &Coupled) -> Option<Finding> {
 }
 
 /// ConfigMaps and Secrets: gone, without a key, unknown, or changed since the target ran.
-fn sources(state: &State, workload: &Workload, target: &Revision, coupled: &Coupled, found: &mut Vec<Finding>) {
+fn sources(state: &State, target: &Aim<'_>, coupled: &Coupled, found: &mut Vec<Finding>) {
     let before = found.len();
     for leaning in &coupled.leanings {
         found.extend(absent(target, leaning));
@@ -175,18 +179,17 @@ fn sources(state: &State, workload: &Workload, target: &Revision, coupled: &Coup
             .because(say!("{}: {}", source, why)),
         );
     }
-    for drift in drifted(coupled, workload) {
+    for drift in drifted(coupled, target) {
         found.push(match coupling::put_back(state, &drift) {
             Some(step) => {
                 Finding::fine("config-drift", say!("{} was put back by hand at {}", drift.leaning.source, drift.at))
                     .because(step.words.clone())
             }
-            None if coupling::brought_back(state, workload, &drift.leaning.source) => Finding::fine(
+            None if drift.leaning.restored => Finding::fine(
                 "config-drift",
                 say!("{} changed, and the rollback of the release brings it back", drift.leaning.source),
             ),
-            // A rollback of a release stops for nothing that its manifest does not name.
-            None => changed(target, &drift, &coupled.checksums, releases::release_of(workload).is_none()),
+            None => changed(target, &drift, &coupled.checksums),
         });
     }
     if found.len() == before {
@@ -210,7 +213,7 @@ fn sources(state: &State, workload: &Workload, target: &Revision, coupled: &Coup
 }
 
 /// What the target's pods cannot start without.
-fn absent(target: &Revision, leaning: &Leaning) -> Option<Finding> {
+fn absent(target: &Aim<'_>, leaning: &Leaning) -> Option<Finding> {
     let keys = leaning.lacks.iter().cloned().reduce(|all, key| say!("{}, {}", all, key));
     let what = match (&leaning.found, keys) {
         (Found::Gone, _) if leaning.optional => return None,
@@ -229,7 +232,7 @@ fn absent(target: &Revision, leaning: &Leaning) -> Option<Finding> {
     Some(Finding { consequence, ..blocks }.because(uses.unwrap_or_default()))
 }
 
-fn changed(target: &Revision, drift: &Drift<'_>, checksums: &[Clean], gated: bool) -> Finding {
+fn changed(target: &Aim<'_>, drift: &Drift<'_>, checksums: &[Clean]) -> Finding {
     let Drift { leaning, at, .. } = drift;
     let by = match &leaning.found {
         Found::There { by: Some(by), .. } => say!(" by {}", by),
@@ -259,7 +262,7 @@ fn changed(target: &Revision, drift: &Drift<'_>, checksums: &[Clean], gated: boo
     };
     let what = say!("{} {}", leaning.source, drift.when(target));
     let finding = Finding::warns("config-drift", what, Clean::ours(consequence), remedy);
-    let stops = gated && drift.stops();
+    let stops = drift.stops();
     Finding {
         severity: if stops { Severity::Blocks } else { Severity::Warns },
         blocks: stops.then_some(StepKind::Revert),
@@ -340,7 +343,7 @@ fn scalers(workload: &Workload, coupled: &Coupled, found: &mut Vec<Finding>) {
 }
 
 /// A tag that can lead to another image than the one that the target ran.
-fn tag(workload: &Workload, target: &Revision, coupled: &Coupled) -> Option<Finding> {
+fn tag(workload: &Workload, target: &Aim<'_>, coupled: &Coupled) -> Option<Finding> {
     let image = target.image()?;
     if image.digest().is_some() {
         return Some(Finding::fine("tag", say!("the target's image is pinned by digest")));
@@ -354,7 +357,7 @@ fn tag(workload: &Workload, target: &Revision, coupled: &Coupled) -> Option<Find
             "nodes that have the tag run what they have, others pull what it leads to now"
         }
     });
-    if let Some(drift) = coupled.tag_drift(workload) {
+    if let Some(drift) = coupled.tag_drift(workload, target) {
         let what = say!("{} leads to another image than the one that revision {} ran", image, target.number);
         let (ran, leads) = (short(&drift.ran), short(&drift.leads));
         let evidence = say!("revision {} ran {}; {} runs {}", target.number, ran, drift.seen, leads);
@@ -374,7 +377,7 @@ fn tag(workload: &Workload, target: &Revision, coupled: &Coupled) -> Option<Find
     digests.dedup_by(|a, b| a.digest == b.digest);
     let seen = digests.iter().map(|pulled| say!("pod {} runs {}", pulled.pod, short(&pulled.digest)));
     let seen = seen.reduce(|all, one| say!("{}, {}", all, one));
-    let ran = target.digest.as_ref().map_or(Clean::ours("an unknown digest"), short);
+    let ran = target.digest.map_or(Clean::ours("an unknown digest"), short);
     let evidence = match (seen, &coupled.pulled) {
         (Some(seen), _) => say!("revision {} ran {}; {}", target.number, ran, seen),
         (None, Ok(_)) => say!("revision {} ran {}; no pod runs that tag now", target.number, ran),
@@ -385,7 +388,7 @@ fn tag(workload: &Workload, target: &Revision, coupled: &Coupled) -> Option<Find
         (_, true) => say!("{} is a floating tag", image),
         (_, false) => return Some(Finding::fine("tag", say!("the tag of {} names a version", image))),
     };
-    Some(Finding::warns("tag", what, again, pin(image, target.digest.as_ref())).because(evidence))
+    Some(Finding::warns("tag", what, again, pin(image, target.digest)).because(evidence))
 }
 
 /// As much of a digest as tells it from another one: twelve digits, as container runtimes show it.
@@ -394,8 +397,8 @@ fn short(digest: &Clean) -> Clean {
 }
 
 /// The salt key decides whether stored credentials can be read. Compared, never shown.
-fn salt(state: &State, reference: &WorkloadRef, target: &Revision, keys: &Comparison) -> Finding {
-    let about = state.coupling.about(reference, &target.uid);
+fn salt(state: &State, reference: &WorkloadRef, target: &Aim<'_>, keys: &Comparison) -> Finding {
+    let about = state.coupling.about(reference, &target.goal);
     let word = match keys.verdict {
         Verdict::Same => "same",
         Verdict::Different => "different",

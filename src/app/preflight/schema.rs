@@ -49,10 +49,10 @@ pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
             Some(EnvValue::Literal(_)) => say!("{} sets {}", reference, DISABLE_SCHEMA_UPDATE),
         };
         found.push(Finding::fine("schema-update", what));
-        if let Some((revision, _)) = preflight::target(state, workload) {
-            let forecast = forecast::of_revision(state, reference, revision);
-            let remedy = forecast.stopped().map(|way| forecast::remedy(workload, &revision.template, way));
-            found.push(foreseen(&say!("pods of revision {} of {}", revision.number, reference), &forecast, remedy));
+        if let Some((aim, _)) = preflight::aim(state, workload) {
+            let forecast = forecast::of_goal(state, reference, &aim.goal, aim.template);
+            let remedy = forecast.stopped().map(|way| forecast::remedy(workload, aim.template, way));
+            found.push(foreseen(&say!("pods of revision {} of {}", aim.number, reference), &forecast, remedy));
         }
         for (job, forecast) in forecast::of_jobs(state, workload) {
             let remedy = forecast.stopped().map(|way| way.remedy.clone());

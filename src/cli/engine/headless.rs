@@ -173,6 +173,8 @@ pub(super) async fn plan(
             Err(trouble) => return Ok(Err(trouble)),
         },
     }
+    // What the target leans on is looked at once it is chosen.
+    driver::run(&mut runtime, settled, LOOK, |_| {}).await;
     let steps = plan::ahead(&runtime.state, &start, protect);
     let findings = preflight::findings(&runtime.state);
     let blocked = steps.iter().any(|step| !step.blocked_by.is_empty());

@@ -90,12 +90,20 @@ fn judge(
     candidate
 }
 
+/// Why a revision is none to go back to, though its status says that it was superseded.
+pub(super) fn never(record: &Release) -> Clean {
+    say!("it is {}, and it never came through: {}", record.status.word(), record.description)
+}
+
 fn of_record(record: &Release, workload: &WorkloadRef, forecasting: &Facts<'_>, candidate: &mut ReleaseCandidate) {
     let template = record.deployment(workload).and_then(|object| object.template.as_ref());
     let Some(template) = template else {
         candidate.refused = Some(say!("it has no {}", workload));
         return;
     };
+    if record.never_came_through() && candidate.refused.is_none() {
+        candidate.refused = Some(never(record));
+    }
     if let Some(image) = template.main().map(|container| &container.image) {
         candidate.reasons.push(say!("image {}", image));
         if image.floats() {

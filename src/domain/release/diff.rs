@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::domain::cluster::WorkloadRef;
+use crate::domain::name::{Name, VarName};
 use crate::domain::release::{ManifestObject, ObjectKey, Release};
 use crate::domain::workload::{Container, FieldChange, Template, field_changes};
 use crate::text::Clean;
@@ -98,6 +100,42 @@ pub fn disagreements(live: &Template, manifest: &Template) -> Vec<Clean> {
     found
 }
 
+/// A variable that a live template has and the manifest does not know. Helm leaves it where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extra {
+    /// The container.
+    pub container: Name,
+    /// The variable.
+    pub variable: VarName,
+}
+
+impl Extra {
+    /// As [`disagreements`] says it.
+    pub fn words(&self) -> Clean {
+        say!("variable {} of {} is not in the manifest", self.variable, self.container)
+    }
+
+    /// How a person takes it away.
+    pub fn remedy(&self, workload: &WorkloadRef) -> Clean {
+        say!("kubectl -n {} set env {} -c {} {}-", workload.namespace, workload, self.container, self.variable)
+    }
+}
+
+/// The variables that only the live template has, container by container.
+pub fn extras(live: &Template, manifest: &Template) -> Vec<Extra> {
+    let mut found = Vec::new();
+    for wanted in &manifest.containers {
+        let there = live.containers.iter().find(|container| container.name == wanted.name);
+        for var in there.iter().flat_map(|there| &there.env) {
+            let extra = Extra { container: wanted.name.clone(), variable: var.name.clone() };
+            if wanted.variable(var.name.as_str()).is_none() && !found.contains(&extra) {
+                found.push(extra);
+            }
+        }
+    }
+    found
+}
+
 fn container(there: &Container, wanted: &Container, found: &mut Vec<Clean>) {
     let name = &wanted.name;
     if there.image != wanted.image {
@@ -114,7 +152,9 @@ fn container(there: &Container, wanted: &Container, found: &mut Vec<Clean>) {
         match (there.variable(variable.as_str()), wanted.variable(variable.as_str())) {
             (Some(live), Some(manifest)) if live == manifest => {}
             (Some(_), Some(_)) => found.push(say!("variable {} of {} has another value", variable, name)),
-            (Some(_), None) => found.push(say!("variable {} of {} is not in the manifest", variable, name)),
+            (Some(_), None) => {
+                found.push(Extra { container: name.clone(), variable: variable.clone() }.words());
+            }
             (None, _) => found.push(say!("variable {} of {} is missing", variable, name)),
         }
     }

@@ -2,17 +2,23 @@
 //! over the current record, the target's record and what is live. The rules are Helm's own
 //! (`pkg/action/rollback.go` of v3.21.4 and v4.2.4) and those of its known traps.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::domain::change::unreadable_remedy;
+use crate::domain::cluster::Field;
 use crate::domain::encrypted::{self, Newer, Reads};
 use crate::domain::forecast::{self, DISABLE_SCHEMA_UPDATE, Forecast, forecast, forecast_job};
 use crate::domain::image::Image;
 use crate::domain::name::ContextName;
+use crate::domain::release::candidate::never;
 use crate::domain::release::{
-    ApplyMethod, History, Hook, ManifestObject, ObjectChange, Release, ReleaseStatus, disagreements, manifest_diff,
+    ApplyMethod, History, Hook, ManifestObject, ObjectChange, Release, ReleaseStatus, Writer, disagreements,
+    manifest_diff,
 };
+use crate::domain::rollback;
 use crate::domain::span;
 use crate::domain::workload::{FieldChange, Template, Workload};
 use crate::text::Clean;
@@ -105,10 +111,14 @@ fn of_status(facts: &Facts<'_>) -> Option<Concern> {
             Clean::ours("choose an older one"),
         ));
     }
-    (!target.status.was_good()).then(|| {
+    let failed = target.status.was_good() && target.never_came_through();
+    (!target.status.was_good() || failed).then(|| {
         refuses(
             "target-status",
-            say!("revision {} of {} is {}", target.revision, target.name, target.status.word()),
+            match failed {
+                true => say!("revision {} of {}: {}", target.revision, target.name, never(target)),
+                false => say!("revision {} of {} is {}", target.revision, target.name, target.status.word()),
+            },
             Clean::ours("it was never rolled out to its end, so nobody knows that it works"),
             Clean::ours("choose one that is superseded or deployed"),
         )
@@ -383,15 +393,45 @@ fn server_side(facts: &Facts<'_>) -> Option<Concern> {
         ApplyMethod::ServerSide => say!("revision {} is sent by server-side apply (Helm 4)", facts.target.revision),
         ApplyMethod::Unknown(word) => say!("nobody knows how revision {} is sent: {}", facts.target.revision, word),
     };
-    let managers = facts.history.managers.as_ref().map_or(Clean::ours("(not known)"), |all| {
-        all.iter().cloned().reduce(|all, manager| say!("{}, {}", all, manager)).unwrap_or(Clean::ours("nobody else"))
+    let written = || facts.history.writers.iter().flatten().flat_map(|by| by.fields.iter().map(move |at| (by, at)));
+    if let Some((by, field)) = written().find(|(_, field)| clashes(facts, field.as_str())) {
+        return Some(refuses(
+            "server-side-apply",
+            say!("{}, and {} has written {}, which it sets otherwise", what, by.who, field),
+            Clean::ours("Helm answers `conflict occurred while applying object`, and the rollback fails half way"),
+            say!(
+                "if what {} wrote may be overwritten, send it by hand with {} --force-conflicts",
+                by.who,
+                rollback::plan(facts).command(facts.context)
+            ),
+        ));
+    }
+    let writers = facts.history.writers.as_ref().map_or(Clean::ours("(not known)"), |all| {
+        let names = all.iter().map(|writer| writer.who.clone());
+        names.reduce(|all, one| say!("{}, {}", all, one)).unwrap_or(Clean::ours("nobody else"))
     });
     Some(warns(
         "server-side-apply",
-        say!("{}; fields of the template are also written by: {}", what, managers),
+        say!("{}; fields of the template are also written by: {}", what, writers),
         Clean::ours("fields of others stay as they are, or the rollback fails with a conflict"),
         Clean::ours("compare the live template afterwards; the console never forces a conflict"),
     ))
+}
+
+/// Whether the target sets a field of somebody else to something else than what is live.
+fn clashes(facts: &Facts<'_>, field: &str) -> bool {
+    let Some(target) = facts.target.deployment(&facts.workload.reference) else { return false };
+    if field == Writer::REPLICAS {
+        return target.replicas.is_some() && target.replicas != facts.workload.numbers.wanted;
+    }
+    let under = |fields: &BTreeMap<Clean, Field>| -> BTreeMap<Clean, Field> {
+        let inside = |path: &&Clean| {
+            path.as_str().strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        fields.iter().filter(|(path, _)| inside(path)).map(|(path, value)| (path.clone(), value.clone())).collect()
+    };
+    let wanted = target.template.as_ref().map(|template| under(&template.fields)).unwrap_or_default();
+    !wanted.is_empty() && wanted != under(&facts.workload.template.fields)
 }
 
 /// What is live and in no manifest survives.
@@ -404,7 +444,9 @@ fn drift(facts: &Facts<'_>) -> Option<Concern> {
         "drift",
         say!("{} is not what revision {} says: {}{}", facts.workload.reference, facts.current.revision, first, more),
         Clean::ours("what is in no manifest survives a rollback (helm/helm#13346)"),
-        Clean::ours("the live template is compared with the target after the rollback"),
+        Clean::ours(
+            "the live template is compared with the target after the rollback, and what is left is written down",
+        ),
     ))
 }
 
@@ -418,8 +460,35 @@ fn upgrade_or_wait(facts: &Facts<'_>) -> Clean {
         );
     }
     say!(
-        "upgrade to the old image with the schema left alone: {}",
+        "upgrade to the old image with the schema left alone; {}; then: {}",
+        chart_words(facts.target),
         hands_off_upgrade(facts.target, facts.workload, facts.context)
+    )
+}
+
+/// Where LiteLLM's own chart is published (LiteLLM documentation, "Docker, Helm, Terraform").
+const LITELLM_CHART: &str = "oci://ghcr.io/berriai/litellm-helm";
+
+/// LiteLLM's own chart, by its name: the record holds no more than that.
+fn published(target: &Release) -> bool {
+    target.chart.name.as_str() == "litellm-helm"
+}
+
+/// Which chart the command needs, and that nothing says where it lies: Helm keeps a chart's name
+/// and version, and never the folder, repository or registry that it was installed from.
+fn chart_words(target: &Release) -> Clean {
+    let chart = &target.chart;
+    if published(target) {
+        return say!(
+            "the record names chart {} {}, not where it came from: the command takes the published one, replace it if yours is another",
+            chart.name,
+            chart.version
+        );
+    }
+    say!(
+        "the record names chart {} {}, not where it came from: put its folder, archive or address into CHART first, and see whether its values have the names that the command sets",
+        chart.name,
+        chart.version
     )
 }
 
@@ -427,11 +496,8 @@ fn upgrade_or_wait(facts: &Facts<'_>) -> Clean {
 /// the schema. Only a person sends it: it renders a chart, which the record does not lead to.
 pub fn hands_off_upgrade(target: &Release, workload: &Workload, context: Option<&ContextName>) -> Clean {
     let place = place(target, context);
-    // The chart's older home; the other ones have no address that is known from the record.
-    let chart = match target.chart.name.as_str() {
-        "litellm-helm" => Clean::ours("oci://ghcr.io/berriai/litellm-helm"),
-        _ => say!("CHART-{}", target.chart.name),
-    };
+    // Unset, the variable is an empty word: helm refuses it, and nothing is sent.
+    let chart = Clean::ours(if published(target) { LITELLM_CHART } else { "\"$CHART\"" });
     let tag = target.image(&workload.reference).and_then(|image| image.tag().map(ToOwned::to_owned));
     let image = match target.image(&workload.reference) {
         Some(image) if tag.is_some() => say!(" --set-string image.tag={}", image_tag(image)),

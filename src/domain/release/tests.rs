@@ -190,6 +190,23 @@ fn only_what_was_good_once_is_gone_back_to() {
         world.target.status = status.clone();
         assert_eq!(clear(&world.facts()).is_err(), refused, "{status:?}");
     }
+    // A failed rollback marks the revision before it as superseded, whatever that was.
+    for (words, refused) in [
+        ("Upgrade \"llm\" failed: conflict occurred while applying object", true),
+        ("Rollback \"llm\" failed: no HorizontalPodAutoscaler with the name \"llm\" found", true),
+        ("Release \"llm\" failed: timed out", true),
+        ("Preparing upgrade", true),
+        ("Rollback to 3", false),
+        ("the one after it failed: keep", false),
+    ] {
+        let mut world = World::new();
+        world.target.description = Clean::ours(words);
+        assert_eq!(clear(&world.facts()).is_err(), refused, "{words}");
+        let records = BTreeMap::from([(revision(5), world.target.clone())]);
+        let ranked = rank(&world.history, &records, &reference(), &world.forecast, world.facts().now);
+        let five = ranked.iter().find(|candidate| candidate.revision == revision(5)).unwrap();
+        assert_eq!(five.refused.is_some(), refused, "{words}");
+    }
     let mut world = World::new();
     world.target = world.current.clone();
     assert_eq!(world.ids(), [("target-status", Refuses)]);
@@ -289,11 +306,35 @@ fn what_goes_what_stays_and_what_is_not_served_is_told() {
 fn server_side_apply_and_drift_are_told() {
     let mut world = World::new();
     world.target.apply = ApplyMethod::ServerSide;
-    world.history.managers = Some(vec![Clean::ours("kubectl-set (Update)")]);
+    let by = |fields: &[&'static str]| {
+        let fields = fields.iter().map(|field| Clean::ours(field)).collect();
+        Some(vec![Writer { who: Clean::ours("kubectl-set (Update)"), fields }])
+    };
+    let image = "spec.containers[litellm].image";
+    world.history.writers = by(&["metadata.annotations.kubectl.kubernetes.io/restartedAt", Writer::REPLICAS]);
+    assert_eq!(world.ids(), [("server-side-apply", Warns)], "nothing that the target sets otherwise");
     assert!(world.says("server-side-apply").contains("kubectl-set (Update)"));
+    world.history.writers = by(&[image]);
+    assert_eq!(world.ids(), [("server-side-apply", Refuses)], "a field of somebody else is a conflict");
+    let said = world.says("server-side-apply");
+    assert!(said.contains("kubectl-set (Update) has written spec.containers[litellm].image"), "{said}");
+    assert!(said.ends_with("--history-max 0 --force-conflicts"), "{said}");
+    world.history.writers = by(&[Writer::REPLICAS]);
+    world.workload.numbers.wanted = Some(5);
+    assert!(world.ids().contains(&("server-side-apply", Refuses)), "an autoscaler's number is a conflict as well");
+    world.target.apply = ApplyMethod::ClientSide;
+    assert!(!world.ids().iter().any(|(id, _)| *id == "server-side-apply"), "patches of Helm 3 ask nobody");
     let mut world = World::new();
     world.workload.template = template(NEW, &[("DISABLE_SCHEMA_UPDATE", "true"), ("LITELLM_LOG", "DEBUG")]);
     assert!(world.says("drift").contains("variable LITELLM_LOG of litellm is not in the manifest"));
+    let left = extras(&world.workload.template, &template(OLD, OFF));
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(
+        left[0].remedy(&reference()).as_str(),
+        "kubectl -n llm set env deployment/litellm -c litellm LITELLM_LOG-"
+    );
+    let found = disagreements(&world.workload.template, &template(OLD, OFF));
+    assert!(found.contains(&left[0].words()) && found.len() == 2, "the image is no extra: {found:?}");
     world.workload.template = template(OLD, OFF);
     assert!(world.says("drift").contains("runs ghcr.io/berriai/litellm:v1.81.0"));
 }

@@ -155,6 +155,9 @@ pub fn review<'a>(scene: &Scene<'a>, width: usize, review: &Review) -> Dialog<'a
         (_, None) => "revert again, to the revision that is live now".to_owned(),
     };
     dialog.fact(scene, width, "undo", &undo, Role::Text);
+    if let Some(debt) = state.workload(&change.workload).and_then(|workload| change.debt(&workload.owner)) {
+        dialog.fact(scene, width, "drift", debt.as_str(), Role::Text);
+    }
     let warnings = &review.preview.warnings;
     let warned = if warnings.is_empty() {
         String::new()
@@ -258,12 +261,12 @@ pub fn refused_rollback<'a>(scene: &Scene<'a>, width: usize, refused: &RefusedRo
 pub fn doubts<'a>(
     scene: &Scene<'a>,
     width: usize,
-    change: &Change,
+    asked: &Clean,
     confirm: &Confirm<Doubts>,
     input: &'a Input,
 ) -> Dialog<'a> {
     let mut dialog = Dialog::dangerous("Stopped: read this before you go on");
-    dialog.fact(scene, width, "asked", change.sentence().as_str(), Role::Title);
+    dialog.fact(scene, width, "asked", asked.as_str(), Role::Title);
     for doubt in confirm.subject().each() {
         dialog.fact(scene, width, "why", doubt.why.as_str(), Role::Danger);
         dialog.fact(scene, width, "remedy", doubt.remedy.as_str(), Role::Text);

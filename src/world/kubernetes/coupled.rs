@@ -12,51 +12,68 @@ use kube::core::ObjectMeta;
 use serde_json::Value;
 
 use super::objects::digest;
-use super::references::{Taken, config_path, file, references};
-use super::{Link, salt};
+use super::references::{Restored, Taken, config_path, file, references};
+use super::{Link, objects, salt};
 use crate::domain::cluster::{Fingerprint, WorkloadRef};
 use crate::domain::coupled::{
     ConfigFile, Coupled, Found, Leaning, MountedConfig, Pull, Pulled, Scaler, ScalerKind, Source, SourceKind,
 };
+use crate::domain::incident::Goal;
 use crate::domain::name::{Name, Uid};
 use crate::domain::salt::Keys;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Gate};
 
-/// The raw templates of the Deployment and of one of its revisions.
+/// The raw templates of the Deployment and of one of its revisions, with the objects that going
+/// back to it writes beside the template.
 struct Templates {
     live: Value,
     target: Value,
+    restored: Restored,
 }
 
-async fn templates(link: &Link, workload: &WorkloadRef, target: &Uid) -> Result<Templates, Trouble> {
+async fn templates(link: &Link, workload: &WorkloadRef, target: &Goal) -> Result<Templates, Trouble> {
     let deployed = link.deployment(workload).await?;
-    let sets = link.replica_sets(workload, &deployed).await?;
-    let set = sets.into_iter().find(|set| &set.uid == target).ok_or_else(|| {
+    let (target, restored) = match target {
+        Goal::Template(uid) => (replica_set(link, workload, &deployed, uid).await?, Restored::default()),
+        Goal::Release(release, revision) => link.manifest(workload, release, *revision).await?,
+    };
+    Ok(Templates { live: deployed.raw, target, restored })
+}
+
+async fn replica_set(
+    link: &Link,
+    workload: &WorkloadRef,
+    deployed: &objects::Deployed,
+    uid: &Uid,
+) -> Result<Value, Trouble> {
+    let sets = link.replica_sets(workload, deployed).await?;
+    let set = sets.into_iter().find(|set| &set.uid == uid).ok_or_else(|| {
         Trouble::new(TroubleKind::NotFound, say!("the target's ReplicaSet of {} is gone", workload))
             .remedy(Clean::ours("choose another revision; revisionHistoryLimit decides how many are kept"))
     })?;
-    Ok(Templates { live: deployed.raw, target: set.raw })
+    Ok(set.raw)
 }
 
 /// Everything coupled to a Deployment and a target.
-pub(super) async fn read(link: &Link, workload: &WorkloadRef, target: Uid) -> Result<Coupled, Trouble> {
+pub(super) async fn read(link: &Link, workload: &WorkloadRef, target: Goal) -> Result<Coupled, Trouble> {
     let templates = templates(link, workload, &target).await?;
     let namespace = &workload.namespace;
     let wanted = references(link.gate(), &templates.target);
     let live = references(link.gate(), &templates.live);
     let leanings = wanted.into_iter().map(|(source, taken)| {
         let live_too = live.contains_key(&source);
-        leaning(link, namespace, source, taken, live_too)
+        let restored = templates.restored.get(&source);
+        leaning(link, namespace, (source, taken), live_too, restored)
     });
     let (leanings, scalers, keys, config, pulled, settings, disable) = tokio::join!(
         futures::future::join_all(leanings),
         scalers(link, workload),
-        salt::keys(link, namespace, &templates.live, &templates.target),
-        config(link, namespace, &templates.target),
+        salt::keys(link, namespace, &templates.live, &templates.target, &templates.restored),
+        config(link, namespace, &templates.target, &templates.restored),
         pulled(link, namespace, &templates.target),
-        salt::settings(link, namespace, &templates.target),
-        salt::disable(link, namespace, &templates.target),
+        salt::settings(link, namespace, &templates.target, &templates.restored),
+        salt::disable(link, namespace, &templates.target, &templates.restored),
     );
     Ok(Coupled {
         target,
@@ -73,9 +90,9 @@ pub(super) async fn read(link: &Link, workload: &WorkloadRef, target: Uid) -> Re
 }
 
 /// The salt keys of the live template and of a revision's.
-pub(super) async fn keys(link: &Link, workload: &WorkloadRef, target: &Uid) -> Result<Keys, Trouble> {
-    let templates = templates(link, workload, target).await?;
-    Ok(salt::keys(link, &workload.namespace, &templates.live, &templates.target).await)
+pub(super) async fn keys(link: &Link, workload: &WorkloadRef, target: &Goal) -> Result<Keys, Trouble> {
+    let Templates { live, target, restored } = templates(link, workload, target).await?;
+    Ok(salt::keys(link, &workload.namespace, &live, &target, &restored).await)
 }
 
 fn pull(container: &Value) -> Option<Pull> {
@@ -98,23 +115,31 @@ fn checksums(gate: &Gate, templates: &Templates) -> Vec<Clean> {
     target.iter().filter(|(name, value)| live.get(*name) != Some(value)).map(|(name, _)| gate.clean(name)).collect()
 }
 
-async fn leaning(link: &Link, namespace: &Name, source: Source, taken: Taken, live_too: bool) -> Leaning {
+async fn leaning(
+    link: &Link,
+    namespace: &Name,
+    (source, taken): (Source, Taken),
+    live_too: bool,
+    restored: Option<&BTreeMap<String, String>>,
+) -> Leaning {
     let seen = match source.kind {
         SourceKind::ConfigMap => config_map(link, namespace, &source).await,
         SourceKind::Secret => secret(link, namespace, &source).await,
     };
-    let (found, lacks) = match seen {
-        Ok(Seen { metadata, keys }) => {
-            let lacks = |keys: Vec<String>| {
-                let missing = taken.keys.iter().filter(|key| !keys.contains(key));
-                missing.map(|key| link.gate().clean(key)).collect()
-            };
-            (there(link.gate(), &metadata), keys.map(lacks).unwrap_or_default())
-        }
-        Err(why) if why.kind == TroubleKind::NotFound => (Found::Gone, Vec::new()),
-        Err(why) => (Found::Unknown(why.what), Vec::new()),
+    let (found, keys) = match seen {
+        Ok(Seen { metadata, keys }) => (there(link.gate(), &metadata), keys),
+        Err(why) if why.kind == TroubleKind::NotFound => (Found::Gone, None),
+        Err(why) => (Found::Unknown(why.what), None),
     };
-    Leaning { source, uses: taken.uses, live_too, optional: taken.optional && !taken.needed, found, lacks }
+    // What the rollback writes is there beside what is there now.
+    let written = |key: &String| restored.is_some_and(|data| data.contains_key(key));
+    let missing = |keys: Vec<String>| {
+        let missing = taken.keys.iter().filter(|key| !keys.contains(key) && !written(key));
+        missing.map(|key| link.gate().clean(key)).collect()
+    };
+    let lacks = keys.map(missing).unwrap_or_default();
+    let optional = taken.optional && !taken.needed;
+    Leaning { source, uses: taken.uses, live_too, optional, restored: restored.is_some(), found, lacks }
 }
 
 /// What was seen of a source: its metadata, and its keys where they are known.
@@ -244,7 +269,7 @@ async fn keda(link: &Link, workload: &WorkloadRef) -> Result<Vec<Scaler>, Troubl
 }
 
 /// The configuration file of the target's gateway container.
-async fn config(link: &Link, namespace: &Name, target: &Value) -> ConfigFile {
+async fn config(link: &Link, namespace: &Name, target: &Value, restored: &Restored) -> ConfigFile {
     let unseen = |why: &'static str| ConfigFile::Unseen(Clean::ours(why));
     let Some(container) = salt::gateway(target) else { return unseen("the template has no container") };
     let Some(path) = config_path(container) else { return unseen("the template names no configuration file") };
@@ -255,11 +280,18 @@ async fn config(link: &Link, namespace: &Name, target: &Value) -> ConfigFile {
     if source.kind == SourceKind::Secret {
         return ConfigFile::Unseen(say!("{} lies in {}, which is not read", shown, source));
     }
-    let api: Api<core::ConfigMap> = link.api(namespace);
     let clean_key = link.gate().clean(key);
-    match link.ask(&say!("read {}", source), api.get(source.name.as_str())).await {
+    let texts = match restored.get(&source).filter(|data| data.contains_key(key)) {
+        Some(written) => Ok(written.clone()),
+        None => {
+            let api: Api<core::ConfigMap> = link.api(namespace);
+            let map = link.ask(&say!("read {}", source), api.get(source.name.as_str())).await;
+            map.map(|map| map.data.unwrap_or_default())
+        }
+    };
+    match texts {
         Err(why) => ConfigFile::Unseen(why.what),
-        Ok(map) => match map.data.and_then(|mut data| data.remove(key)) {
+        Ok(mut data) => match data.remove(key) {
             None => ConfigFile::Unseen(say!("{} has no key {}", source, clean_key)),
             Some(text) => {
                 let mut gate = link.gate().lines();

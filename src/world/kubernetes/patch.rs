@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::objects::{self, Deployed};
 use super::template::normalized;
 use super::{Link, connect, errors, salt};
-use crate::domain::change::{Applied, Change, ChangeKind, Cleared, Preview};
+use crate::domain::change::{Applied, Change, ChangeKind, Cleared, Preview, RESTARTED_AT};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::forecast::{DISABLE_SCHEMA_UPDATE, gateway_containers};
 use crate::domain::name::Name;
@@ -30,8 +30,6 @@ use crate::text::{Clean, Secret};
 
 /// Under which name the API server records our changes.
 const MANAGER: &str = "lastgood";
-/// kubectl's own annotation, so that its history and ours read alike. kube's `restart` writes another.
-const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 /// How long the API server may take to answer a patch that really changes something: longer than
 /// other requests, because giving up leaves everybody in doubt.
 const PATCH_LIMIT: Duration = Duration::from_secs(30);
@@ -131,7 +129,7 @@ fn check(change: &Change, live: &Deployed) -> Result<(), Trouble> {
     if image != change.from_image.as_ref() {
         return Err(changed(workload, &Clean::ours("it runs another image than when the change was planned")));
     }
-    if let Some((why, remedy)) = live.owner.forbids_patch() {
+    if let Some((why, remedy)) = change.forbidden_by(&live.owner) {
         return Err(refused(workload, &why, remedy));
     }
     if live.paused {

@@ -8,7 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::references::Restored;
 use super::template::{Reader, normalized};
+use crate::domain::cluster::WorkloadRef;
+use crate::domain::coupled::{Source, SourceKind};
 use crate::domain::name::Name;
 use crate::domain::release::{
     ApplyMethod, Chart, Hook, ManifestObject, ObjectKey, Release, ReleaseRevision, ReleaseStatus,
@@ -110,17 +113,60 @@ fn documents(manifest: &str) -> Result<Vec<Value>, Clean> {
     Ok(read.into_iter().filter(|value| !value.is_null()).collect())
 }
 
-fn objects(reader: &Reader, namespace: &Name, manifest: &str) -> Result<Vec<ManifestObject>, Clean> {
-    let mut found = Vec::new();
-    for document in documents(manifest)? {
-        match document["items"].as_array() {
-            Some(items) if document["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) => {
-                found.extend(items.iter().map(|item| object(reader, namespace, item)));
+/// What a rollback to a record writes: the raw pod template of a Deployment, and the ConfigMaps and
+/// Secrets of its namespace with their text data.
+pub(super) fn written(reader: &Reader, record: &Value, workload: &WorkloadRef) -> Result<(Value, Restored), Clean> {
+    let home = record["namespace"].as_str().unwrap_or_default();
+    let mut template = None;
+    let mut restored = Restored::new();
+    for object in flat(documents(record["manifest"].as_str().unwrap_or_default())?) {
+        learn(reader, &object);
+        let (kind, metadata) = (object["kind"].as_str().unwrap_or_default(), &object["metadata"]);
+        let ours = metadata["namespace"].as_str().unwrap_or(home) == workload.namespace.as_str();
+        let Ok(name) = metadata["name"].as_str().unwrap_or_default().parse::<Name>() else { continue };
+        match kind {
+            _ if !ours => {}
+            "Deployment" if name == workload.name => template = Some(normalized(object["spec"]["template"].clone())),
+            "ConfigMap" => {
+                restored.insert(Source { kind: SourceKind::ConfigMap, name }, texts(&object, "data").collect());
             }
-            _ => found.push(object(reader, namespace, &document)),
+            "Secret" => {
+                let data = packed_texts(&object).chain(texts(&object, "stringData")).collect();
+                restored.insert(Source { kind: SourceKind::Secret, name }, data);
+            }
+            _ => {}
         }
     }
-    Ok(found)
+    Ok((template.ok_or_else(|| say!("its manifest has no {}", workload))?, restored))
+}
+
+/// The texts of a map in an object.
+fn texts<'a>(object: &'a Value, key: &str) -> impl Iterator<Item = (String, String)> + use<'a> {
+    let all = object[key].as_object().into_iter().flatten();
+    all.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+}
+
+/// The values of a Secret's `data` that are text.
+fn packed_texts(object: &Value) -> impl Iterator<Item = (String, String)> + use<'_> {
+    texts(object, "data")
+        .filter_map(|(key, packed)| Some((key, String::from_utf8(STANDARD.decode(packed.trim()).ok()?).ok()?)))
+}
+
+/// The documents with lists taken apart.
+fn flat(documents: Vec<Value>) -> Vec<Value> {
+    let mut all = Vec::new();
+    for mut document in documents {
+        let list = document["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
+        match document.get_mut("items").and_then(Value::as_array_mut).filter(|_| list) {
+            Some(items) => all.append(items),
+            None => all.push(document),
+        }
+    }
+    all
+}
+
+fn objects(reader: &Reader, namespace: &Name, manifest: &str) -> Result<Vec<ManifestObject>, Clean> {
+    Ok(flat(documents(manifest)?).iter().map(|document| object(reader, namespace, document)).collect())
 }
 
 fn object(reader: &Reader, namespace: &Name, object: &Value) -> ManifestObject {
@@ -150,10 +196,8 @@ fn learn(reader: &Reader, object: &Value) {
     if object["kind"].as_str() != Some("Secret") {
         return;
     }
-    let texts = |key: &str| object[key].as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str());
-    let plain = texts("stringData").map(ToOwned::to_owned);
-    let packed = texts("data").filter_map(|text| String::from_utf8(STANDARD.decode(text.trim()).ok()?).ok());
-    for value in plain.chain(packed).filter(|value| !value.is_empty()) {
+    let values = texts(object, "stringData").chain(packed_texts(object)).map(|(_, value)| value);
+    for value in values.filter(|value| !value.is_empty()) {
         reader.gate.learn(&Secret::new(value));
     }
 }

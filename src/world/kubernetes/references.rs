@@ -20,6 +20,10 @@ pub(super) struct Taken {
     pub(super) needed: bool,
 }
 
+/// The ConfigMaps and Secrets that a rollback writes, with their text data: objects of a Helm
+/// release's manifest.
+pub(super) type Restored = BTreeMap<Source, BTreeMap<String, String>>;
+
 /// Every container of a template with what it mounts, by source.
 pub(super) fn references(gate: &Gate, template: &Value) -> BTreeMap<Source, Taken> {
     let mut found = References { gate, found: BTreeMap::new() };

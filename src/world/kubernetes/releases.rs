@@ -11,12 +11,14 @@ use kube::Resource;
 use kube::api::{Api, ListParams};
 use kube::core::{ObjectMeta, PartialObjectMeta};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::Mutex;
 
+use super::references::Restored;
 use super::{Kubernetes, Link, errors, record};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::name::ReleaseName;
-use crate::domain::release::{History, Release, ReleaseRevision, ReleaseRow, ReleaseStatus, Storage};
+use crate::domain::release::{History, Release, ReleaseRevision, ReleaseRow, ReleaseStatus, Storage, Writer};
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Gate};
 
@@ -57,9 +59,9 @@ impl Kubernetes {
         let secrets: Api<core::Secret> = link.api(&workload.namespace);
         let attempt = say!("list the records of Helm release {} (secrets)", release);
         let in_secrets = rows(link, &secrets, &attempt, &labels).await;
-        let managers = link.managers(workload).await;
+        let writers = link.writers(workload).await;
         let secret_trouble = match in_secrets {
-            Ok(rows) => match History::new(release.clone(), Storage::Secrets, rows, managers.clone()) {
+            Ok(rows) => match History::new(release.clone(), Storage::Secrets, rows, writers.clone()) {
                 Some(history) => return Ok(history),
                 None => None,
             },
@@ -69,7 +71,7 @@ impl Kubernetes {
         let maps: Api<core::ConfigMap> = link.api(&workload.namespace);
         let attempt = say!("list the records of Helm release {} (configmaps)", release);
         let in_maps = rows(link, &maps, &attempt, &labels).await.unwrap_or_default();
-        if let Some(history) = History::new(release.clone(), Storage::ConfigMaps, in_maps, managers) {
+        if let Some(history) = History::new(release.clone(), Storage::ConfigMaps, in_maps, writers) {
             return Ok(history);
         }
         Err(secret_trouble.map_or_else(|| nowhere(workload, release), |why| forbidden(release, &why)))
@@ -83,36 +85,13 @@ impl Kubernetes {
         revision: ReleaseRevision,
         storage: Storage,
     ) -> Result<Box<Release>, Trouble> {
-        let link = &self.link;
-        let name = object_name(release, revision);
-        let attempt = say!("read the record of revision {} of Helm release {}", revision, release);
-        let data = match storage {
-            Storage::Secrets => {
-                let api: Api<core::Secret> = link.api(&workload.namespace);
-                let secret = link.ask(&attempt, api.get(&name)).await?;
-                secret.data.and_then(|mut data| data.remove("release")).map(|bytes| bytes.0)
-            }
-            Storage::ConfigMaps => {
-                let api: Api<core::ConfigMap> = link.api(&workload.namespace);
-                let map = link.ask(&attempt, api.get(&name)).await?;
-                map.data.and_then(|mut data| data.remove("release")).map(String::into_bytes)
-            }
-        };
-        let unusable = |why: Clean| {
-            Trouble::new(
-                TroubleKind::Invalid,
-                say!("the record of revision {} of Helm release {} cannot be used: {}", revision, release, why),
-            )
-            .remedy(say!("see what `helm get all {} --revision {}` makes of it", release, revision))
-        };
-        let data = data.ok_or_else(|| unusable(Clean::ours("it has no key `release`")))?;
-        let reader = link.reader.clone();
-        // A record unpacks to megabytes; the panes must not wait for it.
-        let read = tokio::task::spawn_blocking(move || record::release(&reader, &record::unwrapped(&data)?));
-        let read = read.await.map_err(|_| unusable(Clean::ours("reading it failed")))?;
-        let mut read = read.map_err(unusable)?;
+        let data = self.link.stored(workload, release, revision, storage).await?;
+        let reader = self.link.reader.clone();
+        let mut read =
+            unpacked(release, revision, move || record::release(&reader, &record::unwrapped(&data)?)).await?;
         if read.name != *release || read.revision != revision {
-            return Err(unusable(say!("it says that it is revision {} of {}", read.revision, read.name)));
+            let says = say!("it says that it is revision {} of {}", read.revision, read.name);
+            return Err(unusable(release, revision, &says));
         }
         read.unserved = self.unserved(&read).await;
         Ok(Box::new(read))
@@ -137,7 +116,71 @@ impl Kubernetes {
     }
 }
 
+/// A record that cannot be used, and where to look further.
+fn unusable(release: &ReleaseName, revision: ReleaseRevision, why: &Clean) -> Trouble {
+    Trouble::new(
+        TroubleKind::Invalid,
+        say!("the record of revision {} of Helm release {} cannot be used: {}", revision, release, why),
+    )
+    .remedy(say!("see what `helm get all {} --revision {}` makes of it", release, revision))
+}
+
+/// Reads in a record beside the loop: it unpacks to megabytes, and the panes must not wait for it.
+async fn unpacked<T: Send + 'static>(
+    release: &ReleaseName,
+    revision: ReleaseRevision,
+    read: impl FnOnce() -> Result<T, Clean> + Send + 'static,
+) -> Result<T, Trouble> {
+    let read = tokio::task::spawn_blocking(read).await;
+    let read = read.unwrap_or_else(|_| Err(Clean::ours("reading it failed")));
+    read.map_err(|why| unusable(release, revision, &why))
+}
+
 impl Link {
+    /// What a record holds, packed.
+    async fn stored(
+        &self,
+        workload: &WorkloadRef,
+        release: &ReleaseName,
+        revision: ReleaseRevision,
+        storage: Storage,
+    ) -> Result<Vec<u8>, Trouble> {
+        let name = object_name(release, revision);
+        let attempt = say!("read the record of revision {} of Helm release {}", revision, release);
+        let data = match storage {
+            Storage::Secrets => {
+                let api: Api<core::Secret> = self.api(&workload.namespace);
+                let secret = self.ask(&attempt, api.get(&name)).await?;
+                secret.data.and_then(|mut data| data.remove("release")).map(|bytes| bytes.0)
+            }
+            Storage::ConfigMaps => {
+                let api: Api<core::ConfigMap> = self.api(&workload.namespace);
+                let map = self.ask(&attempt, api.get(&name)).await?;
+                map.data.and_then(|mut data| data.remove("release")).map(String::into_bytes)
+            }
+        };
+        data.ok_or_else(|| unusable(release, revision, &Clean::ours("it has no key `release`")))
+    }
+
+    /// The Deployment's raw template in the manifest of a revision, and the ConfigMaps and Secrets
+    /// that a rollback to it writes.
+    pub(super) async fn manifest(
+        &self,
+        workload: &WorkloadRef,
+        release: &ReleaseName,
+        revision: ReleaseRevision,
+    ) -> Result<(Value, Restored), Trouble> {
+        let data = match self.stored(workload, release, revision, Storage::Secrets).await {
+            Err(why) if matches!(why.kind, TroubleKind::NotFound | TroubleKind::Forbidden) => {
+                let in_maps = self.stored(workload, release, revision, Storage::ConfigMaps).await;
+                in_maps.map_err(|_| why)?
+            }
+            other => other?,
+        };
+        let (reader, workload) = (self.reader.clone(), workload.clone());
+        unpacked(release, revision, move || record::written(&reader, &record::unwrapped(&data)?, &workload)).await
+    }
+
     /// The kinds of one API version; none when the server does not have it, `None` when it does
     /// not tell.
     async fn kinds(&self, version: &str) -> Option<BTreeSet<String>> {
@@ -154,22 +197,53 @@ impl Link {
         }
     }
 
-    /// Who writes fields of the Deployment's template besides Helm and the controllers.
-    async fn managers(&self, workload: &WorkloadRef) -> Option<Vec<Clean>> {
+    /// Who writes the Deployment besides Helm and the controllers, and which fields.
+    async fn writers(&self, workload: &WorkloadRef) -> Option<Vec<Writer>> {
         let api: Api<Deployment> = self.api(&workload.namespace);
         let read = self.ask(&say!("read {}", workload), api.get_metadata(workload.name.as_str())).await.ok()?;
         let all = read.metadata.managed_fields.unwrap_or_default();
-        let writes = |entry: &&ManagedFieldsEntry| {
-            entry.subresource.as_deref().unwrap_or_default().is_empty()
-                && entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:template").is_some())
-        };
-        let named = all.iter().filter(writes).filter_map(|entry| {
-            let manager = entry.manager.as_deref().filter(|name| *name != "helm")?;
-            let operation = self.gate().clean(entry.operation.as_deref().unwrap_or("Update"));
-            Some(say!("{} ({})", self.gate().clean(manager), operation))
-        });
-        let named: BTreeSet<Clean> = named.collect();
+        let named: BTreeSet<Writer> = all.iter().filter_map(|entry| writer(self.gate(), entry)).collect();
         Some(named.into_iter().collect())
+    }
+}
+
+/// A field manager that is not Helm, with what it wrote of the template and the replicas.
+fn writer(gate: &Gate, entry: &ManagedFieldsEntry) -> Option<Writer> {
+    let manager = entry.manager.as_deref().filter(|name| *name != "helm")?;
+    let subresource = entry.subresource.as_deref().unwrap_or_default();
+    let spec = entry.fields_v1.as_ref()?.0.get("f:spec")?;
+    let mut fields = Vec::new();
+    owned(gate, spec.get("f:template").unwrap_or(&Value::Null), "", &mut fields);
+    if spec.get("f:replicas").is_some() {
+        fields.push(Clean::ours(Writer::REPLICAS));
+    }
+    let operation = gate.clean(entry.operation.as_deref().unwrap_or("Update"));
+    let how = if subresource.is_empty() { operation } else { say!("{}, {}", operation, gate.clean(subresource)) };
+    (!fields.is_empty()).then(|| Writer { who: say!("{} ({})", gate.clean(manager), how), fields })
+}
+
+/// The paths of a field set (structured-merge-diff, `fieldpath/serialize.go`): `f:` is a field,
+/// `k:` an item of a list by its keys, `v:` a value of a set, `.` the thing itself.
+fn owned(gate: &Gate, fields: &Value, path: &str, found: &mut Vec<Clean>) {
+    let inner = fields.as_object().into_iter().flatten().filter(|(key, _)| *key != ".");
+    for (key, below) in inner {
+        let at = match key.split_once(':') {
+            Some(("f", name)) if path.is_empty() => name.to_owned(),
+            Some(("f", name)) => format!("{path}.{name}"),
+            Some(("k", keys)) => {
+                let keys: Value = serde_json::from_str(keys).unwrap_or_default();
+                match keys["name"].as_str() {
+                    Some(name) => format!("{path}[{name}]"),
+                    // Items without a name have no path that lasts.
+                    None => continue,
+                }
+            }
+            _ => continue,
+        };
+        if below.as_object().is_none_or(|below| below.keys().all(|key| key == ".")) {
+            found.push(gate.clean(&at));
+        }
+        owned(gate, below, &at, found);
     }
 }
 
@@ -226,6 +300,31 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_fields_of_others_are_told_by_their_paths() {
+        let entry = |manager: &str, subresource: Option<&str>, spec: Value| -> ManagedFieldsEntry {
+            let fields = json!({"f:spec": spec});
+            serde_json::from_value(json!({"manager": manager, "operation": "Update", "subresource": subresource,
+                "fieldsV1": fields}))
+            .unwrap()
+        };
+        let gate = Gate::default();
+        let image = json!({"f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"litellm\"}": {
+            ".": {}, "f:image": {}, "f:args": {}, "f:env": {"k:{\"name\":\"LITELLM_LOG\"}": {".": {}, "f:value": {}}},
+            "f:ports": {"k:{\"containerPort\":4000}": {".": {}, "f:containerPort": {}}}}}}}});
+        let set = writer(&gate, &entry("kubectl-set", None, image.clone())).unwrap();
+        assert_eq!(set.who.as_str(), "kubectl-set (Update)");
+        let mut fields: Vec<&str> = set.fields.iter().map(Clean::as_str).collect();
+        fields.sort_unstable();
+        let container = "spec.containers[litellm]";
+        let paths = [".args", ".env[LITELLM_LOG].value", ".image"].map(|field| format!("{container}{field}"));
+        assert_eq!(fields, paths);
+        let scaled = writer(&gate, &entry("kubectl", Some("scale"), json!({"f:replicas": {}}))).unwrap();
+        assert_eq!((scaled.who.as_str(), scaled.fields[0].as_str()), ("kubectl (Update, scale)", Writer::REPLICAS));
+        assert!(writer(&gate, &entry("helm", None, image)).is_none());
+        assert!(writer(&gate, &entry("kube-controller-manager", Some("status"), json!(null))).is_none());
+    }
 
     #[test]
     fn labels_tell_a_row_and_what_is_no_record_is_none() {

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1 as core;
 use kube::api::Api;
 use serde_json::Value as Json;
 
-use super::references::{config_flag, config_path, containers, file, list, place, source, whole_of};
+use super::references::{Restored, config_flag, config_path, containers, file, list, place, source, whole_of};
 use super::{Link, template};
 use crate::domain::coupled::{self, Disable, ReadConfig, Source, SourceKind};
 use crate::domain::forecast::DISABLE_SCHEMA_UPDATE;
@@ -25,21 +25,23 @@ const BUCKET: &str = "LITELLM_CONFIG_BUCKET_NAME";
 #[derive(Default)]
 struct Read(BTreeMap<Source, Result<Option<BTreeMap<String, String>>, Clean>>);
 
-/// The keys of two raw templates.
-pub(super) async fn keys(link: &Link, namespace: &Name, live: &Json, target: &Json) -> Keys {
+/// The keys of two raw templates; the target's as it will be once `restored` is written.
+pub(super) async fn keys(link: &Link, namespace: &Name, live: &Json, target: &Json, restored: &Restored) -> Keys {
     let mut reading = Reading { link, namespace, read: Read::default(), secret: true };
     let live = reading.key(live).await;
+    reading.restore(restored).await;
     Keys { live, target: reading.key(target).await }
 }
 
 /// What the configuration file that the gateway of a raw template reads says about the schema.
 pub(super) async fn switch(link: &Link, namespace: &Name, template: &Json) -> SchemaSwitch {
-    coupled::switch(&settings(link, namespace, template).await)
+    coupled::switch(&settings(link, namespace, template, &Restored::default()).await)
 }
 
 /// `DISABLE_SCHEMA_UPDATE` as the gateway of a raw template will see it.
-pub(super) async fn disable(link: &Link, namespace: &Name, template: &Json) -> Disable {
+pub(super) async fn disable(link: &Link, namespace: &Name, template: &Json, restored: &Restored) -> Disable {
     let mut reading = Reading { link, namespace, read: Read::default(), secret: false };
+    reading.restore(restored).await;
     match gateway(template) {
         Some(container) => {
             let Key { from, value } = reading.variable(container, DISABLE_SCHEMA_UPDATE).await;
@@ -49,9 +51,15 @@ pub(super) async fn disable(link: &Link, namespace: &Name, template: &Json) -> D
     }
 }
 
-/// What is read of that file.
-pub(super) async fn settings(link: &Link, namespace: &Name, template: &Json) -> Result<Option<ReadConfig>, Clean> {
+/// What is read of that file, as it will be once `restored` is written.
+pub(super) async fn settings(
+    link: &Link,
+    namespace: &Name,
+    template: &Json,
+    restored: &Restored,
+) -> Result<Option<ReadConfig>, Clean> {
     let mut reading = Reading { link, namespace, read: Read::default(), secret: false };
+    reading.restore(restored).await;
     reading.settings(template).await
 }
 
@@ -71,6 +79,16 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
+    /// Takes what a rollback is going to write for what is there. Keys that it does not name stay
+    /// beside those that it does.
+    async fn restore(&mut self, restored: &Restored) {
+        for (source, written) in restored {
+            let mut data = self.object(source).await.ok().flatten().unwrap_or_default();
+            data.extend(written.clone());
+            self.read.0.insert(source.clone(), Ok(Some(data)));
+        }
+    }
+
     /// The salt key, else the master key as LiteLLM finds it: `general_settings.master_key` of the
     /// configuration file, else the variable.
     async fn key(&mut self, template: &Json) -> Key {

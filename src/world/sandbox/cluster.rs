@@ -18,6 +18,7 @@ use crate::domain::cluster::{
     is_shown_variable,
 };
 use crate::domain::coupled::Coupled;
+use crate::domain::incident::Goal;
 use crate::domain::log::{LogItem, LogLine, LogSource};
 use crate::domain::name::{Name, Uid};
 use crate::domain::salt::Keys;
@@ -374,12 +375,12 @@ impl Cluster for Sandbox {
         })
     }
 
-    fn coupled(&self, workload: &WorkloadRef, target: Uid) -> Reply<Coupled> {
+    fn coupled(&self, workload: &WorkloadRef, target: Goal) -> Reply<Coupled> {
         let seen = self.ours(workload).and_then(|()| self.look(|model, _| self.see_coupled(model, target)));
         async { seen }.boxed()
     }
 
-    fn salt_keys(&self, workload: &WorkloadRef, target: Uid) -> Reply<Keys> {
+    fn salt_keys(&self, workload: &WorkloadRef, target: Goal) -> Reply<Keys> {
         let keys = self.ours(workload).and_then(|()| self.look(|model, _| coupled::keys(model, &target)));
         async { keys }.boxed()
     }

@@ -11,7 +11,8 @@ use crate::domain::coupled::{
     self, ConfigFile, Coupled, Disable, Found, Leaning, MountedConfig, Pull, Pulled, ReadConfig, SourceKind, Use,
 };
 use crate::domain::forecast::DISABLE_SCHEMA_UPDATE;
-use crate::domain::name::{Name, Uid};
+use crate::domain::incident::Goal;
+use crate::domain::name::Name;
 use crate::domain::runbook::NodeRef;
 use crate::domain::salt::{Key, Keys, LITELLM_SALT_KEY, MASTER_KEYS, Opened, Value};
 use crate::domain::scenario::{Setting, SourcePlan};
@@ -23,7 +24,7 @@ use crate::world::variable::truth;
 
 impl Sandbox {
     /// What a revision leans on, as the sources are now.
-    pub(super) fn see_coupled(&self, model: &Model, target: Uid) -> Result<Coupled, Trouble> {
+    pub(super) fn see_coupled(&self, model: &Model, target: Goal) -> Result<Coupled, Trouble> {
         let plan = plan(model, &target)?;
         let live = model.plan();
         let sources = || self.scenario.sources.iter().filter(|source| plan.leans.contains(&source.source.name));
@@ -32,6 +33,7 @@ impl Sandbox {
             uses: vec![Use::Mounted { path: source.path.clone(), sub_path: source.sub_path }],
             live_too: live.leans.contains(&source.source.name),
             optional: false,
+            restored: false,
             found: match model.put_back.get(&source.source.name) {
                 Some(at) => {
                     Found::There { written: second(model, *at), by: Some(Clean::ours("kubectl-client-side-apply")) }
@@ -141,15 +143,19 @@ fn second(model: &Model, at: Millis) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
-fn plan<'a>(model: &'a Model, target: &Uid) -> Result<&'a Plan, Trouble> {
-    model.sets.iter().find(|set| &set.uid == target).map(|set| &set.plan).ok_or_else(|| {
+fn plan<'a>(model: &'a Model, target: &Goal) -> Result<&'a Plan, Trouble> {
+    let found = match target {
+        Goal::Template(uid) => model.sets.iter().find(|set| &set.uid == uid).map(|set| &set.plan),
+        Goal::Release(_, number) => model.records.iter().find(|one| &one.number == number).map(|one| &one.plan),
+    };
+    found.ok_or_else(|| {
         Trouble::new(TroubleKind::NotFound, Clean::ours("there is no such revision in this drill"))
             .remedy(Clean::ours("choose among what the revisions pane shows"))
     })
 }
 
 /// The salt keys of the live template and of a revision's.
-pub(super) fn keys(model: &Model, target: &Uid) -> Result<Keys, Trouble> {
+pub(super) fn keys(model: &Model, target: &Goal) -> Result<Keys, Trouble> {
     Ok(Keys { live: key(model.plan()), target: key(plan(model, target)?) })
 }
 
