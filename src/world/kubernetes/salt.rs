@@ -132,13 +132,12 @@ impl Reading<'_> {
         let gate = self.link.gate().clone();
         let Some(container) = gateway(template) else { return Ok(None) };
         let Some(path) = config_flag(container) else { return Ok(None) };
-        let shown = gate.clean(path);
         if self.variable(container, BUCKET).await.value != Value::Unset {
             return Err(say!("{} is set, so it comes from a bucket", Clean::ours(BUCKET)));
         }
-        let Some((source, key, _)) = file(template, container, path) else {
-            return Err(say!("{} comes from no ConfigMap and no Secret", shown));
-        };
+        // One that lies in the image cannot be read from here, and refusing every image that has one
+        // would leave no way back: there the variable is taken at its word.
+        let Some((source, key, _)) = file(template, container, path) else { return Ok(None) };
         let place = say!("{} of {}", gate.clean(key), source);
         let data = self.object(&source).await?.ok_or_else(|| say!("{} is not there", source))?;
         let text = data.get(key).ok_or_else(|| say!("{} has no key {}", source, gate.clean(key)))?;
