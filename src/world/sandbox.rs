@@ -17,6 +17,7 @@ mod releases;
 mod restore;
 mod schema;
 mod script;
+mod staged;
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};

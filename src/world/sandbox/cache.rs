@@ -1,14 +1,11 @@
 //! The sandbox as a Redis: the keys that the scenario names, until they are deleted.
 
-use std::time::Duration;
-
-use futures::StreamExt as _;
-use futures::stream;
 use tokio_util::sync::CancellationToken;
 
 use super::Sandbox;
 use super::memory::Deed;
 use super::model::Model;
+use super::staged::staged;
 use crate::domain::cache::{
     Answers, CacheSurvey, ClearItem, ClearProgress, Clearance, Emptied, Product, Protected, too_old,
 };
@@ -19,8 +16,6 @@ use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::Clean;
 use crate::world::{Cache, Feed, Reply};
 
-/// How long a part of a clearance takes.
-const STAGE: Duration = Duration::from_millis(400);
 /// Parts of a clearance.
 const STAGES: u64 = 5;
 
@@ -65,8 +60,9 @@ impl Cache for Sandbox {
     }
 
     fn clear(&self, proof: Confirmed<Clearance>, stop: CancellationToken) -> Feed<ClearItem> {
-        let clearing = Clearing { sandbox: self.clone(), proof, stop, stage: 0, over: false };
-        stream::unfold(clearing, Clearing::next).boxed()
+        let clearing = Clearing { sandbox: self.clone(), proof, stop: stop.clone() };
+        let item = move |stage| clearing.at_stage(stage).unwrap_or_else(ClearItem::Failed);
+        staged(stop, |item| matches!(item, ClearItem::Progress(_)), item)
     }
 }
 
@@ -74,38 +70,20 @@ struct Clearing {
     sandbox: Sandbox,
     proof: Confirmed<Clearance>,
     stop: CancellationToken,
-    stage: u64,
-    over: bool,
 }
 
 impl Clearing {
-    async fn next(mut self) -> Option<(ClearItem, Self)> {
-        if self.over {
-            return None;
-        }
-        if self.stage > 0 {
-            tokio::select! {
-                () = tokio::time::sleep(STAGE) => {}
-                () = self.stop.cancelled() => {}
-            }
-        }
-        let item = self.at_stage().unwrap_or_else(ClearItem::Failed);
-        self.stage += 1;
-        self.over = !matches!(item, ClearItem::Progress(_));
-        Some((item, self))
-    }
-
-    fn at_stage(&self) -> Result<ClearItem, Trouble> {
+    fn at_stage(&self, stage: u64) -> Result<ClearItem, Trouble> {
         let clearance = self.proof.subject();
         let plan = self.sandbox.redis()?;
         let survey = self.sandbox.look(|model, _| survey(plan, model));
         let (of, answers) = (keys(&survey), survey.answers_in(clearance.namespace.as_ref()));
-        let share = |keys: u64| keys * self.stage / STAGES;
+        let share = |keys: u64| keys * stage / STAGES;
         if self.stop.is_cancelled() {
             let what = Clean::ours("cancelled; a drill deletes all of them at the end, so none is deleted");
             return Err(Trouble::new(TroubleKind::Cancelled, what).remedy(Clean::ours("clearing again begins anew")));
         }
-        if self.stage < STAGES {
+        if stage < STAGES {
             return Ok(ClearItem::Progress(ClearProgress {
                 looked_at: share(of),
                 of,

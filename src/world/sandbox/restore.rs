@@ -2,15 +2,15 @@
 //! its sidecar, the new database is a name that the drill's world remembers.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use futures::{FutureExt as _, StreamExt as _, stream};
+use futures::FutureExt as _;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::Sandbox;
 use super::memory::Deed;
 use super::model::Model;
+use super::staged::staged;
 use crate::domain::backup::BackupProof;
 use crate::domain::name::DatabaseName;
 use crate::domain::restore::{
@@ -21,8 +21,6 @@ use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::Clean;
 use crate::world::{Feed, Reply, sidecar};
 
-/// How long a part of a restore takes.
-const STAGE: Duration = Duration::from_millis(400);
 /// Parts of checking, filling, counting and comparing.
 const STAGES: [u64; 4] = [2, 6, 2, 2];
 /// The live database of a drill.
@@ -68,8 +66,9 @@ impl Sandbox {
     }
 
     pub(super) fn restoring(&self, order: RestoreOrder, stop: CancellationToken) -> Feed<RestoreItem> {
-        let restoring = Restoring { sandbox: self.clone(), order, stop, stage: 0, over: false };
-        stream::unfold(restoring, Restoring::next).boxed()
+        let restoring = Restoring { sandbox: self.clone(), order, stop: stop.clone() };
+        let item = move |stage| restoring.at_stage(stage).unwrap_or_else(RestoreItem::Failed);
+        staged(stop, |item| matches!(item, RestoreItem::Progress(_)), item)
     }
 }
 
@@ -85,40 +84,22 @@ struct Restoring {
     sandbox: Sandbox,
     order: RestoreOrder,
     stop: CancellationToken,
-    stage: u64,
-    over: bool,
 }
 
 impl Restoring {
-    async fn next(mut self) -> Option<(RestoreItem, Self)> {
-        if self.over {
-            return None;
-        }
-        if self.stage > 0 {
-            tokio::select! {
-                () = tokio::time::sleep(STAGE) => {}
-                () = self.stop.cancelled() => {}
-            }
-        }
-        let item = self.at_stage().unwrap_or_else(RestoreItem::Failed);
-        self.stage += 1;
-        self.over = !matches!(item, RestoreItem::Progress(_));
-        Some((item, self))
-    }
-
-    fn at_stage(&self) -> Result<RestoreItem, Trouble> {
+    fn at_stage(&self, stage: u64) -> Result<RestoreItem, Trouble> {
         let Dump { proof, .. } = sidecar::read(&self.order.dump, &self.sandbox.gate)?;
         if self.stop.is_cancelled() {
             let what = Clean::ours("cancelled; a drill makes its database at the end, so nothing is left");
             return Err(Trouble::new(TroubleKind::Cancelled, what));
         }
-        if self.stage == 0 {
+        if stage == 0 {
             self.unchanged(&proof)?;
             self.sandbox.look(|model, _| is_free(model, &self.order.into))?;
         }
         let (rows, tables) = (proof.rows.values().sum::<u64>(), proof.rows.len() as u64);
         let [checking, filling, counting, comparing] = STAGES;
-        let (mut at, share) = (self.stage, |of: u64, at: u64, all: u64| of * at / all);
+        let (mut at, share) = (stage, |of: u64, at: u64, all: u64| of * at / all);
         if at < checking {
             let bytes = share(proof.bytes, at, checking);
             return Ok(RestoreItem::Progress(RestoreProgress::Checking { bytes, of: proof.bytes }));
