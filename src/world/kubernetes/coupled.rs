@@ -66,14 +66,13 @@ pub(super) async fn read(link: &Link, workload: &WorkloadRef, target: Goal) -> R
         let restored = templates.restored.get(&source);
         leaning(link, namespace, (source, taken), live_too, restored)
     });
-    let (leanings, scalers, keys, config, pulled, settings, disable) = tokio::join!(
+    let (leanings, scalers, keys, config, pulled, (settings, disable)) = tokio::join!(
         futures::future::join_all(leanings),
         scalers(link, workload),
         salt::keys(link, namespace, &templates.live, &templates.target, &templates.restored),
         config(link, namespace, &templates.target, &templates.restored),
         pulled(link, namespace, &templates.target),
         salt::settings(link, namespace, &templates.target, &templates.restored),
-        salt::disable(link, namespace, &templates.target, &templates.restored),
     );
     Ok(Coupled {
         target,

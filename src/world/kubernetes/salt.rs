@@ -35,32 +35,21 @@ pub(super) async fn keys(link: &Link, namespace: &Name, live: &Json, target: &Js
 
 /// What the configuration file that the gateway of a raw template reads says about the schema.
 pub(super) async fn switch(link: &Link, namespace: &Name, template: &Json) -> SchemaSwitch {
-    coupled::switch(&settings(link, namespace, template, &Restored::default()).await)
-}
-
-/// `DISABLE_SCHEMA_UPDATE` as the gateway of a raw template will see it.
-pub(super) async fn disable(link: &Link, namespace: &Name, template: &Json, restored: &Restored) -> Disable {
     let mut reading = Reading { link, namespace, read: Read::default(), secret: false };
-    reading.restore(restored).await;
-    match gateway(template) {
-        Some(container) => {
-            let Key { from, value } = reading.variable(container, DISABLE_SCHEMA_UPDATE).await;
-            Disable { from, set: truth(&value) }
-        }
-        None => Disable { from: Clean::ours("the template has no container"), set: Ok(None) },
-    }
+    coupled::switch(&reading.settings(template).await)
 }
 
-/// What is read of that file, as it will be once `restored` is written.
+/// What is read of that file, and `DISABLE_SCHEMA_UPDATE` as that gateway will see it, both as they
+/// will be once `restored` is written. What both lie in is read once.
 pub(super) async fn settings(
     link: &Link,
     namespace: &Name,
     template: &Json,
     restored: &Restored,
-) -> Result<Option<ReadConfig>, Clean> {
+) -> (Result<Option<ReadConfig>, Clean>, Disable) {
     let mut reading = Reading { link, namespace, read: Read::default(), secret: false };
     reading.restore(restored).await;
-    reading.settings(template).await
+    (reading.settings(template).await, reading.disable(template).await)
 }
 
 /// The gateway's container: the first with a LiteLLM image, else the first.
@@ -123,6 +112,17 @@ impl Reading<'_> {
                 let from = say!("general_settings.master_key in {} key {}", source, self.link.gate().clean(key));
                 Some(Key { from, value: self.known(&master) })
             }
+        }
+    }
+
+    /// `DISABLE_SCHEMA_UPDATE` of the gateway.
+    async fn disable(&mut self, template: &Json) -> Disable {
+        match gateway(template) {
+            Some(container) => {
+                let Key { from, value } = self.variable(container, DISABLE_SCHEMA_UPDATE).await;
+                Disable { from, set: truth(&value) }
+            }
+            None => Disable { from: Clean::ours("the template has no container"), set: Ok(None) },
         }
     }
 
