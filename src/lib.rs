@@ -109,8 +109,8 @@
 //!
 //! # How it is tested
 //!
-//! Decisions as data (`tests/decisions.rs`), whole drills by keys on a clock that does not wait
-//! (`tests/flows.rs`), journals cut after every entry (`tests/resume.rs`), the real binary in a real
+//! Decisions as data (`tests/decisions.rs`, `tests/rollback.rs`), whole drills by keys on a clock
+//! that does not wait (`tests/flows.rs`), journals cut after every entry (`tests/resume.rs`), the real binary in a real
 //! terminal (`tests/terminal.rs`), adapters against a real PostgreSQL, real sockets and a replayed
 //! API server (`tests/database.rs`, `tests/kubernetes.rs` and others), the advice on migration rows
 //! by Prisma's own engine (`tests/prisma.rs`), the traps of a rollback and who walks into each

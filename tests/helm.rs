@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use lastgood::domain::catalog::Catalog;
 use lastgood::domain::change::{Change, ChangeKind, clear as clear_change};
 use lastgood::domain::cluster::WorkloadRef;
-use lastgood::domain::coupled::{Aim, Found, Written, drifted};
+use lastgood::domain::coupled::{Aim, Coupled, Found, Written, drifted, switch};
 use lastgood::domain::forecast::{Facts as Forecasting, Newest};
 use lastgood::domain::incident::Goal;
 use lastgood::domain::name::ReleaseName;
@@ -146,6 +146,11 @@ impl Yard {
         *self.releases.record(&self.workload(), &self.release(), revision(number), storage).await.unwrap()
     }
 
+    async fn coupled(&self, to: u64) -> Coupled {
+        let goal = Goal::Release(self.release(), revision(to));
+        self.kubernetes.coupled(&self.workload(), goal).await.unwrap()
+    }
+
     /// What is known against a rollback, and how it goes when that is `later` from now.
     async fn judge(&self, to: u64, later: SignedDuration) -> Judged {
         let history = self.history().await;
@@ -161,6 +166,7 @@ impl Yard {
             current: &current,
             target: &target,
             workload: &workload,
+            switch: switch(&self.coupled(to).await.settings),
             forecast: &forecast,
             context: None,
             now,

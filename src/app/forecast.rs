@@ -2,16 +2,16 @@
 
 use serde::Serialize;
 
-use crate::app::change;
 use crate::app::state::State;
+use crate::app::{change, releases};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::coupled;
-use crate::domain::forecast::{DISABLE_SCHEMA_UPDATE, Facts, Forecast, Way, forecast, forecast_job};
-use crate::domain::image::Image;
+use crate::domain::forecast::{Facts, Forecast, Way, forecast, forecast_job};
 use crate::domain::incident::Goal;
 use crate::domain::live::Live;
+use crate::domain::release::pods_way;
 use crate::domain::settings::SchemaSwitch;
-use crate::domain::workload::{Owner, Revision, Template, Workload};
+use crate::domain::workload::{Revision, Template, Workload};
 use crate::text::Clean;
 
 /// What is known now. What is not fresh is not known.
@@ -60,13 +60,17 @@ pub fn of_revision(state: &State, workload: &WorkloadRef, revision: &Revision) -
 
 /// What pods of a target's template would do, with the configuration file that they would find.
 pub fn of_goal(state: &State, workload: &WorkloadRef, goal: &Goal, template: &Template) -> Forecast {
-    let switch = match state.coupling.about(workload, goal).map(|about| &about.coupled) {
+    of(state, &template.clone().with_switch(switch(state, workload, goal)))
+}
+
+/// What the configuration file that the pods of a target find says about the schema.
+pub fn switch(state: &State, workload: &WorkloadRef, goal: &Goal) -> SchemaSwitch {
+    match state.coupling.about(workload, goal).map(|about| &about.coupled) {
         Some(Live::Seen { value, .. }) => coupled::switch(&value.settings),
         Some(Live::Lost { why, .. } | Live::Absent(why)) => SchemaSwitch::Unknown(why.what.clone()),
         // The guard reads it before anything is changed.
         Some(Live::Waiting) | None => SchemaSwitch::Unset,
-    };
-    of(state, &template.clone().with_switch(switch))
+    }
 }
 
 /// What a migration Job beside a workload would do, each with its name.
@@ -77,28 +81,16 @@ pub fn of_jobs(state: &State, workload: &Workload) -> Vec<(Clean, Forecast)> {
 }
 
 /// What to do about a forecast that stops a workload's change. A Helm release is not patched, and
-/// a rollback of it cannot set a variable, so there it is an upgrade to the old image with the
-/// value; the names of the values are those of LiteLLM's own chart (`helm/litellm-helm`,
-/// `values.yaml`). Its migration Job ignores the variable and must not run.
-pub fn remedy(workload: &Workload, template: &Template, way: &Way) -> Clean {
-    let tag = template.main().and_then(|container| tag(&container.image));
-    match (&workload.owner, tag) {
-        (Owner::Helm { release }, Some(tag)) if way.protect_helps => {
-            say!(
-                "not `helm rollback`, but the old image with the variable: helm -n {} upgrade {} CHART --version VERSION --reuse-values --set image.tag={} --set-string envVars.{}=true --set migrationJob.enabled=false (CHART and VERSION as the release has them)",
-                workload.reference.namespace,
-                release,
-                tag,
-                DISABLE_SCHEMA_UPDATE
-            )
-        }
-        _ => way.remedy.clone(),
+/// a rollback of it cannot set a variable, so there it is an upgrade.
+pub fn remedy(state: &State, workload: &Workload, goal: &Goal, way: &Way) -> Clean {
+    let facts = facts(state);
+    match goal {
+        Goal::Release(_, to) => match releases::facts(state, workload, *to, &facts) {
+            Ok(facts) => pods_way(&facts, way),
+            Err(why) => why,
+        },
+        Goal::Template(_) => way.remedy.clone(),
     }
-}
-
-fn tag(image: &Image) -> Option<Clean> {
-    let start = image.repository().len() + 1;
-    say!("{}", image).slice(start..start + image.tag()?.len())
 }
 
 /// A forecast of a plan, for programs.

@@ -216,10 +216,15 @@ pub fn forestalled(state: &State, orders: &Orders) -> Option<Move> {
         if let Newest::Unseen(unseen) = &newest {
             return Some(Move::Wait(say!("{} and its pods to be seen", unseen)));
         }
+        // What the configuration file says about the schema is among it.
+        let goal = Goal::Template(revision.uid.clone());
+        if let Some(first) = unlooked(state, reference, &goal) {
+            return Some(first);
+        }
         if let Some(why) = stopped(state, orders, workload, revision) {
             return Some(Move::Stop(Exit::Refused, why));
         }
-        if let Err(stop) = coupled_forestalled(state, orders, reference, Goal::Template(revision.uid.clone())) {
+        if let Some(stop) = unheeded(state, orders, reference, &goal) {
             return Some(stop);
         }
     }
@@ -256,6 +261,16 @@ fn rollback_forestalled(state: &State, orders: &Orders, workload: &Workload, goa
         Live::Lost { why, .. } | Live::Absent(why) => return Err(lost(why)),
         Live::Seen { .. } => {}
     }
+    let refused =
+        |why: &Clean| Move::Stop(Exit::Refused, say!("{} was not rolled back: revision {}: {}", release, *to, why));
+    let mut ranked = releases::ranked(state, workload).into_iter();
+    if let Some(why) = ranked.find(|candidate| candidate.revision == *to).and_then(|candidate| candidate.refused) {
+        return Err(refused(&why));
+    }
+    // What the configuration file says about the schema is among it.
+    if let Some(first) = unlooked(state, &workload.reference, goal) {
+        return Err(first);
+    }
     let concerns = releases::against(state, workload, *to).map_err(|why| Move::Stop(Exit::Refused, why))?;
     if let Some(concern) = releases::refusal(&concerns) {
         return Err(Move::Stop(
@@ -263,19 +278,16 @@ fn rollback_forestalled(state: &State, orders: &Orders, workload: &Workload, goa
             say!("{} was not rolled back: {}; {}; {}", release, concern.what, concern.consequence, concern.remedy),
         ));
     }
-    coupled_forestalled(state, orders, &workload.reference, goal.clone())
+    unheeded(state, orders, &workload.reference, goal).map_or(Ok(()), Err)
 }
 
-/// What is already known of what the target leans on, and speaks against it. Nobody looks at that
-/// before the target is chosen, so that comes first.
-fn coupled_forestalled(state: &State, orders: &Orders, reference: &WorkloadRef, goal: Goal) -> Result<(), Move> {
-    if state.incident.targets.get(reference).is_none_or(|target| target.goal != goal) {
-        return Err(Move::Send(vec![Msg::Target(reference.clone(), goal)]));
+/// What the target leans on is not read yet. Nobody looks at that before the target is chosen, so
+/// that comes first.
+fn unlooked(state: &State, reference: &WorkloadRef, goal: &Goal) -> Option<Move> {
+    if state.incident.targets.get(reference).is_none_or(|target| &target.goal != goal) {
+        return Some(Move::Send(vec![Msg::Target(reference.clone(), goal.clone())]));
     }
-    if coupling::waits(state, reference, &goal) {
-        return Err(Move::Wait(Clean::ours("what the target leans on to be read")));
-    }
-    unheeded(state, orders, reference, &goal).map_or(Ok(()), Err)
+    coupling::waits(state, reference, goal).then(|| Move::Wait(Clean::ours("what the target leans on to be read")))
 }
 
 /// What a named revision means for this workload: of its own, or of the Helm release that owns it.

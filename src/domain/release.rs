@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use candidate::{ReleaseCandidate, rank};
-pub use diff::{Extra, ObjectChange, disagreements, extras, manifest_diff, values_diff};
-pub use judge::{Concern, Facts, Gravity, concerns, hands_off_upgrade, review_lines};
+pub use diff::{Extra, ObjectChange, disagreements, extras, manifest_diff, review_lines, values_diff};
+pub use judge::{Concern, Facts, Gravity, concerns, pods_way};
 
 use crate::domain::cluster::{Field, WorkloadRef};
 use crate::domain::image::Image;

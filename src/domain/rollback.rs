@@ -100,7 +100,8 @@ impl ClearedRollback {
         &self.rollback
     }
 
-    /// The pod template of the target's manifest that was judged.
+    /// The pod template of the target's manifest that was judged, with what the configuration file
+    /// says about the schema that its pods find.
     pub fn template(&self) -> &Template {
         &self.template
     }
@@ -154,9 +155,8 @@ pub fn clear(facts: &Facts<'_>) -> Result<ClearedRollback, Refusal> {
         let what = say!("{} was not rolled back: {}; {}", rollback.release, what, consequence);
         return Err(Refusal { what, remedy, protect_helps: false, acceptance: None });
     }
-    let deployment = facts.target.deployment(&rollback.workload).and_then(|object| object.template.clone());
     // The judgement refuses a target without the Deployment.
-    let Some(template) = deployment else {
+    let Some(template) = facts.pods() else {
         let what =
             say!("{} was not rolled back: revision {} has no {}", rollback.release, rollback.to, rollback.workload);
         return Err(Refusal {

@@ -55,16 +55,19 @@ impl Helm {
         self.cluster.still_the_same().await?;
         let history = self.cluster.history(&rollback.workload, &rollback.release).await?;
         if history.current.revision != rollback.from {
-            return Err(Trouble::new(
-                TroubleKind::Changed,
-                say!(
-                    "{} is at revision {} and was at {} when the rollback was planned; nothing was sent",
-                    rollback.release,
-                    history.current.revision,
-                    rollback.from
-                ),
-            )
-            .remedy(Clean::ours("look at what is live now, and plan again")));
+            return Err(changed(say!(
+                "{} is at revision {} and was at {} when the rollback was planned; nothing was sent",
+                rollback.release,
+                history.current.revision,
+                rollback.from
+            )));
+        }
+        let switch = self.cluster.switch(&rollback.workload, &rollback.release, rollback.to).await?;
+        if switch != cleared.template().switch {
+            return Err(changed(say!(
+                "what the configuration file of revision {} says about the schema is not what was judged; nothing was sent",
+                rollback.to
+            )));
         }
         let found = self.program.probe(self.gate()).await?;
         let began = Instant::now();
@@ -139,6 +142,10 @@ impl Helm {
             ),
         }
     }
+}
+
+fn changed(what: Clean) -> Trouble {
+    Trouble::new(TroubleKind::Changed, what).remedy(Clean::ours("look at what is live now, and plan again"))
 }
 
 impl Releases for Helm {

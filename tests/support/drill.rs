@@ -12,7 +12,7 @@ use lastgood::domain::change::{Change, ChangeKind, Refusal, clear};
 use lastgood::domain::checks::{LagoLine, lago_line, waits_for};
 use lastgood::domain::cluster::{Pod, PodsItem, WorkloadRef};
 use lastgood::domain::confirm::{Confirm, Subject as _};
-use lastgood::domain::coupled::{Aim, Drift, drifted};
+use lastgood::domain::coupled::{Aim, Drift, drifted, switch};
 use lastgood::domain::forecast::{Facts, Newest, gateway_containers};
 use lastgood::domain::incident::Goal;
 use lastgood::domain::ledger::{Course, Ledger, Sources};
@@ -187,12 +187,15 @@ impl Drill {
             releases.record(&workload.reference, &helm.release, revision, history.storage).await.unwrap()
         };
         let (current, target) = (record(history.current.revision).await, record(to).await);
+        let goal = Goal::Release(helm.release.clone(), to);
+        let coupled = self.world.cluster.as_ref().unwrap().coupled(&workload.reference, goal).await.unwrap();
         let forecast = facts(&workload);
         let facts = release::Facts {
             history: &history,
             current: &current,
             target: &target,
             workload: &workload,
+            switch: switch(&coupled.settings),
             forecast: &forecast,
             context: None,
             now: self.clock.now(),

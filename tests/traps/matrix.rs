@@ -102,6 +102,14 @@ const MATRIX: &[Trap] = &[
         ],
     },
     Trap {
+        about: "helm: schema",
+        trap: "the configuration file that a rollback brings makes the variable of its pods void",
+        held: &[
+            "tests/rollback.rs::the_configuration_file_of_a_target_is_read_by_whoever_judges_it",
+            "tests/rollback.rs::a_rollback_waits_for_the_configuration_file",
+        ],
+    },
+    Trap {
         about: "helm: drift",
         trap: "server-side apply keeps fields of other managers, three-way merge keeps what no manifest names",
         held: &[

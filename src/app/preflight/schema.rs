@@ -51,7 +51,7 @@ pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
         found.push(Finding::fine("schema-update", what));
         if let Some((aim, _)) = preflight::aim(state, workload) {
             let forecast = forecast::of_goal(state, reference, &aim.goal, aim.template);
-            let remedy = forecast.stopped().map(|way| forecast::remedy(workload, aim.template, way));
+            let remedy = forecast.stopped().map(|way| forecast::remedy(state, workload, &aim.goal, way));
             found.push(foreseen(&say!("pods of revision {} of {}", aim.number, reference), &forecast, remedy));
         }
         for (job, forecast) in forecast::of_jobs(state, workload) {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::forecast::{Facts, forecast};
 use crate::domain::release::{History, Release, ReleaseRevision, ReleaseRow};
+use crate::domain::settings::SchemaSwitch;
 use crate::domain::span;
 use crate::text::Clean;
 
@@ -34,17 +35,25 @@ pub struct ReleaseCandidate {
 
 /// Every older revision, the best first, those that are refused last. Never *the one before*: as
 /// Helm's own rollback on failure, only superseded and deployed ones count. Records that are not
-/// read yet are judged by their labels alone.
+/// read yet are judged by their labels alone. `switch` tells what the configuration file that the
+/// pods of a revision find says about the schema.
 pub fn rank(
     history: &History,
     records: &BTreeMap<ReleaseRevision, Release>,
     workload: &WorkloadRef,
     forecasting: &Facts<'_>,
+    switch: impl Fn(ReleaseRevision) -> SchemaSwitch,
     now: Timestamp,
 ) -> Vec<ReleaseCandidate> {
     let rows: Vec<&ReleaseRow> = history.rows().collect();
-    let mut ranked: Vec<ReleaseCandidate> =
-        rows.windows(2).map(|pair| judge(pair[1], pair[0], records, workload, forecasting, now)).collect();
+    let each = rows.windows(2).map(|pair| {
+        let mut candidate = judge(pair[1], pair[0], records, now);
+        if let Some(record) = records.get(&pair[1].revision) {
+            of_record(record, workload, forecasting, switch(record.revision), &mut candidate);
+        }
+        candidate
+    });
+    let mut ranked: Vec<ReleaseCandidate> = each.collect();
     ranked.sort_by_key(|candidate| {
         (candidate.refused.is_some(), std::cmp::Reverse((candidate.score, candidate.revision)))
     });
@@ -55,8 +64,6 @@ fn judge(
     row: &ReleaseRow,
     next: &ReleaseRow,
     records: &BTreeMap<ReleaseRevision, Release>,
-    workload: &WorkloadRef,
-    forecasting: &Facts<'_>,
     now: Timestamp,
 ) -> ReleaseCandidate {
     let mut candidate = ReleaseCandidate {
@@ -84,9 +91,6 @@ fn judge(
         candidate.score -= 60;
         candidate.warnings.push(Clean::ours("somebody rolled back away from it"));
     }
-    if let Some(record) = records.get(&row.revision) {
-        of_record(record, workload, forecasting, &mut candidate);
-    }
     candidate
 }
 
@@ -95,7 +99,13 @@ pub(super) fn never(record: &Release) -> Clean {
     say!("it is {}, and it never came through: {}", record.status.word(), record.description)
 }
 
-fn of_record(record: &Release, workload: &WorkloadRef, forecasting: &Facts<'_>, candidate: &mut ReleaseCandidate) {
+fn of_record(
+    record: &Release,
+    workload: &WorkloadRef,
+    forecasting: &Facts<'_>,
+    switch: SchemaSwitch,
+    candidate: &mut ReleaseCandidate,
+) {
     let template = record.deployment(workload).and_then(|object| object.template.as_ref());
     let Some(template) = template else {
         candidate.refused = Some(say!("it has no {}", workload));
@@ -111,7 +121,7 @@ fn of_record(record: &Release, workload: &WorkloadRef, forecasting: &Facts<'_>, 
             candidate.warnings.push(Clean::ours("its tag can point to another image now"));
         }
     }
-    let forecast = forecast(template, forecasting);
+    let forecast = forecast(&template.clone().with_switch(switch), forecasting);
     if forecast.stopped().is_some() {
         candidate.score -= 5;
         candidate.warnings.push(say!("its pods: {}", forecast.sentence()));

@@ -81,6 +81,14 @@ pub fn values_diff(current: &Release, target: &Release) -> Vec<FieldChange> {
     field_changes(&current.values, &target.values)
 }
 
+/// What a rollback changes, for the review: values first, then objects.
+pub fn review_lines(current: &Release, target: &Release) -> Vec<FieldChange> {
+    let objects = manifest_diff(current, target);
+    let values = values_diff(current, target).into_iter();
+    let values = values.map(|change| FieldChange { path: say!("values {}", change.path), ..change });
+    values.chain(objects.iter().flat_map(ObjectChange::lines)).collect()
+}
+
 /// Where a live pod template is not what a manifest says, container by container: images, words
 /// and variables. The API server fills in defaults, so fields that the manifest leaves out do not
 /// count, but containers and variables that it does not know do: they survive a rollback

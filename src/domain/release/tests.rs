@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::catalog::Catalog;
 use crate::domain::forecast::{Facts as Forecasting, Newest};
 use crate::domain::rollback::{Outcome, clear, outcome};
+use crate::domain::settings::SchemaSwitch;
 use crate::domain::workload::{Container, EnvValue, EnvVar, MigrationJob, Owner, RolloutNumbers, Workload};
 use crate::text::Gate;
 
@@ -90,6 +91,7 @@ struct World {
     current: Release,
     target: Release,
     workload: Workload,
+    switch: SchemaSwitch,
     forecast: Forecasting<'static>,
 }
 
@@ -115,6 +117,7 @@ impl World {
                 jobs: Some(vec![]),
                 conditions: vec![],
             },
+            switch: SchemaSwitch::Unset,
             forecast: Forecasting::without_database(Newest::Known(NEW.parse().unwrap()), catalog()),
         }
     }
@@ -125,6 +128,7 @@ impl World {
             current: &self.current,
             target: &self.target,
             workload: &self.workload,
+            switch: self.switch.clone(),
             forecast: &self.forecast,
             context: None,
             now: Timestamp::from_second(1_795_000_000).unwrap(),
@@ -203,7 +207,8 @@ fn only_what_was_good_once_is_gone_back_to() {
         world.target.description = Clean::ours(words);
         assert_eq!(clear(&world.facts()).is_err(), refused, "{words}");
         let records = BTreeMap::from([(revision(5), world.target.clone())]);
-        let ranked = rank(&world.history, &records, &reference(), &world.forecast, world.facts().now);
+        let ranked =
+            rank(&world.history, &records, &reference(), &world.forecast, |_| SchemaSwitch::Unset, world.facts().now);
         let five = ranked.iter().find(|candidate| candidate.revision == revision(5)).unwrap();
         assert_eq!(five.refused.is_some(), refused, "{words}");
     }
@@ -362,7 +367,7 @@ fn the_last_good_one_is_not_the_one_before() {
     let world = World::new();
     let mut records = BTreeMap::from([(revision(5), world.target.clone()), (revision(7), world.current.clone())]);
     let now = world.facts().now;
-    let ranked = rank(&world.history, &records, &reference(), &world.forecast, now);
+    let ranked = rank(&world.history, &records, &reference(), &world.forecast, |_| SchemaSwitch::Unset, now);
     let shown: Vec<(u32, bool)> = ranked.iter().map(|one| (one.revision.get(), one.refused.is_some())).collect();
     assert_eq!(shown, [(5, false), (6, true)]);
     // Somebody rolled back away from 8: 7 holds the good one again.
@@ -376,7 +381,7 @@ fn the_last_good_one_is_not_the_one_before() {
     let back = Release { description: Clean::ours("Rollback to 5"), ..release(7, ReleaseStatus::Superseded, OLD, OFF) };
     records.insert(revision(7), back);
     records.insert(revision(6), release(6, ReleaseStatus::Superseded, NEW, OFF));
-    let ranked = rank(&history, &records, &reference(), &world.forecast, now);
+    let ranked = rank(&history, &records, &reference(), &world.forecast, |_| SchemaSwitch::Unset, now);
     let order: Vec<u32> = ranked.iter().map(|one| one.revision.get()).collect();
     assert_eq!(order.last(), Some(&6), "{ranked:?}");
 }

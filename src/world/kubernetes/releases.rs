@@ -15,10 +15,12 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::references::Restored;
-use super::{Kubernetes, Link, errors, record};
+use super::{Kubernetes, Link, errors, record, salt};
 use crate::domain::cluster::WorkloadRef;
+use crate::domain::coupled;
 use crate::domain::name::ReleaseName;
 use crate::domain::release::{History, Release, ReleaseRevision, ReleaseRow, ReleaseStatus, Storage, Writer};
+use crate::domain::settings::SchemaSwitch;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Gate};
 
@@ -95,6 +97,19 @@ impl Kubernetes {
         }
         read.unserved = self.unserved(&read).await;
         Ok(Box::new(read))
+    }
+
+    /// What the configuration file that the pods of a revision find says about the schema, as it
+    /// will be once the revision's own ConfigMaps and Secrets are written back.
+    pub(in crate::world) async fn switch(
+        &self,
+        workload: &WorkloadRef,
+        release: &ReleaseName,
+        revision: ReleaseRevision,
+    ) -> Result<SchemaSwitch, Trouble> {
+        let (template, restored) = self.link.manifest(workload, release, revision).await?;
+        let (settings, _) = salt::settings(&self.link, &workload.namespace, &template, &restored).await;
+        Ok(coupled::switch(&settings))
     }
 
     /// Kinds of the manifest that the server does not serve; `None` when it does not tell.

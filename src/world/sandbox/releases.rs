@@ -133,7 +133,10 @@ impl Sandbox {
                 )));
             }
             let target = model.records.iter().find(|record| record.number == rollback.to);
-            let template = target.and_then(|target| self.deployment(&target.plan).template);
+            let template = target.and_then(|target| {
+                let template = self.deployment(&target.plan).template?;
+                Some(template.with_switch(self.switch(model, &target.plan)))
+            });
             if template.as_ref() != Some(cleared.template()) {
                 return Err(changed(say!("revision {} is not what was judged; nothing was sent", rollback.to)));
             }
