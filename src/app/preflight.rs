@@ -22,6 +22,7 @@ pub(in crate::app) use coupled::unknown_settings;
 
 pub use looks::{DryRun, Looks, dry_run_seen, due};
 
+use crate::app::action::Pane;
 use crate::app::state::State;
 use crate::app::{coupling, releases};
 use crate::domain::coupled::Aim;
@@ -150,6 +151,15 @@ pub fn findings(state: &State) -> Vec<Finding> {
         stage(state, &mut found);
     }
     found
+}
+
+/// The selected finding: until somebody moves, the first of the worst.
+pub fn selected(state: &State, findings: &[Finding]) -> usize {
+    if state.view.cursor.contains_key(&Pane::Preflight) {
+        return state.view.selected(Pane::Preflight, findings.len());
+    }
+    let worst = findings.iter().enumerate().min_by_key(|(_, finding)| finding.severity);
+    worst.map_or(0, |(line, _)| line)
 }
 
 /// A goal of one workload, as what it leans on is judged by it. `None` where it is gone, or not

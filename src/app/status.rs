@@ -213,7 +213,7 @@ pub fn copy_selected(state: &mut State) -> Vec<Effect> {
         Pane::Preflight => {
             let findings = crate::app::preflight::findings(state);
             findings
-                .get(view.selected(Pane::Preflight, findings.len()))
+                .get(crate::app::preflight::selected(state, &findings))
                 .map(|finding| say!("{}; {}", finding.what, finding.remedy))
         }
         Pane::Checklist => {

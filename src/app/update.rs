@@ -344,7 +344,10 @@ fn moved(state: &mut State, action: Action) {
         _ if pane == Pane::Logs => logs::act(state, action),
         _ => {
             let len = lines(state, pane);
-            let at = state.view.selected(pane, len);
+            let at = match pane {
+                Pane::Preflight => preflight::selected(state, &preflight::findings(state)),
+                _ => state.view.selected(pane, len),
+            };
             let page = usize::from(state.view.size.1 / 2).max(1);
             let line = match action {
                 Action::Up => at.saturating_sub(1),

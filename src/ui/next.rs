@@ -123,6 +123,7 @@ fn preflight(scene: &Scene<'_>) -> Next {
     let of = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     match (of(Severity::Waiting), of(Severity::Blocks)) {
         (0, 0) => Next { key: go_on(scene), words: say!("nothing blocks, {} warnings: go on", of(Severity::Warns)) },
+        (0, 1) => Next { key: go_on(scene), words: Clean::ours("go on, with one finding that blocks a step") },
         (0, blocks) => Next { key: go_on(scene), words: say!("go on, with {} findings that block a step", blocks) },
         _ => {
             let open = findings.iter().find(|finding| finding.severity == Severity::Waiting);

@@ -2,8 +2,7 @@
 
 use ratatui::text::Line;
 
-use crate::app::action::Pane;
-use crate::app::preflight::{Finding, Severity};
+use crate::app::preflight::{Finding, Severity, selected};
 use crate::ui::scene::Scene;
 use crate::ui::sheet::{Room, Row, Sheet, fact, first, wrapped};
 use crate::ui::theme::{Role, Sign};
@@ -33,7 +32,7 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
         sheet.wrap(scene, room, "nothing was looked at yet", "", Role::Muted);
         return sheet;
     }
-    let cursor = scene.state.view.selected(Pane::Preflight, findings.len());
+    let cursor = selected(scene.state, findings);
     let detail = findings.get(cursor).filter(|_| room.focused).map(|finding| detail(scene, room, finding));
     let detail = detail.unwrap_or_default();
     let rows = room.height.saturating_sub(detail.len());
