@@ -27,6 +27,7 @@ pub mod preflight;
 pub mod releases;
 pub mod restore;
 pub mod runbook;
+pub mod setting;
 pub mod state;
 pub mod status;
 pub mod update;

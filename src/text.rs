@@ -10,6 +10,7 @@ mod safe;
 mod gate;
 mod learnt;
 mod lines;
+mod many;
 mod quote;
 mod shapes;
 
@@ -21,6 +22,7 @@ use serde::Serialize;
 pub use gate::{Gate, announces_secret};
 pub(crate) use gate::{is_invisible, without_shapes};
 pub use lines::LineGate;
+pub use many::Many;
 pub use safe::{Safe, positional_only, safe_part};
 
 /// What stands where a secret stood.

@@ -227,5 +227,5 @@ async fn values_of_the_newer_encryption_are_counted_where_their_columns_are() {
         )
         .await;
     let words: Vec<_> = port.newer().await.unwrap().iter().map(Newer::words).map(|words| words.to_string()).collect();
-    assert_eq!(words, ["1 rows of LiteLLM_ProxyModelTable.litellm_params", "1 rows of LiteLLM_Config.param_value"]);
+    assert_eq!(words, ["1 row of LiteLLM_ProxyModelTable.litellm_params", "1 row of LiteLLM_Config.param_value"]);
 }

@@ -182,7 +182,7 @@ async fn litellms_whole_schema_comes_back_counted_and_what_is_newer_is_listed() 
         [
             "public.LiteLLM_SpendLogs: 302 rows live, 300 restored; 2 made since by created_at",
             "public.LiteLLM_VerificationToken: 5 rows live, 5 restored; 1 made since by created_at; 1 changed since by updated_at",
-            "public.later: not in the backup; 1 rows live",
+            "public.later: not in the backup; 1 row live",
         ]
     );
     assert!(restored.notes.is_empty() && restored.bytes > 5_000_000, "{restored:?}");
@@ -278,7 +278,7 @@ async fn a_dump_of_litellms_schema_alone_is_restored_too() {
     let plan = planned(&port(&database), folder.path()).await;
     let restored = restored(&port(&database), order(&plan)).await;
     assert_eq!(restored.tables, 3);
-    assert_eq!(words(&restored), ["other.odd \"name: not in the backup; 1 rows live"]);
+    assert_eq!(words(&restored), ["other.odd \"name: not in the backup; 1 row live"]);
 }
 
 #[tokio::test]

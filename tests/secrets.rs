@@ -13,7 +13,8 @@ use jiff::Timestamp;
 use lastgood::app::action::Pane;
 use lastgood::app::keymap::{self, Keymap};
 use lastgood::app::pilot::{self, BackupOrders, Confirmations, Orders};
-use lastgood::app::state::{Missing, Setting, State};
+use lastgood::app::setting::Setting;
+use lastgood::app::state::State;
 use lastgood::domain::cluster::WorkloadRef;
 
 use lastgood::domain::environment::Kind;
@@ -67,23 +68,13 @@ fn planted(gate: &Gate) -> Scenario {
 fn state(scenario: &Scenario, gate: &Gate, now: Timestamp) -> State {
     let place = &scenario.place;
     let setting = Setting {
-        environment: place.environment.clone(),
-        kind: Kind::Drill,
-        briefing: None,
         context: Some(place.context.clone()),
         namespace: Some(place.namespace.clone()),
         workloads: vec![WorkloadRef { namespace: place.namespace.clone(), name: place.workload.clone() }],
-        missing: Missing::default(),
-        cache_namespace: None,
         billing: scenario.gateway.billing,
-        test_model: None,
         database: Some(Clean::ours("the sandbox's database")),
-        database_secret: None,
         gateway: Some(Clean::ours("the sandbox's gateway")),
-        folder: Clean::default(),
-        catalog: std::sync::Arc::default(),
-        catalog_from: lastgood::domain::catalog::Origin::Embedded,
-        newcomer: false,
+        ..Setting::bare(place.environment.clone(), Kind::Drill)
     };
     let keymap = Arc::new(Keymap::parse(keymap::DEFAULT).unwrap());
     State::new(setting, Arc::new(bundled_runbooks()), Arc::new(Signatures::bundled()), keymap, gate.clone(), now)

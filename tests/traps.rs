@@ -485,7 +485,7 @@ fn a_failed_row_is_told_before_the_revert() {
     let mut desk = at_revert();
     desk.rows(vec![state::row("r1", "20260101000000_a", lastgood::domain::migration::RowState::Failed)]);
     let told = told(&desk, "failed-migrations");
-    assert!(told.starts_with("warns | 1 failed migration rows") && told.contains("P3009"), "{told}");
+    assert!(told.starts_with("warns | 1 failed migration row") && told.contains("P3009"), "{told}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::domain::cache::PODS_REMEMBER;
 use crate::domain::record::{ActId, ActKind, End, Entry, Made};
 use crate::domain::restore::Differing;
 use crate::domain::trouble::{Trouble, TroubleKind};
-use crate::text::Clean;
+use crate::text::{Clean, Many};
 
 /// An act ended.
 pub fn ended(state: &mut State, id: ActId, result: Result<Done, Trouble>) -> Vec<Effect> {
@@ -50,7 +50,12 @@ fn told(done: &Done) -> (Clean, Option<Made>) {
             (say!("{}: done; the row is kept and can be put back", row.name), Some(Made::Kept(row.clone())))
         }
         Done::Backup(proof) => (
-            say!("{}: {} bytes, read back in full, {} tables counted", proof.file, proof.bytes, proof.rows.len()),
+            say!(
+                "{}: {} bytes, read back in full, {} counted",
+                proof.file,
+                proof.bytes,
+                Many(proof.rows.len(), "table")
+            ),
             Some(Made::Backup {
                 file: proof.file.to_string(),
                 bytes: proof.bytes,

@@ -8,7 +8,7 @@ use crate::domain::live::Live;
 use crate::domain::migration::MigrationTable;
 use crate::domain::step::Fact;
 use crate::domain::workload::Revision;
-use crate::text::Clean;
+use crate::text::{Clean, Many};
 
 /// One fact: holds, does not hold, or cannot be told yet; and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -181,7 +181,7 @@ fn failed_migration(state: &State) -> Evidence {
     let Some(table) = state.migrations.fresh() else { return Evidence::untold("the migration table is not known yet") };
     let failed: Vec<_> = table.failed().collect();
     match failed.first() {
-        Some(row) => Evidence::is(true, say!("{} failed rows, first {}", failed.len(), row.name)),
+        Some(row) => Evidence::is(true, say!("{}, first {}", Many(failed.len(), "failed row"), row.name)),
         None => Evidence::is(false, say!("none of {} rows is failed", table.rows.len())),
     }
 }
@@ -208,9 +208,14 @@ fn row_without_object(state: &State) -> Evidence {
     match (stale.first().and_then(|row| Some((row, row.reality.missing().first()?))), unknown) {
         (Some((row, missing)), _) => Evidence::is(
             true,
-            say!("{} applied rows without what they made, first {}: {} is missing", stale.len(), row.name, missing),
+            say!(
+                "{} without what was made, first {}: {} is missing",
+                Many(stale.len(), "applied row"),
+                row.name,
+                missing
+            ),
         ),
-        (None, 0) => Evidence::is(false, say!("what {} rows made is there", ledger.rows.len())),
+        (None, 0) => Evidence::is(false, say!("what {} made is there", Many(ledger.rows.len(), "row"))),
         (None, unknown) => Evidence {
             holds: None,
             words: say!("of {} of {} rows nobody knows what they make", unknown, ledger.rows.len()),
@@ -222,9 +227,10 @@ fn object_without_row(state: &State) -> Evidence {
     let Some(ledger) = compared(state) else { return uncompared(state) };
     match ledger.object_without_row().next() {
         Some(pending) => Evidence::is(true, say!("{}: {}", pending.name, pending.sentence())),
-        None => {
-            Evidence::is(false, say!("{} migrations are pending, and nothing of them is there", ledger.pending.len()))
-        }
+        None => Evidence::is(
+            false,
+            say!("{}, and nothing of that is there", Many(ledger.pending.len(), "pending migration")),
+        ),
     }
 }
 

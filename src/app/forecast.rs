@@ -12,7 +12,7 @@ use crate::domain::live::Live;
 use crate::domain::release::pods_way;
 use crate::domain::settings::SchemaSwitch;
 use crate::domain::workload::{Revision, Template, Workload};
-use crate::text::Clean;
+use crate::text::{Clean, Many};
 
 /// What is known now. What is not fresh is not known.
 pub fn facts(state: &State) -> Facts<'_> {
@@ -22,7 +22,7 @@ pub fn facts(state: &State) -> Facts<'_> {
         rows: fresh(&state.migrations, "the migration table"),
         live: fresh(&state.schema, "what the database holds").and_then(|live| match live.unreadable {
             0 => Ok(&live.objects),
-            hidden => Err(say!("{} objects of the database have names that cannot be shown", hidden)),
+            hidden => Err(say!("the database has {} with a name that cannot be shown", Many(hidden, "object"))),
         }),
         newer: state.newer.last().map(Vec::as_slice).unwrap_or_default(),
     }

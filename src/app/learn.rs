@@ -13,7 +13,7 @@ use crate::domain::image::Image;
 use crate::domain::name::Name;
 use crate::domain::record::Entry;
 use crate::domain::trouble::Trouble;
-use crate::text::Clean;
+use crate::text::{Clean, Many};
 
 /// How many images are listed with one key.
 const AT_ONCE: usize = 3;
@@ -101,7 +101,7 @@ pub fn ask(state: &mut State) -> Vec<Effect> {
         }
     };
     let looks: Vec<Look> = pods.into_iter().map(Look::Listing).filter(|look| !state.looking(look)).collect();
-    state.tell(Tone::Plain, say!("listing the migrations in {} pods", looks.len()));
+    state.tell(Tone::Plain, say!("listing the migrations in {}", Many(looks.len(), "pod")));
     looks.into_iter().map(|look| state.look(look)).collect()
 }
 

@@ -21,7 +21,7 @@ use crate::domain::rollback;
 use crate::domain::runbook::{Node, NodeKind, NodeRef};
 use crate::domain::step::{Risk, StepKind};
 use crate::domain::workload::Workload;
-use crate::text::Clean;
+use crate::text::{Clean, Many};
 
 /// One step ahead.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -286,7 +286,7 @@ fn details(state: &State, step: StepKind, findings: &[Finding]) -> (Vec<Clean>, 
         StepKind::Preflight => {
             let blocks = findings.iter().filter(|finding| finding.severity == Severity::Blocks).count();
             (
-                vec![say!("{} findings, {} of them block a step", findings.len(), blocks)],
+                vec![say!("{}; {} in the way of a step", Many(findings.len(), "finding"), blocks)],
                 vec![Clean::ours("lastgood preflight")],
             )
         }

@@ -16,7 +16,7 @@ use crate::domain::runbook::{Choice, NodeKind, NodeRef, Show};
 use crate::domain::step::{Fact, StepKind};
 use crate::domain::trouble::Trouble;
 use crate::domain::workload::Rollout;
-use crate::text::Clean;
+use crate::text::{Clean, Many};
 
 /// The answers at the current node; empty when it asks nothing.
 pub fn choices(state: &State) -> &[Choice] {
@@ -312,7 +312,7 @@ fn preflight_on(state: &mut State) -> Vec<Effect> {
         }
         None => {
             let blocks = findings.iter().filter(|finding| finding.severity == Severity::Blocks).count();
-            let words = say!("{} findings reviewed, {} of them block a step", findings.len(), blocks);
+            let words = say!("{} reviewed; {} in the way of a step", Many(findings.len(), "finding"), blocks);
             leave(state, true, words)
         }
     }

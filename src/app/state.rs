@@ -17,19 +17,18 @@ use crate::app::past::{self, Past};
 use crate::app::preflight;
 use crate::app::releases::Releases;
 use crate::app::restore;
+use crate::app::setting::Setting;
 use crate::domain::backup::Server;
-use crate::domain::catalog::{Catalog, Origin};
 use crate::domain::change::{Acceptance, ChangeKind, Cleared};
 use crate::domain::cluster::{Identity, Permission, Pod, WorkloadRef};
 use crate::domain::confirm::Confirmed;
 use crate::domain::encrypted::Newer;
-use crate::domain::environment::Kind;
 use crate::domain::headway::Headway;
 use crate::domain::incident::{ActRecord, Goal, Incident};
 use crate::domain::ledger::Ledger;
 use crate::domain::live::Live;
 use crate::domain::migration::MigrationTable;
-use crate::domain::name::{CacheNamespace, ContextName, DataKey, EnvName, MigrationId, ModelName, Name, Slug, Uid};
+use crate::domain::name::{ContextName, MigrationId, Uid};
 use crate::domain::record::{ActId, ActKind, Changed, Entry};
 use crate::domain::runbook::{Library, Node, NodeRef};
 use crate::domain::schema::LiveSchema;
@@ -38,73 +37,6 @@ use crate::domain::step::StepKind;
 use crate::domain::trouble::Trouble;
 use crate::domain::workload::Workload;
 use crate::text::{Clean, Gate};
-
-/// The story of a drill.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Briefing {
-    /// Id of the scenario.
-    pub scenario: Slug,
-    /// Its title.
-    pub title: Clean,
-    /// What the pager said.
-    pub story: Clean,
-    /// What to look at next, in order, for a newcomer.
-    pub hints: Vec<Clean>,
-    /// What it was about, for the end screen.
-    pub debrief: Clean,
-}
-
-/// What the console was opened on. Never changes while it runs.
-#[derive(Clone, Debug)]
-pub struct Setting {
-    /// The environment's name, which is what arming asks for.
-    pub environment: EnvName,
-    /// How much care it needs.
-    pub kind: Kind,
-    /// The drill, where it is one.
-    pub briefing: Option<Briefing>,
-    /// The kube context.
-    pub context: Option<ContextName>,
-    /// The namespace.
-    pub namespace: Option<Name>,
-    /// The Deployments, in the order in which a plan reverts them.
-    pub workloads: Vec<WorkloadRef>,
-    /// Parts of the world that this environment does not have, and why.
-    pub missing: Missing,
-    /// The model for test completions; `None` takes the first that the gateway names.
-    pub test_model: Option<ModelName>,
-    /// What stands before the keys of the response cache, as far as it is configured.
-    pub cache_namespace: Option<CacheNamespace>,
-    /// Usage events to Lago are expected.
-    pub billing: bool,
-    /// Host, port, database and schema, without credentials.
-    pub database: Option<Clean>,
-    /// The Kubernetes Secret and the key of it that this console takes the database's URL from.
-    pub database_secret: Option<(Name, DataKey)>,
-    /// Where the gateway is reached.
-    pub gateway: Option<Clean>,
-    /// Folder of the dumps, for people.
-    pub folder: Clean,
-    /// What is known of the versions of LiteLLM.
-    pub catalog: Arc<Catalog>,
-    /// Where that comes from.
-    pub catalog_from: Origin,
-    /// The first drill on this machine: the console explains itself.
-    pub newcomer: bool,
-}
-
-/// Why a part is missing; `None` when it is there.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[allow(missing_docs)]
-pub struct Missing {
-    pub cluster: Option<Trouble>,
-    pub workloads: Option<Trouble>,
-    pub releases: Option<Trouble>,
-    pub database: Option<Trouble>,
-    pub backup: Option<Trouble>,
-    pub gateway: Option<Trouble>,
-    pub cache: Option<Trouble>,
-}
 
 /// What is known of one Deployment.
 #[derive(Clone, Debug)]

@@ -3,7 +3,8 @@
 
 use crate::app::action::{Action, Pane};
 use crate::app::effect::Effect;
-use crate::app::state::{Briefing, State, Tone};
+use crate::app::setting::Briefing;
+use crate::app::state::{State, Tone};
 use crate::app::{coupling, releases, restore};
 use crate::domain::coupled::{ConfigFile, Coupled, MountedConfig};
 use crate::domain::environment::Kind;
@@ -11,7 +12,7 @@ use crate::domain::record::{ActId, ActKind};
 use crate::domain::runbook::{Placeholder, fill};
 use crate::domain::span;
 use crate::domain::workload::Owner;
-use crate::text::Clean;
+use crate::text::{Clean, Many};
 
 /// The time within which a drill should end.
 pub const DRILL_TARGET: jiff::SignedDuration = jiff::SignedDuration::from_mins(2);
@@ -51,7 +52,7 @@ pub fn fifteen_lines(state: &State) -> Clean {
     let pods = state.pods();
     status.push(say!("pods: {} of {} ready", pods.iter().filter(|pod| pod.ready()).count(), pods.len()));
     if let Some(table) = state.migrations.last() {
-        status.push(say!("migrations: {} rows, {} failed", table.rows.len(), table.failed().count()));
+        status.push(say!("migrations: {}, {} failed", Many(table.rows.len(), "row"), table.failed().count()));
     }
     let (settled, all) = state.checks.list.tally();
     let open: Vec<Clean> = state

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::app::keymap::Keymap;
-use crate::app::state::{Briefing, Missing, Setting, State};
+use crate::app::setting::{Briefing, Missing, Setting};
+use crate::app::state::State;
 use crate::cli::catalog_file::{self, Current};
 use crate::cli::config_file::Chosen;
 use crate::cli::secret::resolve_path;
 use crate::cli::wiring::{self, Live};
-use crate::domain::catalog::{Catalog, Origin};
+use crate::domain::catalog::Catalog;
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::document::{Fault, Source};
 use crate::domain::environment::{Kind, SecretSource};
@@ -85,9 +86,6 @@ impl Scene {
         let Live { world, workloads, database, gateway, .. } = live;
         let Current { catalog, origin } = catalog_file::current(gate);
         let setting = Setting {
-            environment: environment.name.clone(),
-            kind: environment.kind,
-            briefing: None,
             context: environment.cluster.as_ref().map(|cluster| cluster.context.clone()),
             namespace: environment.cluster.as_ref().map(|cluster| cluster.namespace.clone()),
             workloads,
@@ -101,10 +99,9 @@ impl Scene {
                 SecretSource::Env(_) | SecretSource::File(_) => None,
             }),
             gateway,
-            folder: Clean::default(),
             catalog,
             catalog_from: origin,
-            newcomer: false,
+            ..Setting::bare(environment.name.clone(), environment.kind)
         };
         // Shown in full: the dump outlives the folder that the console was started in.
         let whole = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
@@ -147,8 +144,6 @@ impl Scene {
             debrief: scenario.debrief.clone(),
         };
         let setting = Setting {
-            environment: place.environment.clone(),
-            kind: Kind::Drill,
             briefing: Some(briefing),
             context: Some(place.context.clone()),
             namespace: Some(place.namespace.clone()),
@@ -156,14 +151,11 @@ impl Scene {
             missing: missing(&world),
             cache_namespace: scenario.gateway.cache.as_ref().and_then(RedisPlan::namespace).cloned(),
             billing: scenario.gateway.billing,
-            test_model: None,
             database: Some(Clean::ours("the sandbox's database")),
-            database_secret: None,
             gateway: Some(Clean::ours("the sandbox's gateway")),
-            folder: Clean::default(),
             catalog: Arc::clone(Catalog::embedded()),
-            catalog_from: Origin::Embedded,
             newcomer: !folder.knows_drills(),
+            ..Setting::bare(place.environment.clone(), Kind::Drill)
         };
         let library = bundled_runbooks();
         Ok(Self {

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::domain::forecast::{Facts, Forecast, ahead, forecast};
 use crate::domain::name::Uid;
 use crate::domain::workload::{Revision, Workload};
-use crate::text::Clean;
+use crate::text::{Clean, Many};
 
 /// A revision as a possible target.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,7 +86,7 @@ fn judge(revision: &Revision, workload: &Workload, replaced_at: Timestamp, facts
     }
     match revision.image().and_then(|image| ahead(image, facts)) {
         Some(0) => reasons.push(Clean::ours("it knows every migration that the database has")),
-        Some(rows) => reasons.push(say!("{} migrations of the database are newer than it", rows)),
+        Some(rows) => reasons.push(say!("the database has {} that it does not know", Many(rows, "migration"))),
         None => {}
     }
     let forecast = forecast(&revision.template, facts);

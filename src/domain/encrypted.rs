@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::image::{Image, Version};
 use crate::domain::name::SqlName;
-use crate::text::Clean;
+use crate::text::{Clean, Many};
 
 /// What such a value begins with.
 pub const MARK: &str = "v2:gcm:";
@@ -40,7 +40,7 @@ pub struct Newer {
 impl Newer {
     /// As a person reads and types it.
     pub fn words(&self) -> Clean {
-        say!("{} rows of {}.{}", self.rows, self.table, self.column)
+        say!("{} of {}.{}", Many(self.rows, "row"), self.table, self.column)
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::backup::BackupProof;
 use crate::domain::name::DatabaseName;
 use crate::domain::trouble::Trouble;
-use crate::text::{Clean, Gate};
+use crate::text::{Clean, Gate, Many};
 
 /// The longest name of a database in bytes (PostgreSQL manual, 4.1.1: `NAMEDATALEN` less one).
 const LONGEST: usize = 63;
@@ -130,9 +130,11 @@ impl Difference {
     /// What the restored database lacks of this table, in one line.
     pub fn words(&self) -> Clean {
         let counts = match (self.live, self.restored) {
-            (Some(live), Some(restored)) => say!("{} rows live, {} restored", live, restored),
-            (Some(live), None) => say!("not in the backup; {} rows live", live),
-            (None, Some(restored)) => say!("not in the live database, or not readable; {} rows restored", restored),
+            (Some(live), Some(restored)) => say!("{} live, {} restored", Many(live, "row"), restored),
+            (Some(live), None) => say!("not in the backup; {} live", Many(live, "row")),
+            (None, Some(restored)) => {
+                say!("not in the live database, or not readable; {} restored", Many(restored, "row"))
+            }
             (None, None) => Clean::ours("in neither database, or not readable"),
         };
         let since = |since: &Option<Since>, word: &'static str| match since {

@@ -8,7 +8,7 @@ use crate::app::state::State;
 use crate::domain::checklist::Mark;
 use crate::domain::runbook::NodeKind;
 use crate::domain::step::{Fact, StepKind};
-use crate::text::Clean;
+use crate::text::{Clean, Many};
 use crate::ui::scene::Scene;
 
 /// What comes next: the key, where a key does it, and what it does or what is waited for.
@@ -122,7 +122,9 @@ fn preflight(scene: &Scene<'_>) -> Next {
     let findings = scene.findings();
     let of = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     match (of(Severity::Waiting), of(Severity::Blocks)) {
-        (0, 0) => Next { key: go_on(scene), words: say!("nothing blocks, {} warnings: go on", of(Severity::Warns)) },
+        (0, 0) => {
+            Next { key: go_on(scene), words: say!("nothing blocks, {}: go on", Many(of(Severity::Warns), "warning")) }
+        }
         (0, 1) => Next { key: go_on(scene), words: Clean::ours("go on, with one finding that blocks a step") },
         (0, blocks) => Next { key: go_on(scene), words: say!("go on, with {} findings that block a step", blocks) },
         _ => {

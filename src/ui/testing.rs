@@ -15,7 +15,8 @@ use crate::app::effect::{Feed, LookId};
 use crate::app::keymap::{self, Keymap};
 use crate::app::msg::{Item, Msg, Sight};
 use crate::app::overlay::{Overlay, Purpose, Refused, Review};
-use crate::app::state::{Asking, Missing, Running, Setting, State};
+use crate::app::setting::Setting;
+use crate::app::state::{Asking, Running, State};
 use crate::app::update::update;
 use crate::domain::backup::{Programs, Server};
 use crate::domain::cache::{Product, Tally, too_old};
@@ -62,24 +63,16 @@ pub fn workload_ref() -> WorkloadRef {
 
 /// The console as it is before anything answered.
 pub fn empty(kind: Kind) -> State {
+    let environment = if kind == Kind::Drill { "failed-migration" } else { "prod-eu" }.parse().unwrap();
     let setting = Setting {
-        environment: if kind == Kind::Drill { "failed-migration" } else { "prod-eu" }.parse().unwrap(),
-        kind,
-        briefing: None,
         context: Some("eks-eu-central-1".parse().unwrap()),
         namespace: Some("llm".parse().unwrap()),
         workloads: vec![workload_ref()],
-        missing: Missing::default(),
-        test_model: None,
-        cache_namespace: None,
-        billing: false,
         database: Some(words("db.internal:5432/litellm, schema public")),
-        database_secret: None,
         gateway: Some(words("http://litellm.llm:4000")),
         folder: words("~/.local/state/lastgood/prod-eu"),
         catalog: Arc::new(Catalog::default().on(jiff::civil::date(2026, 3, 1), Vec::new())),
-        catalog_from: crate::domain::catalog::Origin::Embedded,
-        newcomer: false,
+        ..Setting::bare(environment, kind)
     };
     let keymap = Keymap::parse(keymap::DEFAULT).unwrap();
     let (library, signatures) = (Arc::new(bundled_runbooks()), Arc::new(Signatures::bundled()));

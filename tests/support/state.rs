@@ -7,7 +7,8 @@ use lastgood::app::effect::{Effect, Feed, Look, LookId};
 use lastgood::app::key::keys;
 use lastgood::app::keymap::{self, Keymap};
 use lastgood::app::msg::{Item, Msg, Sight};
-use lastgood::app::state::{Missing, Setting, State};
+use lastgood::app::setting::Setting;
+use lastgood::app::state::State;
 use lastgood::app::update::update;
 use lastgood::domain::cluster::{ContainerStatus, Field, Fingerprint, Phase, Pod, PodsItem, WorkloadRef};
 use lastgood::domain::coupled::{ConfigFile, Coupled, Disable, Pull};
@@ -186,23 +187,10 @@ impl Desk {
     /// A console on a live environment named `prod`, standing at a node.
     pub fn at(start: &str) -> Self {
         let setting = Setting {
-            environment: "prod".parse().unwrap(),
-            kind: Kind::Production,
-            briefing: None,
             context: Some("prod-cluster".parse().unwrap()),
             namespace: Some("llm".parse().unwrap()),
             workloads: vec![reference()],
-            missing: Missing::default(),
-            test_model: None,
-            cache_namespace: None,
-            billing: false,
-            database: None,
-            database_secret: None,
-            gateway: None,
-            folder: Clean::default(),
-            catalog: std::sync::Arc::default(),
-            catalog_from: lastgood::domain::catalog::Origin::Embedded,
-            newcomer: false,
+            ..Setting::bare("prod".parse().unwrap(), Kind::Production)
         };
         let state = State::new(
             setting,

@@ -4,7 +4,7 @@ use crate::app::preflight::{self, Finding};
 use crate::app::state::State;
 use crate::domain::live::Live;
 use crate::domain::step::StepKind;
-use crate::text::Clean;
+use crate::text::{Clean, Many};
 
 pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
     match &state.identity {
@@ -37,12 +37,12 @@ fn database(state: &State) -> Finding {
                 "database",
                 match state.server.last() {
                     Some(server) => say!(
-                        "{} answers as PostgreSQL {}; {} rows in its migration table",
+                        "{} answers as PostgreSQL {}; {} in its migration table",
                         server.place,
                         server.version,
-                        rows
+                        Many(rows, "row")
                     ),
-                    None => say!("the database answers; {} rows in its migration table", rows),
+                    None => say!("the database answers; {} in its migration table", Many(rows, "row")),
                 },
             )
         }

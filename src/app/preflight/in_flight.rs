@@ -4,7 +4,7 @@ use crate::app::preflight::Finding;
 use crate::app::state::State;
 use crate::domain::step::StepKind;
 use crate::domain::workload::Rollout;
-use crate::text::Clean;
+use crate::text::{Clean, Many};
 
 pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
     for reference in &state.setting.workloads {
@@ -64,7 +64,7 @@ pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
         if failed > 0 {
             found.push(Finding::warns(
                 "failed-migrations",
-                say!("{} failed migration rows", failed),
+                say!("{}", Many(failed, "failed migration row")),
                 Clean::ours("pods that run migrations refuse to start (P3009) while they are there"),
                 Clean::ours("the runbook's migration step deletes or resolves them after the revert"),
             ));

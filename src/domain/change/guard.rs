@@ -8,7 +8,7 @@ use crate::domain::confirm::{Confirmed, Subject};
 use crate::domain::encrypted::{self, Newer, Reads};
 use crate::domain::forecast::{DISABLE_SCHEMA_UPDATE, Facts, Forecast, Stake, forecast};
 use crate::domain::workload::{MigrationJob, Template};
-use crate::text::Clean;
+use crate::text::{Clean, Many};
 
 /// How many names are typed one by one at most, before columns are typed by the table.
 const ONE_BY_ONE: usize = 20;
@@ -61,9 +61,15 @@ impl Subject for Acceptance {
                 .columns()
                 .filter_map(|column| column.table())
                 .for_each(|table| *of.entry(table).or_default() += 1);
-            phrases.extend(of.into_iter().map(|(table, count)| say!("{}: {} columns", table, count)));
+            phrases.extend(of.into_iter().map(|(table, count)| say!("{}: {}", table, Many(count, "column"))));
             let place = &self.change.workload;
-            phrases.push(say!("lose {} tables and {} columns for {}/{}", tables, columns, place.namespace, place.name));
+            phrases.push(say!(
+                "lose {} and {} for {}/{}",
+                Many(tables, "table"),
+                Many(columns, "column"),
+                place.namespace,
+                place.name
+            ));
         }
         phrases.extend(self.unreadable.iter().map(Newer::words));
         phrases

@@ -14,7 +14,7 @@ use crate::domain::image::{Image, Version};
 use crate::domain::migration::{MigrationTable, RowState};
 use crate::domain::name::{MigrationName, SqlName};
 use crate::domain::schema::{Object, Schema};
-use crate::text::Clean;
+use crate::text::{Clean, Many};
 
 /// A migration that a start applies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -185,8 +185,7 @@ pub(super) fn computed(
     } else if !pending.is_empty() || adds || changes_back || !stake.is_empty() {
         let applies = match pending.len() {
             0 => Clean::default(),
-            1 => Clean::ours("; 1 migration is pending"),
-            more => say!("; {} migrations are pending", more),
+            pending => say!("; {}", Many(pending, "pending migration")),
         };
         Forecast::MayWrite {
             why: say!("{} {}{}; it drops no table and no column{}", of, does, of_back, applies),

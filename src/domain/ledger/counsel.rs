@@ -10,9 +10,10 @@ impl Ledger {
     /// is newer than the target and none needs a hand.
     pub fn counsel(&self) -> Vec<Clean> {
         let mut counsel = Vec::new();
-        let failed = self.rows.iter().filter(|row| row.state == RowState::Failed).count();
-        if failed > 0 {
-            counsel.push(say!("clear the {} first: nothing is applied before that (P3009)", rows(failed, "failed ")));
+        match self.rows.iter().filter(|row| row.state == RowState::Failed).count() {
+            0 => {}
+            1 => counsel.push(Clean::ours("clear the failed row first: nothing is applied before that (P3009)")),
+            more => counsel.push(say!("clear the {} failed rows first: nothing is applied before that (P3009)", more)),
         }
         match self.stale().count() {
             0 => {}
@@ -48,11 +49,6 @@ impl Ledger {
         };
         (ahead > 0).then(|| say!("were all {} newer rows deleted, the next upgrade {}", ahead, course))
     }
-}
-
-/// `failed row`, `3 failed rows`.
-fn rows(count: usize, which: &'static str) -> Clean {
-    if count == 1 { say!("{}row", which) } else { say!("{} {}rows", count, which) }
 }
 
 /// `a, b or c`; of many, the first three.

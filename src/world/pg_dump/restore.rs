@@ -21,7 +21,7 @@ use crate::domain::restore::{
     Dump, Remnant, RestoreOrder, RestorePlan, RestoreProgress, RestoreWish, Restored, name_beside,
 };
 use crate::domain::trouble::{Trouble, TroubleKind};
-use crate::text::{Clean, Gate};
+use crate::text::{Clean, Gate, Many};
 use crate::world::postgres::connect::Connector;
 use crate::world::sidecar;
 
@@ -302,7 +302,7 @@ fn as_proved(made: &Made, proof: &BackupProof, rows: &BTreeMap<Clean, u64>) -> R
         .iter()
         .filter(|(table, of)| rows.get(*table) != Some(of))
         .map(|(table, of)| match rows.get(table) {
-            Some(rows) => say!("{} has {} rows instead of {}", table, rows, of),
+            Some(rows) => say!("{} has {} instead of {}", table, Many(*rows, "row"), of),
             None => say!("{} is not there", table),
         })
         .collect();

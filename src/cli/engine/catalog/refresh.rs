@@ -9,7 +9,7 @@ use crate::cli::engine::catalog::{dated, fetched, whole};
 use crate::cli::exit::Exit;
 use crate::domain::catalog::draft::Draft;
 use crate::domain::catalog::{Catalog, Origin, Pin};
-use crate::text::{Clean, Gate};
+use crate::text::{Clean, Gate, Many};
 
 /// Asks for newly published versions and keeps the catalog with them in the data folder.
 pub(in crate::cli::engine) async fn refresh(gate: &Gate) -> Outcome {
@@ -42,7 +42,7 @@ fn added(old: &Catalog, new: &Catalog) -> Vec<Clean> {
     let packages = new.packages().filter(|package| !known.contains(&package.version));
     let packages = packages.map(|package| {
         let own = package.migrations.keys().filter(|name| old.editions(name).is_empty()).count();
-        say!("package {}: {} migrations, {} of them new", package.version, package.migrations.len(), own)
+        say!("package {}: {}, {} new", package.version, Many(package.migrations.len(), "migration"), own)
     });
     let releases = new.releases().iter().filter(|release| !old.releases().contains(release));
     let releases = releases.map(|release| match release.pin {

@@ -193,7 +193,7 @@ fn many_losses_are_typed_by_table_and_summed_up_at_the_end() {
     let change = preview(container(OLD, &[], &[]), None).change;
     let phrases = Acceptance { change, stake, unreadable: vec![] }.phrases();
     let phrases: Vec<&str> = phrases.iter().map(Clean::as_str).collect();
-    assert_eq!(phrases, ["b", "a: 30 columns", "lose 1 tables and 30 columns for llm/litellm"]);
+    assert_eq!(phrases, ["b", "a: 30 columns", "lose 1 table and 30 columns for llm/litellm"]);
 }
 
 #[test]
