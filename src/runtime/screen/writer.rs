@@ -31,8 +31,9 @@ impl Writer {
         let thread = std::thread::spawn(move || {
             while let Ok(frame) = queue.recv() {
                 let mut out = io::stdout().lock();
-                // Rust's stdout is line-buffered in small pieces; one write a frame goes past it.
-                if write_whole(&mut out, &frame).is_err() {
+                // A panic restores the terminal under the same lock: no frame may follow it. Rust's
+                // stdout is line-buffered in small pieces; one write a frame goes past it.
+                if super::ENTERED.load(Ordering::SeqCst) && write_whole(&mut out, &frame).is_err() {
                     of.lost.store(true, Ordering::SeqCst);
                 }
                 drop(out);
