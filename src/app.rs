@@ -30,4 +30,5 @@ pub mod runbook;
 pub mod setting;
 pub mod state;
 pub mod status;
+pub mod target;
 pub mod update;

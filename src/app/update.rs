@@ -15,7 +15,7 @@ use crate::app::overlay::{Overlay, Purpose};
 use crate::app::state::{Anchor, Arming, State, Tone};
 use crate::app::{
     acts, arming, backup, cache, change, checks, coupling, feeds, learn, logs, migrations, overlay, preflight,
-    releases, restore, runbook, status,
+    releases, restore, runbook, status, target,
 };
 use crate::domain::cluster::{Ask, Pod, PodsItem, WorkloadRef};
 use crate::domain::live::Live;
@@ -40,7 +40,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
             Vec::new()
         }
         Msg::Do(action) => act(state, action),
-        Msg::Target(workload, goal) => runbook::target(state, &workload, &goal),
+        Msg::Target(workload, goal) => target::choose(state, &workload, &goal),
         Msg::Select(pane, anchor) => {
             state.view.focus = pane;
             state.view.select(pane, 0, Some(anchor));
@@ -242,7 +242,7 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::SetImage => change::ask_image(state),
         Action::SetVariable => change::ask_variable(state),
         Action::Restart => change::restart_selected(state),
-        Action::Target => runbook::target_selected(state),
+        Action::Target => target::choose_selected(state),
         Action::Diff => change::diff_selected(state),
         Action::Backup => open(state, Overlay::Backup { without_spend_logs: false }),
         Action::ClearCache => cache::ask_own(state),
@@ -317,7 +317,7 @@ fn go_on(state: &mut State) -> Vec<Effect> {
     let step = state.step();
     match state.view.focus {
         Pane::Runbook => runbook::go_on(state),
-        Pane::Revisions if step == Some(StepKind::ChooseTarget) => runbook::target_selected(state),
+        Pane::Revisions if step == Some(StepKind::ChooseTarget) => target::choose_selected(state),
         Pane::Revisions => change::diff_selected(state),
         Pane::Migrations if step.is_some_and(|step| migrations::done(state, step)) => runbook::go_on(state),
         Pane::Migrations => migrations::show_selected(state),

@@ -6,6 +6,7 @@
 
 mod bundled;
 mod parse;
+mod proof;
 
 use std::collections::BTreeMap;
 use std::fmt;
