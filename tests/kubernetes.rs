@@ -35,7 +35,7 @@ mod support {
 }
 
 use support::cluster_contract::{self as contract, NEW, Stage, next_that, reference};
-use support::kube_server::{Fault, KubeServer, until};
+use support::kube_server::{Fault, Flow, KubeServer, until};
 
 /// A replayed cluster with its kubeconfigs.
 struct Replay {
@@ -382,6 +382,55 @@ async fn a_log_that_is_cut_again_and_again_is_delivered_once() {
     assert!(all == expected, "in order");
     let asked = replay.server.requests("GET", "sinceTime");
     assert!(!asked.is_empty() && asked.iter().all(|path| !path.contains('.')), "whole seconds: {asked:?}");
+}
+
+/// A server in a runtime of its own: when that goes, every connection breaks, as when it dies.
+async fn flooding(port: u16, flow: Flow) -> (tokio::runtime::Runtime, KubeServer) {
+    let started = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let server = runtime.block_on(KubeServer::start_on(port));
+        let status = state(0, true);
+        server.put("pods", "llm", json!({"metadata": {"name": "talk", "uid": "uid-talk"}, "status": status}));
+        server.flow("talk", "litellm", flow);
+        (runtime, server)
+    });
+    started.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_server_that_dies_and_comes_back_costs_no_line() {
+    const LINES: u64 = 20_000;
+    let flow = Flow::live(Timestamp::now(), 10_000, LINES);
+    let folder = tempfile::tempdir().unwrap();
+    let (mut runtime, mut server) = flooding(0, flow).await;
+    let kubernetes = contract::connect(server.kubeconfig(folder.path(), "admin"), Gate::default()).await;
+    let source = LogSource {
+        uid: "uid-talk".parse().unwrap(),
+        pod: "talk".parse().unwrap(),
+        container: "litellm".parse().unwrap(),
+        previous: false,
+    };
+    let mut feed = kubernetes.logs(&source, u32::MAX);
+    let mut next = 0;
+    let mut deaths = [LINES / 4, LINES / 2].into_iter().peekable();
+    while next < LINES {
+        for line in lines(&mut feed, 1).await {
+            let text = line.text.as_str();
+            assert!(!line.ours, "nothing is missing, so nothing is marked: {text}");
+            let (_, number) = text.split_once('#').unwrap();
+            let digits = number.bytes().take_while(u8::is_ascii_digit).count();
+            assert_eq!(number[..digits].parse::<u64>().unwrap(), next, "in order, each once");
+            next += 1;
+        }
+        if deaths.next_if(|death| next >= *death).is_some() {
+            let port = server.address.port();
+            drop(server);
+            let died = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(10)));
+            died.await.unwrap();
+            (runtime, server) = flooding(port, flow).await;
+        }
+    }
+    runtime.shutdown_background();
 }
 
 #[tokio::test]

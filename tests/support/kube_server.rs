@@ -17,6 +17,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+#[path = "flow.rs"]
+mod flow;
+
+#[allow(unused_imports, reason = "only some tests flood")]
+pub use flow::Flow;
+
 /// What a request gets instead of its answer.
 #[derive(Clone, Debug)]
 pub enum Fault {
@@ -74,7 +80,11 @@ struct Store {
     denied: BTreeSet<(String, String, String)>,
     logs: BTreeMap<(String, String, bool), Log>,
     /// By pod and container.
+    flows: BTreeMap<(String, String), Flow>,
+    /// By pod and container.
     execs: BTreeMap<(String, String), Exec>,
+    /// Who brings no token is let in.
+    open: bool,
 }
 
 struct Shared {
@@ -100,6 +110,11 @@ impl Drop for KubeServer {
 
 impl KubeServer {
     pub async fn start() -> Self {
+        Self::start_on(0).await
+    }
+
+    /// On this port of this machine, again if it was there before; 0 is any that is free.
+    pub async fn start_on(port: u16) -> Self {
         let shared = Arc::new(Shared {
             store: Mutex::new(Store { version: 100, ..Store::default() }),
             changed: watch::Sender::new(0),
@@ -107,7 +122,7 @@ impl KubeServer {
         });
         let state = Arc::clone(&shared);
         let app = axum::Router::new().fallback(move |request: Request<Body>| answer(Arc::clone(&state), request));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         let server = Self { address, shared, task };
@@ -156,6 +171,11 @@ impl KubeServer {
         self.shared.store.lock().unwrap().denied.insert(right);
     }
 
+    /// Lets in who brings no token: kubectl sends none over plain HTTP.
+    pub fn open_to_anybody(&self) {
+        self.shared.store.lock().unwrap().open = true;
+    }
+
     /// Breaks every open watch and log stream.
     pub fn cut_streams(&self) {
         self.shared.cut.send_modify(|n| *n += 1);
@@ -171,6 +191,11 @@ impl KubeServer {
     /// What there is to run in a container.
     pub fn runs(&self, pod: &str, container: &str, exec: Exec) {
         self.shared.store.lock().unwrap().execs.insert((pod.to_owned(), container.to_owned()), exec);
+    }
+
+    /// A container's log is this flow.
+    pub fn flow(&self, pod: &str, container: &str, flow: Flow) {
+        self.shared.store.lock().unwrap().flows.insert((pod.to_owned(), container.to_owned()), flow);
     }
 
     /// Changes a container's log.
@@ -308,10 +333,11 @@ async fn answer(shared: Arc<Shared>, request: Request<Body>) -> Response {
 
 async fn carry_out(shared: &Arc<Shared>, request: Request<Body>) -> Response {
     let token = request.headers().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let Some(user) = token.strip_prefix("Bearer ").and_then(|token| token.strip_suffix("-bearer-token")) else {
-        return failure(401, "Unauthorized", "Unauthorized", None);
+    let user = match token.strip_prefix("Bearer ").and_then(|token| token.strip_suffix("-bearer-token")) {
+        Some(user) => user.to_owned(),
+        None if shared.store.lock().unwrap().open => "anybody".to_owned(),
+        None => return failure(401, "Unauthorized", "Unauthorized", None),
     };
-    let user = user.to_owned();
     let at = target(request.uri().path());
     let asked = query(&request);
     if request.uri().path() == "/version" {
@@ -319,6 +345,9 @@ async fn carry_out(shared: &Arc<Shared>, request: Request<Body>) -> Response {
         let mut version = json!({"major": "1", "minor": "36", "gitVersion": "v1.36.0-replay"});
         words.iter().for_each(|word| version[*word] = json!(""));
         return axum::Json(version).into_response();
+    }
+    if let Some(found) = discovery(request.uri().path()) {
+        return axum::Json(found).into_response();
     }
     match at.resource.as_str() {
         "selfsubjectreviews" => {
@@ -341,6 +370,19 @@ async fn carry_out(shared: &Arc<Shared>, request: Request<Body>) -> Response {
         ("get", _) => get(shared, &at),
         ("create" | "patch" | "delete", _) => write(shared, verb, &at, &asked, request).await,
         _ => failure(405, "MethodNotAllowed", "not replayed", None),
+    }
+}
+
+/// What kubectl asks for before it asks for pods.
+fn discovery(path: &str) -> Option<Value> {
+    let resource = |name: &str| json!({"name": name, "singularName": "", "namespaced": true, "kind": "Pod", "verbs": ["get", "list", "watch"]});
+    match path {
+        "/api" => Some(json!({"kind": "APIVersions", "versions": ["v1"]})),
+        "/apis" => Some(json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": []})),
+        "/api/v1" => Some(json!({
+            "kind": "APIResourceList", "groupVersion": "v1", "resources": [resource("pods"), resource("pods/log")],
+        })),
+        _ => None,
     }
 }
 
@@ -521,6 +563,10 @@ fn tokio_stream<T: Send + 'static>(rx: tokio::sync::mpsc::Receiver<T>) -> impl f
 fn log(shared: &Arc<Shared>, at: &Target, asked: &BTreeMap<String, String>) -> Response {
     let (shared, asked) = (Arc::clone(shared), asked.clone());
     let key = (at.name.clone().unwrap(), asked["container"].clone(), asked.contains_key("previous"));
+    let flow = shared.store.lock().unwrap().flows.get(&(key.0.clone(), key.1.clone())).copied();
+    if let Some(flow) = flow.filter(|_| !key.2) {
+        return flow::answer(flow, &asked, shared.cut.subscribe());
+    }
     let Some(start) = shared.store.lock().unwrap().logs.get(&key).cloned() else {
         return failure(400, "BadRequest", "previous terminated container not found", None);
     };
