@@ -1,5 +1,6 @@
 //! The field's nouns: no input, no output, no clock, no terminal.
 
+pub mod acceptance;
 pub mod backup;
 pub mod cache;
 pub mod candidate;

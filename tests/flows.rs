@@ -6,6 +6,8 @@
 mod console;
 #[path = "flows/drift.rs"]
 mod drift;
+#[path = "flows/helm.rs"]
+mod helm;
 
 use std::sync::Arc;
 
@@ -20,7 +22,6 @@ use lastgood::domain::checklist::Mark;
 use lastgood::domain::confirm::Confirm;
 use lastgood::domain::log::{LogItem, LogLine, LogSource};
 use lastgood::domain::record::{ActKind, Entry};
-use lastgood::domain::release::ReleaseRevision;
 use lastgood::domain::trouble::{Trouble, TroubleKind};
 use lastgood::text::Clean;
 use proptest::prelude::*;
@@ -320,83 +321,6 @@ async fn slow_burn_by_keys() {
     prove(&mut c, true).await;
     let deeds = c.home.deeds();
     assert_eq!(deeds.iter().filter(|deed| *deed == "changed").count(), 1, "{deeds:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn pending_helm_by_keys() {
-    let mut c = Console::drill("pending-helm").await;
-    c.press("<enter>").await;
-    c.take_suggestion("Yes: roll back now").await;
-    c.take_suggestion("Code: another image").await;
-    c.take_suggestion("EMERGENCY: revert now").await;
-    c.wait_at("emergency-target").await;
-    let best = |state: &State| lastgood::app::runbook::best_target(state).is_some();
-    c.wait("the records", best).await;
-    c.press("V").await;
-    c.shows("Helm release litellm");
-    c.shows("revision 7 has been pending-upgrade");
-    c.shows("revision 5 is the best candidate of 2");
-    // The one before, which is what Helm would take by itself.
-    c.press("<home> <down> t").await;
-    assert!(c.notice().contains("revision 6 cannot be gone back to: it is failed"), "{}", c.notice());
-    // An older one, with the migration Job as an ordinary object.
-    c.press("<end> t").await;
-    c.wait_at("revert").await;
-    c.press("A drill-pending-helm <enter> R <enter>").await;
-    c.shows("Refused: nothing was changed");
-    c.shows("may drop newer columns");
-    c.press("<esc> b").await;
-    c.wait_at("emergency-target").await;
-    c.press("V <home> <down> <down> t").await;
-    c.wait_at("revert").await;
-    c.press("R <enter>").await;
-    c.shows("Roll the Helm release back: review what will be sent");
-    c.shows("helm rollback litellm 5 -n llm-gateway --kube-context 'drill' --wait --timeout 10m");
-    c.shows("--history-max 0");
-    assert_eq!(c.home.deeds(), Vec::<String>::new(), "a review changes nothing");
-    c.press("y").await;
-    c.wait_at("migrations").await;
-    assert_eq!(c.home.deeds(), ["rolled-back"]);
-    c.press("V").await;
-    c.wait("the record of revision 8", |state| {
-        state.releases.known.values().any(|known| known.records.contains_key(&ReleaseRevision::new(8).unwrap()))
-    })
-    .await;
-    c.shows("Rollback to 5");
-    c.press("R").await;
-    c.take_suggestion("no row is failed").await;
-    prove(&mut c, true).await;
-    assert_eq!(c.home.deeds(), ["rolled-back", "completed"]);
-}
-
-/// Helm goes on when the console dies; the record tells the next one how it ended.
-#[tokio::test(start_paused = true)]
-async fn a_rollback_outlives_the_console() {
-    let mut c = Console::drill("pending-helm").await;
-    c.press("<enter>").await;
-    c.take_suggestion("Yes: roll back now").await;
-    c.take_suggestion("Code: another image").await;
-    c.take_suggestion("EMERGENCY: revert now").await;
-    c.wait("the records", |state| lastgood::app::runbook::best_target(state).is_some()).await;
-    c.press("V <home> <down> <down> t").await;
-    c.press("A drill-pending-helm <enter> R <enter> y").await;
-    assert_eq!(c.home.deeds(), ["rolled-back"]);
-    let mut c = c.killed_and_resumed().await;
-    assert!(matches!(c.top(), Some(Overlay::Unknown(_))), "{:?}", c.top());
-    let told = |state: &State| {
-        let words = lastgood::app::status::fact_about(state, lastgood::domain::record::ActId(1));
-        words.as_str().contains("revision 8 is deployed, Rollback to 5: it happened")
-    };
-    c.wait("what the record says", told).await;
-    c.shows("it happened");
-    c.press("h").await;
-    c.press("R").await;
-    c.wait("the revert to be through", |state| {
-        lastgood::app::runbook::progress(state, lastgood::domain::step::StepKind::Revert)
-            == lastgood::app::runbook::Progress::Done
-    })
-    .await;
-    assert_eq!(c.home.deeds(), ["rolled-back"], "nothing is sent twice");
 }
 
 /// The same drill in the smallest screen that has panes for everything.

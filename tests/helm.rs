@@ -171,7 +171,7 @@ impl Yard {
             context: None,
             now,
         };
-        Judged { concerns: concerns(&facts), cleared: clear(&facts).map_err(|refusal| refusal.what.to_string()) }
+        Judged { concerns: concerns(&facts), cleared: clear(&facts, None).map_err(|refusal| refusal.what.to_string()) }
     }
 
     /// The rollback as the console sends it.

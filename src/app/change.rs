@@ -12,7 +12,8 @@ use crate::app::overlay::{Overlay, Purpose, Refused, Review};
 use crate::app::past::Past;
 use crate::app::releases;
 use crate::app::state::{Asking, State, Told, Tone};
-use crate::domain::change::{Acceptance, Change, ChangeKind, Preview, clear};
+use crate::domain::acceptance::{Acceptance, Undertaking};
+use crate::domain::change::{Change, ChangeKind, Preview, clear};
 use crate::domain::cluster::{Ask, WorkloadRef};
 use crate::domain::confirm::{Answer, Confirm, Confirmed};
 use crate::domain::coupled::Doubts;
@@ -286,7 +287,7 @@ pub fn ask_acceptance(state: &mut State, refused: Refused) {
 pub fn acceptance_typed(state: &mut State, confirm: Confirm<Acceptance>, asking: Asking, typed: &str) -> Vec<Effect> {
     match migrations::typed_phrase(state, confirm, typed) {
         Ok(proof) => {
-            let change = proof.subject().change.clone();
+            let Undertaking::Change(change) = proof.subject().of.clone() else { return Vec::new() };
             preview(state, change, asking.step, asking.node, Some(Box::new(proof)))
         }
         Err(asked) => {

@@ -13,7 +13,8 @@ use crate::app::releases::{RefusedRollback, RollbackReview};
 use crate::app::restore::Restoring;
 use crate::app::state::{Asking, State, Tone};
 use crate::app::{acts, arming, backup, cache, change, checks, logs, migrations, releases, restore, runbook, update};
-use crate::domain::change::{Acceptance, Change, ChangeKind, Cleared, Preview, Refusal};
+use crate::domain::acceptance::Acceptance;
+use crate::domain::change::{Change, ChangeKind, Cleared, Preview, Refusal};
 use crate::domain::cluster::{WorkloadRef, is_shown_variable};
 use crate::domain::confirm::{Confirm, Confirmed};
 use crate::domain::coupled::Doubts;
@@ -166,6 +167,17 @@ pub enum Overlay {
     },
     /// A rollback of a Helm release that was refused.
     RefusedRollback(Box<RefusedRollback>),
+    /// Losses of a rollback to accept, by typing the name of each object.
+    AcceptRollback {
+        /// The question.
+        confirm: Box<Confirm<Acceptance>>,
+        /// The node that the rollback belongs to.
+        node: Option<NodeRef>,
+        /// What is typed.
+        input: Input,
+        /// How far what is at stake is scrolled.
+        scroll: usize,
+    },
     /// A row to delete, by typing.
     Delete {
         /// The question.
@@ -238,6 +250,7 @@ impl fmt::Debug for Overlay {
             Overlay::Rollback(_) => "Rollback",
             Overlay::RollbackDoubts { .. } => "RollbackDoubts",
             Overlay::RefusedRollback(_) => "RefusedRollback",
+            Overlay::AcceptRollback { .. } => "AcceptRollback",
             Overlay::Delete { .. } => "Delete",
             Overlay::Resolve { .. } => "Resolve",
             Overlay::Restore(_) => "Restore",
@@ -274,6 +287,7 @@ impl Overlay {
             Overlay::Review(review) => Some(&mut review.scroll),
             Overlay::Refused(refused) => Some(&mut refused.scroll),
             Overlay::Rollback(review) => Some(&mut review.scroll),
+            Overlay::RefusedRollback(refused) => Some(&mut refused.scroll),
             _ => None,
         }
     }
@@ -283,6 +297,7 @@ impl Overlay {
             Overlay::Palette { input, .. }
             | Overlay::Text { input, .. }
             | Overlay::Accept { input, .. }
+            | Overlay::AcceptRollback { input, .. }
             | Overlay::Doubts { input, .. }
             | Overlay::RollbackDoubts { input, .. }
             | Overlay::Delete { input, .. }
@@ -307,7 +322,7 @@ pub fn press(state: &mut State, key: Key) -> Vec<Effect> {
         return Vec::new();
     }
     // Letters belong to the line that is typed, so only the arrows scroll what is above it.
-    if let Overlay::Accept { scroll, .. } = &mut overlay
+    if let Overlay::Accept { scroll, .. } | Overlay::AcceptRollback { scroll, .. } = &mut overlay
         && !matches!(key.code, Code::Char(_) | Code::Home)
         && let Some(moved) = scrolled(*scroll, key)
     {
@@ -430,6 +445,13 @@ fn answered(state: &mut State, overlay: Overlay, key: Key) -> Vec<Effect> {
         }
         Overlay::Accept { confirm, asking, input, .. } if enter => {
             change::acceptance_typed(state, *confirm, asking, input.value())
+        }
+        Overlay::RefusedRollback(refused) if letter == Some('t') && refused.refusal.acceptance.is_some() => {
+            releases::ask_acceptance(state, *refused);
+            Vec::new()
+        }
+        Overlay::AcceptRollback { confirm, node, input, .. } if enter => {
+            releases::acceptance_typed(state, *confirm, node, input.value())
         }
         Overlay::Delete { confirm, input } if enter => migrations::delete_typed(state, *confirm, input.value()),
         Overlay::Resolve { confirm, input } if enter => migrations::resolve_typed(state, *confirm, input.value()),

@@ -15,8 +15,9 @@ use crate::app::preflight;
 use crate::app::runbook::{self, Progress};
 use crate::app::state::{Arming, State};
 use crate::app::{backup, change, coupling, forecast, migrations, releases};
+use crate::domain::acceptance::{Acceptance, Undertaking};
 use crate::domain::cache::Clearance;
-use crate::domain::change::{Acceptance, Change, ChangeKind};
+use crate::domain::change::{Change, ChangeKind};
 use crate::domain::checklist::{Check, Mark};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::confirm::{Confirm, Subject as _};
@@ -26,6 +27,7 @@ use crate::domain::live::Live;
 use crate::domain::name::Uid;
 use crate::domain::record::End;
 use crate::domain::release::ReleaseRevision;
+use crate::domain::release::{Concern, Gravity};
 use crate::domain::runbook::NodeKind;
 use crate::domain::step::{Fact, StepKind};
 use crate::domain::trouble::{Trouble, TroubleKind};
@@ -237,17 +239,24 @@ fn stopped(state: &State, orders: &Orders, workload: &Workload, revision: &Revis
     let way = forecast.stopped().filter(|way| !(way.protect_helps && orders.protect))?;
     let kind = ChangeKind::Revert { to: revision.uid.clone(), revision: revision.number };
     let change = Change::on(workload, kind, false);
-    let lost = Acceptance { change, stake: forecast.stake(), unreadable: Vec::new() };
-    let missing = lost.phrases().into_iter().find(|phrase| !orders.may_drop(phrase));
+    let lost = Acceptance { of: Undertaking::Change(change), stake: forecast.stake(), unreadable: Vec::new() };
+    let missing = unspelt(orders, &lost);
     if missing.is_none() && matches!(forecast, Forecast::MayDrop { .. }) {
         return None;
     }
     let protect = if way.protect_helps { Clean::ours(": --protect does it") } else { Clean::default() };
-    let accept = missing.map_or(Clean::default(), |phrase| {
-        say!("; to lose it all the same, spell each object: --may-drop '{}'", phrase.in_single_quotes())
-    });
+    let accept = missing.map_or(Clean::default(), spell);
     let sentence = forecast.sentence();
     Some(say!("{} was not changed: {}; {}{}{}", workload.reference, sentence, way.remedy, protect, accept))
+}
+
+/// The first object that is lost, and that the orders do not name.
+fn unspelt(orders: &Orders, lost: &Acceptance) -> Option<Clean> {
+    lost.phrases().into_iter().find(|phrase| !orders.may_drop(phrase))
+}
+
+fn spell(phrase: Clean) -> Clean {
+    say!("; to lose it all the same, spell each object: --may-drop '{}'", phrase.in_single_quotes())
 }
 
 /// What is already known against a rollback of the release.
@@ -272,11 +281,17 @@ fn rollback_forestalled(state: &State, orders: &Orders, workload: &Workload, goa
         return Err(first);
     }
     let concerns = releases::against(state, workload, *to).map_err(|why| Move::Stop(Exit::Refused, why))?;
-    if let Some(concern) = releases::refusal(&concerns) {
-        return Err(Move::Stop(
-            Exit::Refused,
-            say!("{} was not rolled back: {}; {}; {}", release, concern.what, concern.consequence, concern.remedy),
-        ));
+    if let Some(Concern { gravity, what, consequence, remedy, .. }) = releases::refusal(&concerns) {
+        let typed = match gravity {
+            Gravity::Typed => releases::at_stake(state, workload, *to).ok().map(|lost| unspelt(orders, &lost)),
+            Gravity::Refuses | Gravity::Warns => Some(None),
+        };
+        // Every object of it was spelled out.
+        if !matches!((gravity, &typed), (Gravity::Typed, Some(None))) {
+            let accept = typed.flatten().map_or(Clean::default(), spell);
+            let why = say!("{} was not rolled back: {}; {}; {}{}", release, what, consequence, remedy, accept);
+            return Err(Move::Stop(Exit::Refused, why));
+        }
     }
     unheeded(state, orders, &workload.reference, goal).map_or(Ok(()), Err)
 }
@@ -399,21 +414,26 @@ pub fn answer(state: &State, orders: &Orders, overlay: &Overlay) -> Move {
             None => press('y'),
         },
         Overlay::Rollback(_) | Overlay::Restore(_) => press('y'),
+        Overlay::RefusedRollback(refused)
+            if refused.refusal.acceptance.as_ref().is_some_and(|lost| unspelt(orders, lost).is_none()) =>
+        {
+            press('t')
+        }
         Overlay::RefusedRollback(refused) => {
             Move::Stop(Exit::Refused, say!("{}; {}", refused.refusal.what, refused.refusal.remedy))
         }
         Overlay::Refused(refused) if refused.refusal.protect_helps && orders.protect => press('p'),
         Overlay::Refused(refused)
-            if refused
-                .refusal
-                .acceptance
-                .as_ref()
-                .is_some_and(|lost| lost.phrases().iter().all(|phrase| orders.may_drop(phrase))) =>
+            if refused.refusal.acceptance.as_ref().is_some_and(|lost| unspelt(orders, lost).is_none()) =>
         {
             press('t')
         }
         // What is lost is never confirmed by a wildcard, not even in a drill.
-        Overlay::Accept { confirm, .. } if orders.may_drop(&confirm.wanted()) => typed(confirm.wanted().as_str()),
+        Overlay::Accept { confirm, .. } | Overlay::AcceptRollback { confirm, .. }
+            if orders.may_drop(&confirm.wanted()) =>
+        {
+            typed(confirm.wanted().as_str())
+        }
         Overlay::Refused(refused) => {
             Move::Stop(Exit::Refused, say!("{}; {}", refused.refusal.what, refused.refusal.remedy))
         }

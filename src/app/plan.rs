@@ -13,10 +13,10 @@ use crate::app::status;
 use crate::domain::backup::BackupOrder;
 use crate::domain::cache::{Clearance, PODS_REMEMBER};
 use crate::domain::change::{Change, ChangeKind};
-use crate::domain::forecast::Forecast;
+use crate::domain::forecast::{Forecast, Stake};
 use crate::domain::incident::{Goal, Target};
 use crate::domain::name::MigrationId;
-use crate::domain::release::{ReleaseRevision, concerns, review_lines};
+use crate::domain::release::{ReleaseRevision, concerns, lost, review_lines};
 use crate::domain::rollback;
 use crate::domain::runbook::{Node, NodeKind, NodeRef};
 use crate::domain::step::{Risk, StepKind};
@@ -169,7 +169,10 @@ fn forecasts(state: &State, step: StepKind) -> Vec<Foreseen> {
     }
     let workloads = state.setting.workloads.iter().filter_map(|reference| state.workload(reference));
     let of = |workload: &Workload| {
-        let forecast = foreseen(state, workload, step)?.1?;
+        let forecast = match release_goal(state, workload).filter(|_| step == StepKind::Revert) {
+            Some(to) => releases::pods(state, workload, to)?,
+            None => foreseen(state, workload, step)?.1?,
+        };
         Some(Foreseen { workload: workload.reference.clone(), forecast })
     };
     workloads.filter_map(of).collect()
@@ -191,15 +194,21 @@ fn foretold(forecast: Option<&Forecast>, protect: bool) -> Vec<Clean> {
     let join = |words: Vec<Clean>| words.into_iter().reduce(|all, each| say!("{}, {}", all, each));
     let pending = forecast.pending().iter().map(|each| say!("{} ({})", each.name, each.weight.word()));
     lines.extend(join(pending.collect()).map(|names| say!("pending: {}", names)));
-    let stake = forecast.stake();
-    if !stake.is_empty() {
-        let unless = if protect { " without the variable" } else { "" };
-        lines.push(say!("at stake{}: {}", unless, stake.counted()));
-        let tables = stake.tables().map(|table| say!("{}", table)).collect();
-        let columns = stake.columns().map(|column| say!("{}", column)).collect();
-        lines.extend(join(tables).map(|names| say!("tables: {}", names)));
-        lines.extend(join(columns).map(|names| say!("columns: {}", names)));
+    lines.extend(staked(&forecast.stake(), if protect { " without the variable" } else { "" }));
+    lines
+}
+
+/// Every object at stake, for people.
+fn staked(stake: &Stake, unless: &'static str) -> Vec<Clean> {
+    if stake.is_empty() {
+        return Vec::new();
     }
+    let join = |words: Vec<Clean>| words.into_iter().reduce(|all, each| say!("{}, {}", all, each));
+    let mut lines = vec![say!("at stake{}: {}", unless, stake.counted())];
+    let tables = stake.tables().map(|table| say!("{}", table)).collect();
+    let columns = stake.columns().map(|column| say!("{}", column)).collect();
+    lines.extend(join(tables).map(|names| say!("tables: {}", names)));
+    lines.extend(join(columns).map(|names| say!("columns: {}", names)));
     lines
 }
 
@@ -221,6 +230,7 @@ fn rollback(state: &State, workload: &Workload, to: ReleaseRevision, does: &mut 
     let rollback = rollback::plan(&facts);
     does.push(rollback.sentence());
     does.extend(concerns(&facts).into_iter().map(|concern| say!("{}; {}", concern.what, concern.consequence)));
+    does.extend(staked(&lost(&facts).stake, ""));
     does.push(say!("{} fields change", review_lines(facts.current, facts.target).len()));
     commands.push(rollback.command(state.setting.context.as_ref()));
 }

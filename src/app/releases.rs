@@ -9,19 +9,20 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 pub use progress::{debt, fact_about, progress};
-pub use rollback::{RefusedRollback, RollbackReview, ask, doubts_typed, roll_back};
+pub use rollback::{RefusedRollback, RollbackReview, acceptance_typed, ask, ask_acceptance, doubts_typed, roll_back};
 
 use crate::app::effect::{Effect, Look};
 use crate::app::forecast;
 use crate::app::state::State;
+use crate::domain::acceptance::Acceptance;
 use crate::domain::cluster::WorkloadRef;
-use crate::domain::forecast::Facts as Forecasting;
+use crate::domain::forecast::{Facts as Forecasting, Forecast};
 use crate::domain::incident::Goal;
 use crate::domain::live::Live;
 use crate::domain::name::ReleaseName;
 use crate::domain::release::{
     Concern, Facts, Gravity, History, Release, ReleaseCandidate, ReleaseRevision, ReleaseRow, concerns, disagreements,
-    rank, review_lines,
+    lost, rank, review_lines,
 };
 use crate::domain::rollback::HelmProgram;
 use crate::domain::trouble::Trouble;
@@ -249,6 +250,23 @@ pub fn against(state: &State, workload: &Workload, to: ReleaseRevision) -> Resul
     facts(state, workload, to, &forecast).map(|facts| concerns(&facts))
 }
 
+/// What the pods of a revision do to the schema when they start; `None` where that is not known yet.
+pub fn pods(state: &State, workload: &Workload, to: ReleaseRevision) -> Option<Forecast> {
+    let known = known(state, workload)?;
+    let template = known.records.get(&to)?.deployment(&workload.reference)?.template.as_ref()?;
+    let goal = Goal::Release(known.release.clone(), to);
+    Some(forecast::of_goal(state, &workload.reference, &goal, template))
+}
+
+/// What would be lost by going back to a revision, and has to be typed before.
+///
+/// # Errors
+/// What is not known yet, or cannot be.
+pub fn at_stake(state: &State, workload: &Workload, to: ReleaseRevision) -> Result<Acceptance, Clean> {
+    let forecast = forecast::facts(state);
+    facts(state, workload, to, &forecast).map(|facts| lost(&facts))
+}
+
 /// What the way from the newest revision to this one changes, line by line, and the newest's number.
 ///
 /// # Errors
@@ -263,7 +281,7 @@ pub fn diff(
     Ok((facts.current.revision, review_lines(facts.current, facts.target)))
 }
 
-/// What refuses, first of all.
+/// What refuses, first of all, whatever is typed; then what has to be typed.
 pub fn refusal(concerns: &[Concern]) -> Option<&Concern> {
-    concerns.iter().find(|concern| concern.gravity == Gravity::Refuses)
+    concerns.iter().find(|concern| concern.gravity != Gravity::Warns)
 }

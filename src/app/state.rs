@@ -18,8 +18,9 @@ use crate::app::preflight;
 use crate::app::releases::Releases;
 use crate::app::restore;
 use crate::app::setting::Setting;
+use crate::domain::acceptance::Acceptance;
 use crate::domain::backup::Server;
-use crate::domain::change::{Acceptance, ChangeKind, Cleared};
+use crate::domain::change::{ChangeKind, Cleared};
 use crate::domain::cluster::{Identity, Permission, Pod, WorkloadRef};
 use crate::domain::confirm::Confirmed;
 use crate::domain::encrypted::Newer;
@@ -484,8 +485,7 @@ impl Told {
     /// How a change of a Deployment is told, with every object whose loss was accepted.
     pub fn change(cleared: &Cleared, context: Option<&ContextName>) -> Self {
         let change = cleared.change();
-        let lost = cleared.accepted().into_iter().flat_map(|accepted| accepted.lines());
-        let lost = lost.map(|object| say!("accepted by typing: {} may be lost", object));
+        let lost = cleared.accepted().into_iter().flat_map(Acceptance::notes);
         let changed = match &change.kind {
             ChangeKind::Revert { to, .. } => Changed::Revert { to: to.clone() },
             ChangeKind::SetImage { .. } => Changed::Image,

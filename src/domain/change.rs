@@ -5,7 +5,7 @@ mod guard;
 
 use jiff::Timestamp;
 
-pub use guard::{Acceptance, Cleared, Refusal, clear, unreadable_remedy};
+pub use guard::{Cleared, Refusal, clear, unreadable_remedy};
 
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::forecast::DISABLE_SCHEMA_UPDATE;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use candidate::{ReleaseCandidate, rank};
 pub use diff::{Extra, ObjectChange, disagreements, extras, manifest_diff, review_lines, values_diff};
-pub use judge::{Concern, Facts, Gravity, concerns, pods_way};
+pub use judge::{Concern, Facts, Gravity, concerns, lost, pods_way};
 
 use crate::domain::cluster::{Field, WorkloadRef};
 use crate::domain::image::Image;

@@ -3,10 +3,12 @@
 
 use serde::Serialize;
 
+use crate::domain::acceptance::Acceptance;
 use crate::domain::change::Refusal;
 use crate::domain::cluster::WorkloadRef;
+use crate::domain::confirm::Confirmed;
 use crate::domain::name::{ContextName, Name, ReleaseName};
-use crate::domain::release::{Concern, Facts, Gravity, ReleaseRevision, ReleaseStatus, Storage, concerns};
+use crate::domain::release::{Facts, Gravity, ReleaseRevision, ReleaseStatus, Storage, concerns, lost};
 use crate::domain::workload::Template;
 use crate::text::Clean;
 
@@ -84,7 +86,7 @@ impl Rollback {
 /// # use lastgood::domain::workload::Template;
 /// # use lastgood::text::Clean;
 /// fn forged(rollback: Rollback, template: Template, why: Clean) -> ClearedRollback {
-///     ClearedRollback { rollback, template, why }
+///     ClearedRollback { rollback, template, why, accepted: None }
 /// }
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -92,6 +94,7 @@ pub struct ClearedRollback {
     rollback: Rollback,
     template: Template,
     why: Clean,
+    accepted: Option<Acceptance>,
 }
 
 impl ClearedRollback {
@@ -109,6 +112,11 @@ impl ClearedRollback {
     /// Why it was let through: goes into the journal.
     pub fn why(&self) -> &Clean {
         &self.why
+    }
+
+    /// What may be lost by it, as of now, every object accepted by typing: goes into the journal.
+    pub fn accepted(&self) -> Option<&Acceptance> {
+        self.accepted.as_ref()
     }
 }
 
@@ -143,35 +151,43 @@ pub fn plan(facts: &Facts<'_>) -> Rollback {
     }
 }
 
-/// The guard: lets a rollback through when nothing that is known refuses it.
+/// The guard: lets a rollback through when nothing that is known refuses it; or when the loss of
+/// each object was accepted by typing, for exactly this rollback. An acceptance covers what was
+/// shown: one object more, and it is refused.
 ///
 /// # Errors
-/// The first concern that refuses.
-pub fn clear(facts: &Facts<'_>) -> Result<ClearedRollback, Refusal> {
+/// The first concern that refuses, with what must be typed where that would do.
+pub fn clear(facts: &Facts<'_>, accepted: Option<&Confirmed<Acceptance>>) -> Result<ClearedRollback, Refusal> {
     let rollback = plan(facts);
-    if let Some(Concern { what, consequence, remedy, .. }) =
-        concerns(facts).into_iter().find(|concern| concern.gravity == Gravity::Refuses)
-    {
-        let what = say!("{} was not rolled back: {}; {}", rollback.release, what, consequence);
-        return Err(Refusal { what, remedy, protect_helps: false, acceptance: None });
+    let refused = |what: Clean, remedy: Clean, acceptance: Option<Acceptance>| {
+        let what = say!("{} was not rolled back: {}", rollback.release, what);
+        Err(Refusal { what, remedy, protect_helps: false, acceptance: acceptance.map(Box::new) })
+    };
+    let concerns = concerns(facts);
+    let of = |gravity: Gravity| concerns.iter().find(|concern| concern.gravity == gravity);
+    if let Some(concern) = of(Gravity::Refuses) {
+        return refused(say!("{}; {}", concern.what, concern.consequence), concern.remedy.clone(), None);
     }
     // The judgement refuses a target without the Deployment.
     let Some(template) = facts.pods() else {
-        let what =
-            say!("{} was not rolled back: revision {} has no {}", rollback.release, rollback.to, rollback.workload);
-        return Err(Refusal {
-            what,
-            remedy: Clean::ours("choose another revision"),
-            protect_helps: false,
-            acceptance: None,
-        });
+        let what = say!("revision {} has no {}", rollback.to, rollback.workload);
+        return refused(what, Clean::ours("choose another revision"), None);
     };
-    let why = say!(
-        "revision {} is {}, and neither its pods nor its Jobs may drop columns",
-        rollback.to,
-        facts.target.status.word()
-    );
-    Ok(ClearedRollback { rollback, template, why })
+    let good = say!("revision {} is {}", rollback.to, facts.target.status.word());
+    let Some(concern) = of(Gravity::Typed) else {
+        let why = say!("{}, and neither its pods nor its Jobs may drop columns", good);
+        return Ok(ClearedRollback { rollback, template, why, accepted: None });
+    };
+    let lost = lost(facts);
+    let fresh = match accepted.map(|proof| proof.subject().covers(&lost)) {
+        Some(Ok(())) => {
+            let why = say!("{}; accepted by typing: {}", good, concern.what);
+            return Ok(ClearedRollback { rollback, template, why, accepted: Some(lost) });
+        }
+        Some(Err(object)) => say!("; {} was not shown when the loss was accepted", object),
+        None => Clean::default(),
+    };
+    refused(say!("{}; {}{}", concern.what, concern.consequence, fresh), concern.remedy.clone(), Some(lost))
 }
 
 /// How the record that a rollback was to make stands.

@@ -97,7 +97,9 @@ fn dialog<'a>(scene: &Scene<'a>, overlay: &'a Overlay, width: usize) -> Dialog<'
             questions::doubts(scene, width, &review.cleared.rollback().sentence(), confirm, input)
         }
         Overlay::Refused(refused) => questions::refused(scene, width, refused),
-        Overlay::Accept { confirm, input, scroll, .. } => questions::accept(scene, width, confirm, input, *scroll),
+        Overlay::Accept { confirm, input, scroll, .. } | Overlay::AcceptRollback { confirm, input, scroll, .. } => {
+            questions::accept(scene, width, confirm, input, *scroll)
+        }
         Overlay::Rollback(review) => questions::rollback(scene, width, review),
         Overlay::RefusedRollback(refused) => questions::refused_rollback(scene, width, refused),
         Overlay::Delete { confirm, input } => questions::delete(scene, width, confirm, input),
@@ -137,8 +139,11 @@ pub fn keys(scene: &Scene<'_>, overlay: &Overlay) -> Vec<(String, String)> {
             (false, true) => &[("t", "type each name"), ("esc", "change nothing")],
             (false, false) => &[("esc", "close")],
         },
-        Overlay::Accept { .. } => {
+        Overlay::Accept { .. } | Overlay::AcceptRollback { .. } => {
             &[("enter", "take it, when typed in full"), ("up down", "scroll"), ("esc", "change nothing")]
+        }
+        Overlay::RefusedRollback(refused) if refused.refusal.acceptance.is_some() => {
+            &[("y", "copy the remedy"), ("t", "type each name"), ("esc", "change nothing")]
         }
         Overlay::RefusedRollback(_) => &[("esc", "close"), ("y", "copy the remedy")],
         Overlay::Doubts { .. } | Overlay::RollbackDoubts { .. } => {

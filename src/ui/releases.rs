@@ -138,7 +138,7 @@ pub(super) fn reasons<'a>(
     }
     for concern in app::against(scene.state, workload, row.revision).unwrap_or_default() {
         let (sign, role) = match concern.gravity {
-            Gravity::Refuses => (Sign::No, Role::Danger),
+            Gravity::Refuses | Gravity::Typed => (Sign::No, Role::Danger),
             Gravity::Warns => (Sign::Warn, Role::Warn),
         };
         lines.extend(hanging(scene, room.width, sign, &format!("{}; {}", concern.what, concern.consequence), role));

@@ -200,7 +200,7 @@ impl Drill {
             context: None,
             now: self.clock.now(),
         };
-        let cleared = lastgood::domain::rollback::clear(&facts)?;
+        let cleared = lastgood::domain::rollback::clear(&facts, None)?;
         releases.rollback(cleared, self.folder.path().to_owned()).await.unwrap();
         Ok(())
     }

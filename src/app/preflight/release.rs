@@ -107,7 +107,7 @@ fn target(
 fn concern(concern: Concern) -> Finding {
     let Concern { id, gravity, what, consequence, remedy } = concern;
     let (severity, blocks) = match gravity {
-        Gravity::Refuses => (Severity::Blocks, Some(StepKind::Revert)),
+        Gravity::Refuses | Gravity::Typed => (Severity::Blocks, Some(StepKind::Revert)),
         Gravity::Warns => (Severity::Warns, None),
     };
     Finding { consequence, remedy, blocks, ..Finding::new(id, severity, what) }

@@ -7,7 +7,8 @@ use super::facts;
 use crate::app::effect::{Act, Effect};
 use crate::app::overlay::Overlay;
 use crate::app::state::{State, Told, Tone};
-use crate::app::{coupling, forecast};
+use crate::app::{coupling, forecast, migrations};
+use crate::domain::acceptance::{Acceptance, Undertaking};
 use crate::domain::change::Refusal;
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::confirm::{Answer, Confirm, Confirmed};
@@ -41,6 +42,8 @@ pub struct RollbackReview {
     pub scroll: usize,
     /// The doubts that were typed away.
     pub heeded: Option<Confirmed<Doubts>>,
+    /// The losses that were accepted by typing.
+    pub accepted: Option<Box<Confirmed<Acceptance>>>,
 }
 
 /// A rollback that was refused.
@@ -50,16 +53,32 @@ pub struct RefusedRollback {
     pub asked: Clean,
     /// Why not.
     pub refusal: Refusal,
+    /// The node that it belongs to.
+    pub node: Option<NodeRef>,
+    /// How far what is at stake is scrolled.
+    pub scroll: usize,
 }
 
 /// Judges a rollback on what is known now, and shows it or refuses it.
 pub fn ask(state: &mut State, reference: &WorkloadRef, to: ReleaseRevision, node: Option<NodeRef>) -> Vec<Effect> {
-    match judged(state, reference, to) {
+    ask_with(state, reference, to, node, None)
+}
+
+/// The same with the losses that were accepted for it.
+fn ask_with(
+    state: &mut State,
+    reference: &WorkloadRef,
+    to: ReleaseRevision,
+    node: Option<NodeRef>,
+    accepted: Option<Box<Confirmed<Acceptance>>>,
+) -> Vec<Effect> {
+    match judged(state, reference, to, accepted.as_deref()) {
         Err(why) => {
             state.tell(Tone::Warn, why);
             Vec::new()
         }
-        Ok(Err(refused)) => {
+        Ok(Err((asked, refusal))) => {
+            let refused = RefusedRollback { asked, refusal, node, scroll: 0 };
             let (asked, why) =
                 (refused.asked.to_string(), say!("{}; {}", refused.refusal.what, refused.refusal.remedy));
             state.tell(Tone::Bad, why.clone());
@@ -67,7 +86,8 @@ pub fn ask(state: &mut State, reference: &WorkloadRef, to: ReleaseRevision, node
             vec![state.commit(Entry::Refused { asked, why: why.to_string() })]
         }
         Ok(Ok((cleared, concerns, lines))) => {
-            let review = RollbackReview { cleared, concerns, lines, node, at: state.now, scroll: 0, heeded: None };
+            let at = state.now;
+            let review = RollbackReview { cleared, concerns, lines, node, at, scroll: 0, heeded: None, accepted };
             match doubts(state, &review) {
                 Some(doubts) => doubt(state, review, doubts),
                 None => {
@@ -116,9 +136,45 @@ pub fn doubts_typed(state: &mut State, review: RollbackReview, confirm: Confirm<
     Vec::new()
 }
 
-type Judged = Result<(ClearedRollback, Vec<Concern>, Vec<FieldChange>), RefusedRollback>;
+/// Asks for the name of each object that the refused rollback may lose.
+pub fn ask_acceptance(state: &mut State, refused: RefusedRollback) {
+    if let Some(acceptance) = refused.refusal.acceptance {
+        let (confirm, input) = (Box::new(Confirm::new(*acceptance)), Input::default());
+        state.overlays.push(Overlay::AcceptRollback { confirm, node: refused.node, input, scroll: 0 });
+    }
+}
 
-fn judged(state: &State, reference: &WorkloadRef, to: ReleaseRevision) -> Result<Judged, Clean> {
+/// One of these names was typed. After the last one the rollback is judged anew: one object more
+/// than was typed refuses it.
+pub fn acceptance_typed(
+    state: &mut State,
+    confirm: Confirm<Acceptance>,
+    node: Option<NodeRef>,
+    typed: &str,
+) -> Vec<Effect> {
+    match migrations::typed_phrase(state, confirm, typed) {
+        Ok(proof) => {
+            let Undertaking::Rollback(rollback) = &proof.subject().of else { return Vec::new() };
+            let (workload, to) = (rollback.workload.clone(), rollback.to);
+            ask_with(state, &workload, to, node, Some(Box::new(proof)))
+        }
+        Err(asked) => {
+            let (confirm, input) = (Box::new(asked), Input::default());
+            state.overlays.push(Overlay::AcceptRollback { confirm, node, input, scroll: 0 });
+            Vec::new()
+        }
+    }
+}
+
+/// What is let through with what is known of it, or what was asked for and why it is not.
+type Judged = Result<(ClearedRollback, Vec<Concern>, Vec<FieldChange>), (Clean, Refusal)>;
+
+fn judged(
+    state: &State,
+    reference: &WorkloadRef,
+    to: ReleaseRevision,
+    accepted: Option<&Confirmed<Acceptance>>,
+) -> Result<Judged, Clean> {
     if let Some(why) = &state.setting.missing.releases {
         return Err(why.sentence());
     }
@@ -132,9 +188,9 @@ fn judged(state: &State, reference: &WorkloadRef, to: ReleaseRevision) -> Result
     if coupling::waits(state, reference, &Goal::Release(facts.target.name.clone(), to)) {
         return Err(say!("what revision {} leans on is being read; ask again in a moment", to));
     }
-    Ok(match clear(&facts) {
+    Ok(match clear(&facts, accepted) {
         Ok(cleared) => Ok((cleared, concerns(&facts), review_lines(facts.current, facts.target))),
-        Err(refusal) => Err(RefusedRollback { asked: plan(&facts).sentence(), refusal }),
+        Err(refusal) => Err((plan(&facts).sentence(), refusal)),
     })
 }
 
@@ -154,7 +210,7 @@ pub fn roll_back(state: &mut State, review: RollbackReview) -> Vec<Effect> {
     let rollback = review.cleared.rollback();
     let (reference, to) = (rollback.workload.clone(), rollback.to);
     let fresh = state.now.duration_since(review.at).abs() <= TRUSTED;
-    match judged(state, &reference, to) {
+    match judged(state, &reference, to, review.accepted.as_deref()) {
         Ok(Ok((cleared, concerns, _))) if fresh && cleared == review.cleared && same(&concerns, &review.concerns) => {
             let mut told = told(&cleared, &concerns, state);
             let heeded = review.heeded.iter().flat_map(|heeded| heeded.subject().each());
@@ -162,7 +218,7 @@ pub fn roll_back(state: &mut State, review: RollbackReview) -> Vec<Effect> {
             vec![state.announce(Act::Rollback(Box::new(cleared)), review.node, told)]
         }
         // Something is different from what was read: it is shown again.
-        _ => ask(state, &reference, to, review.node),
+        _ => ask_with(state, &reference, to, review.node, review.accepted),
     }
 }
 
@@ -174,6 +230,7 @@ fn same(now: &[Concern], before: &[Concern]) -> bool {
 fn told(cleared: &ClearedRollback, concerns: &[Concern], state: &State) -> Told {
     let rollback = cleared.rollback();
     let mut notes = vec![say!("guard: {}", cleared.why())];
+    notes.extend(cleared.accepted().into_iter().flat_map(Acceptance::notes));
     notes.extend(concerns.iter().map(|concern| say!("{}: {}; {}", concern.id, concern.what, concern.consequence)));
     Told {
         kind: ActKind::Rollback {

@@ -3,78 +3,13 @@
 use serde::Serialize;
 
 use super::{Change, Preview};
+use crate::domain::acceptance::{Acceptance, Undertaking};
 use crate::domain::cluster::WorkloadRef;
-use crate::domain::confirm::{Confirmed, Subject};
+use crate::domain::confirm::Confirmed;
 use crate::domain::encrypted::{self, Newer, Reads};
 use crate::domain::forecast::{DISABLE_SCHEMA_UPDATE, Facts, Forecast, Stake, forecast};
 use crate::domain::workload::{MigrationJob, Template};
-use crate::text::{Clean, Many};
-
-/// How many names are typed one by one at most, before columns are typed by the table.
-const ONE_BY_ONE: usize = 20;
-
-/// What is lost when a change is sent as it is. Accepting it means typing the name of each object.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Acceptance {
-    /// The change: accepting one says nothing of another.
-    pub change: Change,
-    /// What may be dropped.
-    pub stake: Stake,
-    /// Stored values that the target cannot read.
-    pub unreadable: Vec<Newer>,
-}
-
-impl Acceptance {
-    fn is_empty(&self) -> bool {
-        self.stake.data().next().is_none() && self.unreadable.is_empty()
-    }
-
-    /// Whether everything that is lost now was shown and typed then: the first thing that was not.
-    fn covers(&self, now: &Acceptance) -> Result<(), Clean> {
-        if self.change != now.change {
-            return Err(Clean::ours("another change"));
-        }
-        self.stake.covers(&now.stake).map_err(|object| say!("{}", object))?;
-        let fresh = |place: &&Newer| !self.unreadable.contains(place);
-        now.unreadable.iter().find(fresh).map_or(Ok(()), |place| Err(place.words()))
-    }
-
-    /// Everything that is lost, a line each.
-    pub fn lines(&self) -> Vec<Clean> {
-        let objects = self.stake.objects().map(|object| say!("{}", object));
-        objects.chain(self.unreadable.iter().map(Newer::words)).collect()
-    }
-}
-
-/// The name of each table that goes, which covers its columns, and of each column of tables that
-/// stay. Where that makes more than twenty, the columns are typed by the table with their number,
-/// and at the end the sum and the Deployment, so that nobody gets through by habit.
-impl Subject for Acceptance {
-    fn phrases(&self) -> Vec<Clean> {
-        let (tables, columns) = (self.stake.tables().count(), self.stake.columns().count());
-        let mut phrases: Vec<Clean> = self.stake.tables().map(|table| say!("{}", table)).collect();
-        if tables + columns <= ONE_BY_ONE {
-            phrases.extend(self.stake.columns().map(|column| say!("{}", column)));
-        } else {
-            let mut of: std::collections::BTreeMap<_, usize> = std::collections::BTreeMap::new();
-            self.stake
-                .columns()
-                .filter_map(|column| column.table())
-                .for_each(|table| *of.entry(table).or_default() += 1);
-            phrases.extend(of.into_iter().map(|(table, count)| say!("{}: {}", table, Many(count, "column"))));
-            let place = &self.change.workload;
-            phrases.push(say!(
-                "lose {} and {} for {}/{}",
-                Many(tables, "table"),
-                Many(columns, "column"),
-                place.namespace,
-                place.name
-            ));
-        }
-        phrases.extend(self.unreadable.iter().map(Newer::words));
-        phrases
-    }
-}
+use crate::text::Clean;
 
 /// Why a gate refused, and the steps that would make it pass.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -158,7 +93,7 @@ pub fn clear(
         Forecast::MayDrop { stake, way, .. } => (stake.clone(), Some(way)),
         _ => (Stake::default(), None),
     };
-    let lost = Acceptance { change: change.clone(), stake, unreadable: unreadable(preview, facts) };
+    let lost = Acceptance { of: Undertaking::Change(change.clone()), stake, unreadable: unreadable(preview, facts) };
     let cleared = |accepted| Cleared {
         change: change.clone(),
         template: preview.template.clone(),

@@ -96,7 +96,7 @@ impl Stake {
         }
     }
 
-    pub(super) fn extend(&mut self, other: Stake) {
+    pub(in crate::domain) fn extend(&mut self, other: Stake) {
         self.0.extend(other.0);
         self.settle();
     }

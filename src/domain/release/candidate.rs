@@ -122,8 +122,9 @@ fn of_record(
         }
     }
     let forecast = forecast(&template.clone().with_switch(switch), forecasting);
+    // Helm cannot set a variable on the way: the guard stops it.
     if forecast.stopped().is_some() {
-        candidate.score -= 5;
+        candidate.score -= 100;
         candidate.warnings.push(say!("its pods: {}", forecast.sentence()));
     }
     for hook in record.hooks.iter().filter(|hook| hook.at_rollback()) {

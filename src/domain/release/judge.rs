@@ -9,6 +9,7 @@ mod upgrade;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+pub use starting::lost;
 pub use upgrade::pods_way;
 
 use crate::domain::forecast;
@@ -30,6 +31,8 @@ const MAY_LIVE: SignedDuration = SignedDuration::from_mins(5);
 pub enum Gravity {
     /// The rollback is refused.
     Refuses,
+    /// The rollback is refused until the name of each object that it may lose was typed.
+    Typed,
     /// It must be known before the rollback.
     Warns,
 }

@@ -152,7 +152,7 @@ use Gravity::{Refuses, Warns};
 fn a_good_target_is_let_through_by_its_number() {
     let world = World::new();
     assert_eq!(world.ids(), []);
-    let cleared = clear(&world.facts()).unwrap();
+    let cleared = clear(&world.facts(), None).unwrap();
     let context = "prod's".parse().unwrap();
     assert_eq!(
         cleared.rollback().command(Some(&context)).as_str(),
@@ -192,7 +192,7 @@ fn only_what_was_good_once_is_gone_back_to() {
     for (status, refused) in statuses {
         let mut world = World::new();
         world.target.status = status.clone();
-        assert_eq!(clear(&world.facts()).is_err(), refused, "{status:?}");
+        assert_eq!(clear(&world.facts(), None).is_err(), refused, "{status:?}");
     }
     // A failed rollback marks the revision before it as superseded, whatever that was.
     for (words, refused) in [
@@ -205,7 +205,7 @@ fn only_what_was_good_once_is_gone_back_to() {
     ] {
         let mut world = World::new();
         world.target.description = Clean::ours(words);
-        assert_eq!(clear(&world.facts()).is_err(), refused, "{words}");
+        assert_eq!(clear(&world.facts(), None).is_err(), refused, "{words}");
         let records = BTreeMap::from([(revision(5), world.target.clone())]);
         let ranked =
             rank(&world.history, &records, &reference(), &world.forecast, |_| SchemaSwitch::Unset, world.facts().now);
@@ -225,13 +225,13 @@ fn pods_that_may_drop_columns_are_refused_with_the_upgrade_that_does_not() {
     let mut world = World::new();
     world.target = release(5, ReleaseStatus::Superseded, OLD, &[]);
     assert_eq!(world.ids(), [("schema", Refuses)]);
-    let refusal = clear(&world.facts()).unwrap_err();
+    let refusal = clear(&world.facts(), None).unwrap_err();
     assert!(!refusal.protect_helps, "a manifest cannot be patched on the way");
     let upgrade = "helm get values llm --revision 5 -n llm -o yaml | helm upgrade llm oci://ghcr.io/berriai/litellm-helm --version 1.81.0 -n llm -f - --set-string image.tag=v1.81.0 --set-string envVars.DISABLE_SCHEMA_UPDATE=true --set migrationJob.enabled=false --wait --timeout 10m --history-max 0";
     assert!(refusal.remedy.as_str().ends_with(upgrade), "{}", refusal.remedy);
     // Helm would refuse the upgrade too while an operation is pending.
     world.history.current.status = ReleaseStatus::PendingUpgrade;
-    let refusal = clear(&world.facts()).unwrap_err();
+    let refusal = clear(&world.facts(), None).unwrap_err();
     assert!(
         refusal.remedy.as_str().contains("Helm refuses an upgrade while revision 7 is pending"),
         "{}",
@@ -350,7 +350,7 @@ fn a_pending_operation_is_told_with_its_age_and_refused_while_its_client_may_liv
     world.history.current = row(7, ReleaseStatus::PendingUpgrade, 12);
     assert_eq!(world.ids(), [("pending", Warns)]);
     assert!(world.says("pending").contains("revision 7 has been pending-upgrade for 12m"));
-    assert!(clear(&world.facts()).is_ok(), "a rollback is the accepted recovery");
+    assert!(clear(&world.facts(), None).is_ok(), "a rollback is the accepted recovery");
     world.history.current = row(7, ReleaseStatus::PendingUpgrade, 2);
     assert_eq!(world.ids(), [("pending", Refuses)]);
     world.history.current.modified = Timestamp::from_second(1_795_000_000).ok();

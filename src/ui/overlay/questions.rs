@@ -9,7 +9,8 @@ use super::{Dialog, lists};
 use crate::app::overlay::{Purpose, Refused, Review};
 use crate::app::releases::{RefusedRollback, RollbackReview};
 use crate::app::status::fact_about;
-use crate::domain::change::{Acceptance, Change, ChangeKind};
+use crate::domain::acceptance::Acceptance;
+use crate::domain::change::{Change, ChangeKind};
 use crate::domain::confirm::{Confirm, Subject as _};
 use crate::domain::coupled::Doubts;
 use crate::domain::environment::Kind;
@@ -218,7 +219,7 @@ pub fn accept<'a>(
 ) -> Dialog<'a> {
     let mut dialog = Dialog { scroll, ..Dialog::dangerous("Accept a loss of data") };
     let lost = confirm.subject();
-    dialog.fact(scene, width, "change", lost.change.sentence().as_str(), Role::Title);
+    dialog.fact(scene, width, "asked", lost.of.sentence().as_str(), Role::Title);
     at_stake(scene, width, lost, &mut dialog);
     let undo = "none: what is dropped comes back only from a backup";
     dialog.bottom = fact(scene, width, "undo", undo, Role::Danger);
@@ -250,9 +251,12 @@ pub fn rollback<'a>(scene: &Scene<'a>, width: usize, review: &RollbackReview) ->
 
 /// A rollback of a Helm release that was refused.
 pub fn refused_rollback<'a>(scene: &Scene<'a>, width: usize, refused: &RefusedRollback) -> Dialog<'a> {
-    let mut dialog = Dialog::dangerous("Refused: nothing was changed");
+    let mut dialog = Dialog { scroll: refused.scroll, ..Dialog::dangerous("Refused: nothing was changed") };
     for (name, words, role) in releases::refused(refused) {
         dialog.fact(scene, width, name, &words, role);
+    }
+    if let Some(lost) = &refused.refusal.acceptance {
+        at_stake(scene, width, lost, &mut dialog);
     }
     dialog
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::catalog::Catalog;
 use crate::domain::change::ChangeKind;
 use crate::domain::cluster::Field;
-use crate::domain::confirm::Confirm;
+use crate::domain::confirm::{Confirm, Subject as _};
 use crate::domain::forecast::Newest;
 use crate::domain::image::Image;
 use crate::domain::migration::MigrationTable;
@@ -191,7 +191,7 @@ fn many_losses_are_typed_by_table_and_summed_up_at_the_end() {
     let columns = (0..30).map(|n| column(&format!("c{n}")));
     let stake: Stake = columns.chain([Object::Table("b".parse().unwrap())]).collect();
     let change = preview(container(OLD, &[], &[]), None).change;
-    let phrases = Acceptance { change, stake, unreadable: vec![] }.phrases();
+    let phrases = Acceptance { of: Undertaking::Change(change), stake, unreadable: vec![] }.phrases();
     let phrases: Vec<&str> = phrases.iter().map(Clean::as_str).collect();
     assert_eq!(phrases, ["b", "a: 30 columns", "lose 1 table and 30 columns for llm/litellm"]);
 }

@@ -2,12 +2,14 @@
 //! the Jobs of its manifest, its hooks, and a Job that runs already.
 
 use super::upgrade::{pods_way, upgrade_or_wait};
-use super::{Concern, Facts, refuses, warns};
+use super::{Concern, Facts, Gravity, refuses, warns};
+use crate::domain::acceptance::{Acceptance, Undertaking};
 use crate::domain::change::unreadable_remedy;
 use crate::domain::encrypted::{self, Newer, Reads};
-use crate::domain::forecast::{self, DISABLE_SCHEMA_UPDATE, Forecast, forecast, forecast_job};
+use crate::domain::forecast::{self, DISABLE_SCHEMA_UPDATE, Forecast, Stake, forecast, forecast_job};
 use crate::domain::image::Image;
 use crate::domain::release::{Hook, ManifestObject};
+use crate::domain::rollback::plan;
 use crate::domain::workload::Template;
 use crate::text::Clean;
 
@@ -22,16 +24,39 @@ pub(super) fn concerns(facts: &Facts<'_>) -> Vec<Concern> {
         .collect()
 }
 
+/// What is lost when the target starts as it is: by its pods, by the Jobs that run, by its hooks.
+pub fn lost(facts: &Facts<'_>) -> Acceptance {
+    let jobs = facts.target.jobs().filter(|job| !matches!(stands(facts, job), Stands::Same));
+    let hooks = facts.target.hooks.iter().filter(|hook| hook.at_rollback());
+    let jobs = jobs.filter_map(|job| job.template.as_ref()).chain(hooks.filter_map(|hook| hook.template.as_ref()));
+    let jobs = jobs.filter_map(|template| job_stopped(template, facts));
+    let pods = facts.pods().map(|template| forecast(&template, facts.forecast));
+    let mut stake = Stake::default();
+    for forecast in pods.into_iter().chain(jobs) {
+        if let Forecast::MayDrop { stake: more, .. } = forecast {
+            stake.extend(more);
+        }
+    }
+    let unreadable = if reads_what_is_stored(facts) { Vec::new() } else { facts.forecast.newer.to_vec() };
+    Acceptance { of: Undertaking::Rollback(plan(facts)), stake, unreadable }
+}
+
+/// How much a forecast that the guard stops weighs: what can be named can be accepted by its name.
+fn weigh(forecast: &Forecast) -> Gravity {
+    if matches!(forecast, Forecast::MayDrop { .. }) { Gravity::Typed } else { Gravity::Refuses }
+}
+
 /// The pods that may drop columns when they start.
 fn pods(facts: &Facts<'_>) -> Option<Concern> {
     let forecast = forecast(&facts.pods()?, facts.forecast);
     let way = forecast.stopped()?;
-    Some(refuses(
+    let concern = refuses(
         "schema",
         say!("the pods of revision {}: {}", facts.target.revision, forecast.sentence()),
         Clean::ours("Helm copies the old manifest as it is: nothing can be added to it"),
         pods_way(facts, way),
-    ))
+    );
+    Some(Concern { gravity: weigh(&forecast), ..concern })
 }
 
 /// A migration Job that runs beside the rollback, or may.
@@ -54,31 +79,30 @@ fn running_job(facts: &Facts<'_>) -> Option<Concern> {
     ))
 }
 
+/// The image that runs already reads what is stored as well as it will.
+fn reads_what_is_stored(facts: &Facts<'_>) -> bool {
+    let Some(image) = facts.target.image(&facts.workload.reference) else { return true };
+    let live = facts.workload.template.main().map(|container| &container.image);
+    live == Some(image) || encrypted::reads(image) == Reads::Yes
+}
+
 /// Stored values that the target's image cannot read.
 fn unreadable(facts: &Facts<'_>) -> Option<Concern> {
-    let image = facts.target.image(&facts.workload.reference)?;
-    let live = facts.workload.template.main().map(|container| &container.image);
-    if live == Some(image) || encrypted::reads(image) == Reads::Yes {
-        return None;
-    }
+    let image = facts.target.image(&facts.workload.reference).filter(|_| !reads_what_is_stored(facts))?;
     let places = facts.forecast.newer.iter().map(Newer::words).reduce(|all, each| say!("{}, {}", all, each))?;
-    Some(refuses(
+    let concern = refuses(
         "unreadable",
         say!("values are encrypted as {} ({})", Clean::ours(encrypted::MARK), places),
         say!("{} cannot read them, or nobody knows whether it can", image),
         unreadable_remedy(),
-    ))
+    );
+    Some(Concern { gravity: Gravity::Typed, ..concern })
 }
 
-/// What the guard stops, in one sentence.
-fn stopped(forecast: &Forecast) -> Option<Clean> {
-    forecast.stopped().map(|_| forecast.sentence())
-}
-
-/// What a Job with this template may do: nothing in its environment counts. A Job without the
-/// gateway's image does nothing to its schema.
-fn job_stopped(template: &Template, facts: &Facts<'_>) -> Option<Clean> {
-    stopped(&forecast_job(gateway_image(template)?, facts.forecast))
+/// What a Job with this template may do, when the guard stops that: nothing in its environment
+/// counts. A Job without the gateway's image does nothing to its schema.
+fn job_stopped(template: &Template, facts: &Facts<'_>) -> Option<Forecast> {
+    Some(forecast_job(gateway_image(template)?, facts.forecast)).filter(|forecast| forecast.stopped().is_some())
 }
 
 fn gateway_image(template: &Template) -> Option<&Image> {
@@ -89,32 +113,50 @@ fn gateway_image(template: &Template) -> Option<&Image> {
 /// the one that is there (`field is immutable`, BerriAI/litellm#8593), or runs again with the old
 /// image. It sets `DISABLE_SCHEMA_UPDATE=false` for itself.
 fn of_job(facts: &Facts<'_>, job: &ManifestObject) -> Option<Concern> {
-    let template = job.template.as_ref()?;
     let revision = facts.target.revision;
-    let jobs = facts.workload.jobs.as_ref();
-    let there = jobs.map(|jobs| jobs.iter().any(|live| live.name.as_str() == job.key.name.as_str()));
-    let before = facts.current.jobs().find(|other| other.key == job.key);
-    let same = before.is_some_and(|other| other.template == job.template);
-    match (there, job_stopped(template, facts)) {
-        (Some(true), _) if same => None,
-        (Some(true), _) => Some(refuses(
+    match (stands(facts, job), job_stopped(job.template.as_ref()?, facts)) {
+        (Stands::Same, _) => None,
+        (Stands::Differs, _) => Some(refuses(
             "migration-job",
             say!("{} of revision {} differs from the Job that is there", job.key, revision),
             Clean::ours("Kubernetes answers `field is immutable`, and the rollback fails half way"),
             upgrade_or_wait(facts),
         )),
-        (_, Some(why)) => Some(refuses(
-            "migration-job",
-            say!("Helm creates {} of revision {} again: {}", job.key, revision, why),
-            say!("a Job of the chart forces {}=false", DISABLE_SCHEMA_UPDATE),
-            upgrade_or_wait(facts),
-        )),
-        (_, None) => Some(warns(
+        (Stands::Gone, Some(forecast)) => {
+            let concern = refuses(
+                "migration-job",
+                say!("Helm creates {} of revision {} again: {}", job.key, revision, forecast.sentence()),
+                say!("a Job of the chart forces {}=false", DISABLE_SCHEMA_UPDATE),
+                upgrade_or_wait(facts),
+            );
+            Some(Concern { gravity: weigh(&forecast), ..concern })
+        }
+        (Stands::Gone, None) => Some(warns(
             "migration-job",
             say!("Helm creates {} of revision {} again, with its image", job.key, revision),
             Clean::ours("it migrates the database beside the pods"),
             Clean::ours("watch its log"),
         )),
+    }
+}
+
+/// How a Job of the target's manifest stands to what is there.
+enum Stands {
+    /// The very same is there: nothing runs.
+    Same,
+    /// Another one of its name is there.
+    Differs,
+    /// None is there, or nobody knows.
+    Gone,
+}
+
+fn stands(facts: &Facts<'_>, job: &ManifestObject) -> Stands {
+    let there = facts.workload.jobs.iter().flatten().any(|live| live.name.as_str() == job.key.name.as_str());
+    let before = facts.current.jobs().find(|other| other.key == job.key);
+    match before.is_some_and(|other| other.template == job.template) {
+        _ if !there => Stands::Gone,
+        true => Stands::Same,
+        false => Stands::Differs,
     }
 }
 
@@ -132,7 +174,10 @@ fn of_hook(facts: &Facts<'_>, hook: &Hook) -> Concern {
         events
     );
     match hook.template.as_ref().and_then(|template| job_stopped(template, facts)) {
-        Some(why) => refuses("hooks", what, why, upgrade_or_wait(facts)),
+        Some(forecast) => {
+            let concern = refuses("hooks", what, forecast.sentence(), upgrade_or_wait(facts));
+            Concern { gravity: weigh(&forecast), ..concern }
+        }
         None => warns(
             "hooks",
             what,
