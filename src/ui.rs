@@ -31,6 +31,7 @@
 //!
 //! Below 40x10, a sentence that asks for room. Keys work at any size.
 
+mod chart;
 mod checklist;
 mod fit;
 mod footer;

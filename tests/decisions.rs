@@ -21,8 +21,8 @@ use lastgood::domain::schema::LiveSchema;
 use lastgood::domain::step::StepKind;
 use lastgood::domain::trouble::{Trouble, TroubleKind};
 use lastgood::domain::workload::{EnvValue, EnvVar, Owner};
-use lastgood::text::Clean;
-use state::{Desk, NEW, OLD, coupled, job, pod, reference, reverted, row, template, workload};
+use lastgood::text::{Clean, Gate};
+use state::{Desk, NEW, OLD, at, coupled, job, pod, reference, reverted, row, template, workload};
 
 /// The change in a look for a dry run, answered as the server would.
 fn previewed(desk: &mut Desk, image: &str) -> Vec<Effect> {
@@ -381,9 +381,7 @@ fn a_stray_digit_does_not_end_the_incident() {
 
 #[test]
 fn a_stream_that_falls_out_of_the_limit_is_not_said_to_be_followed() {
-    use lastgood::app::effect::Feed;
     use lastgood::app::feeds::{feeds, followed};
-    use lastgood::app::msg::Item;
     use lastgood::domain::log::LogItem;
 
     let mut desk = Desk::seeing("litellm-rollback:verify");
@@ -399,6 +397,51 @@ fn a_stream_that_falls_out_of_the_limit_is_not_said_to_be_followed() {
     let wanted = feeds(&desk.state);
     assert!(desk.state.logs.streams().keys().all(|source| wanted.contains(&Feed::Logs(source.clone()))));
     assert_eq!(desk.state.logs.following(), 49);
+    let broken = followed(&desk.state).into_iter().find(|source| source.uid.as_str() == "broken").unwrap();
+    desk.send(Msg::Feed(Feed::Logs(broken), Item::Logs(LogItem::Following)));
+    desk.tick(60);
+    let logs = &desk.state.checks.list.get(lastgood::domain::checklist::CheckId::Logs).verdict;
+    assert_eq!(logs.mark, lastgood::domain::checklist::Mark::Unknown, "nobody listens to one of them");
+    assert!(logs.evidence.iter().any(|line| line.as_str().starts_with("1 of 51 pods are not followed")), "{logs:?}");
+}
+
+#[test]
+fn the_chart_of_an_error_shows_where_it_began() {
+    use lastgood::app::feeds::followed;
+    use lastgood::app::logs::chart::{Event, chart};
+    use lastgood::domain::log::{LogItem, LogLine, Segment};
+
+    let mut desk = Desk::seeing("litellm-rollback:scope");
+    desk.pods(vec![pod("a", NEW, true), pod("b", NEW, true)]);
+    let mut live = workload(8);
+    live.revisions[0].created = at(-300);
+    desk.see(live);
+    let error = "ERROR: relation \"LiteLLM_Lens\" does not exist";
+    let signature = desk.state.signatures.find(error).unwrap();
+    let mut say = |uid: &str, second: i64, text: &str| {
+        let source = followed(&desk.state).into_iter().find(|source| source.uid.as_str() == uid).unwrap();
+        let line = LogLine::new(at(second), &source.clone().into(), Gate::default().clean(text));
+        let lines = Segment::from(vec![line]).matched(&desk.state.signatures);
+        desk.send(Msg::Feed(Feed::Logs(source), Item::Logs(LogItem::Lines(lines))));
+    };
+    for (uid, second) in [("a", -4_000), ("a", -290), ("b", -200), ("b", -199), ("b", -10), ("b", 3)] {
+        say(uid, second, error);
+        say(uid, second, "INFO: nothing");
+    }
+    let seen = chart(&desk.state, signature, 15).unwrap();
+    assert_eq!((seen.counts.len(), seen.total()), (15, 5), "one line is older than a quarter of an hour");
+    let [(place, Event::Rollout, when)] = seen.events[..] else { panic!("{seen:?}") };
+    assert_eq!(when, at(-300));
+    assert_eq!(seen.counts[..place].iter().sum::<u64>(), 0, "it began with the rollout: {seen:?}");
+    assert_eq!(seen.counts[14], 2, "a clock that is ahead is now");
+    let pods: Vec<_> = seen.pods.iter().map(|(uid, count)| (uid.as_str(), *count)).collect();
+    assert_eq!(pods, [("b", 4), ("a", 1)]);
+    // Half an hour later the rollout is in sight, and with it the hour.
+    desk.tick(1_800);
+    let later = chart(&desk.state, signature, 15).unwrap();
+    assert_eq!((later.span.as_mins(), later.total(), later.events.len()), (60, 5, 1));
+    desk.tick(10_000);
+    assert_eq!(chart(&desk.state, signature, 15), None, "nothing of late");
 }
 
 /// How the preflight finds the dry run of what is planned.

@@ -189,6 +189,7 @@ fn percentile(sorted: &[Duration], share: usize) -> Duration {
 pub fn hour(server: &Server, report: &mut Report) {
     let home = tempfile::tempdir().unwrap();
     let terminal = open(server, home.path(), Line::Local);
+    terminal.wait("the first lines", PATIENCE, |screen| screen.contains("dropped: "));
     let lines = server.flow.count * PODS as u64;
     let (begin, mut samples) = (Instant::now(), Vec::new());
     let mut last = (Instant::now(), 0);

@@ -23,7 +23,7 @@ pub fn kubectl(seconds: u64, report: &mut Report) {
     let server = Server::start(flow);
     let home = tempfile::tempdir().unwrap();
     let mut child = Command::new(program)
-        .args(["logs", "-f", "-l", "app=litellm", "--tail=-1", "--prefix"])
+        .args(["logs", "-f", "-l", "app=litellm", "--tail=-1"])
         .arg(format!("--max-log-requests={PODS}"))
         .env("KUBECONFIG", server.kubeconfig(home.path()))
         .env("HOME", home.path())

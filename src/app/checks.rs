@@ -16,10 +16,11 @@ use crate::domain::checklist::{CheckId, Checklist, Mark, Verdict};
 use crate::domain::checks::{
     self as judge, BillingFindings, Hits, LagoLine, LogFindings, PodLog, Since, SpendFindings, Stream,
 };
-use crate::domain::cluster::{Field, Phase};
+use crate::domain::cluster::{Field, Phase, Pod};
 use crate::domain::gateway::{AdminUi, CacheInfo, Completion, ModelHealth, Settings, SpendRow, Vitals};
 use crate::domain::image::Version;
 use crate::domain::incident::ActRecord;
+use crate::domain::log::LogSource;
 use crate::domain::name::Uid;
 use crate::domain::record::{ActKind, Entry, Made};
 use crate::domain::step::StepKind;
@@ -461,7 +462,7 @@ fn logs(state: &State) -> Verdict {
             Clean::ours("the pods are not seen right now, so nobody knows whether each of them is followed"),
         );
     }
-    let sources = feeds::followed(state);
+    let sources = feeds::followed_and_beyond(state);
     let current: Vec<_> = state.pods().into_iter().filter(|pod| !pod.terminating).collect();
     let pods = current.into_iter().map(|pod| PodLog {
         pod: pod.name.clone(),
@@ -472,17 +473,20 @@ fn logs(state: &State) -> Verdict {
 }
 
 /// The worst of a pod's streams: one that is lost or not open leaves the pod in the dark.
-fn stream_of(state: &State, pod: &crate::domain::cluster::Pod, sources: &[crate::domain::log::LogSource]) -> Stream {
-    let mut streams = sources.iter().filter(|source| source.uid == pod.uid && !source.previous);
+fn stream_of(state: &State, pod: &Pod, (followed, beyond): &(Vec<LogSource>, Vec<LogSource>)) -> Stream {
+    let current = |source: &&LogSource| source.uid == pod.uid && !source.previous;
+    if beyond.iter().any(|source| current(&source)) {
+        return Stream::Beyond(feeds::MOST_LOGS);
+    }
     let finished = matches!(pod.phase, Phase::Succeeded | Phase::Failed);
     let mut worst: Option<Stream> = None;
     let rank = |stream: &Stream| match stream {
         Stream::Lost(_) => 3,
-        Stream::Unopened => 2,
+        Stream::Unopened | Stream::Beyond(_) => 2,
         Stream::Following(_) => 1,
         Stream::Ended => 0,
     };
-    for source in &mut streams {
+    for source in followed.iter().filter(current) {
         let stream = match state.logs.streams().get(source) {
             None => Stream::Unopened,
             Some(LogStream::Following(at)) => Stream::Following(*at),

@@ -1,7 +1,7 @@
 //! Facts: what the evidence in the state says, in words that can be checked.
 
 use crate::app::state::State;
-use crate::app::{coupling, preflight, releases};
+use crate::app::{coupling, feeds, preflight, releases};
 use crate::domain::cluster::Pod;
 use crate::domain::ledger::{Ledger, Reality};
 use crate::domain::live::Live;
@@ -235,8 +235,8 @@ fn object_without_row(state: &State) -> Evidence {
 }
 
 fn signature(state: &State, slugs: &[&str], what: &'static str) -> Evidence {
-    let mut total = 0u64;
-    let mut first = None;
+    let (mut total, mut first) = (0u64, None);
+    let beyond = feeds::beyond(state, &state.pods());
     for (index, hits) in state.logs.tally().counts(state.incident.last_change_at().unwrap_or(jiff::Timestamp::MIN)) {
         let signature = state.signatures.get(index);
         if slugs.contains(&signature.id.as_str()) {
@@ -247,6 +247,9 @@ fn signature(state: &State, slugs: &[&str], what: &'static str) -> Evidence {
     match first {
         Some(title) => Evidence::is(true, say!("{} log lines: {}", total, title)),
         None if state.logs.following() == 0 => Evidence { holds: None, words: Clean::ours("no log is followed yet") },
+        None if beyond > 0 => {
+            Evidence { holds: None, words: say!("no log line tells of {}, but {} logs are not followed", what, beyond) }
+        }
         None => Evidence::is(false, say!("no log line tells of {}", what)),
     }
 }

@@ -1,15 +1,17 @@
 //! Which live streams the state wants: derived, so there is no stop button to forget.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::app::effect::Feed;
 use crate::app::releases;
 use crate::app::state::State;
+use crate::domain::cluster::{ContainerStatus, Pod};
 use crate::domain::log::LogSource;
 
 /// How many log streams are followed at once. Pods beyond it are said to be not followed, and
 /// a check over every pod's log is unknown then.
-const MOST_LOGS: usize = 50;
+pub const MOST_LOGS: usize = 50;
 
 /// The streams wanted now: what the incident and its checks need, whatever has the focus.
 pub fn feeds(state: &State) -> BTreeSet<Feed> {
@@ -33,9 +35,29 @@ pub fn feeds(state: &State) -> BTreeSet<Feed> {
 
 /// The containers whose log is followed: the first of those whose log can be read.
 pub fn followed(state: &State) -> Vec<LogSource> {
+    followed_and_beyond(state).0
+}
+
+/// The containers whose log is followed, and those whose log could be read and is not followed,
+/// because there are too many.
+pub fn followed_and_beyond(state: &State) -> (Vec<LogSource>, Vec<LogSource>) {
     let mut sources = log_sources(state);
-    sources.truncate(MOST_LOGS);
-    sources
+    let beyond = sources.split_off(sources.len().min(MOST_LOGS));
+    (sources, beyond)
+}
+
+/// How many logs of these pods could be read and are not followed, because there are too many.
+pub fn beyond(state: &State, pods: &[&Arc<Pod>]) -> usize {
+    let logs = |container: &&ContainerStatus| {
+        usize::from(has_log(container)) + usize::from(state.logs.previous && container.restarts > 0)
+    };
+    let all: usize = pods.iter().flat_map(|pod| &pod.containers).map(|container| logs(&container)).sum();
+    all.saturating_sub(MOST_LOGS)
+}
+
+/// It wrote a log, or may.
+fn has_log(container: &ContainerStatus) -> bool {
+    container.started.is_some() || container.restarts > 0 || container.terminated
 }
 
 /// Every container whose log can be read now, ready pods last so that broken ones are followed
@@ -46,7 +68,6 @@ fn log_sources(state: &State) -> Vec<LogSource> {
     let mut sources = Vec::new();
     for pod in pods {
         for container in &pod.containers {
-            let has_log = container.started.is_some() || container.restarts > 0 || container.terminated;
             let source = LogSource {
                 uid: pod.uid.clone(),
                 pod: pod.name.clone(),
@@ -56,7 +77,7 @@ fn log_sources(state: &State) -> Vec<LogSource> {
             if state.logs.previous && container.restarts > 0 {
                 sources.push(LogSource { previous: true, ..source.clone() });
             }
-            if has_log {
+            if has_log(container) {
                 sources.push(source);
             }
         }

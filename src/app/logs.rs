@@ -1,5 +1,6 @@
 //! The log: one ring of shared segments, and a view over it that never fetches anything again.
 
+pub mod chart;
 pub mod query;
 pub mod ring;
 pub mod saving;

@@ -7,15 +7,16 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::app::action::{Action, Pane};
+use crate::app::feeds;
 use crate::app::logs::query::Query;
 use crate::app::logs::ring::{Pick, Sieve};
 use crate::app::logs::{Logs, Stream, telling};
 use crate::domain::log::LogLine;
 use crate::domain::signature::{Severity, Signature};
-use crate::ui::fit;
 use crate::ui::scene::Scene;
 use crate::ui::sheet::{Room, Row, Sheet};
 use crate::ui::theme::{Role, Sign};
+use crate::ui::{chart, fit};
 
 /// The pane.
 pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
@@ -71,7 +72,13 @@ fn streams(scene: &Scene<'_>) -> Span<'static> {
         None if logs.held.is_some() => {
             Span::styled(format!("held, {following} streams go on"), scene.style(Role::Warn))
         }
-        None => Span::styled(format!("following {following} of {}", logs.going_on()), scene.style(Role::Muted)),
+        None => match feeds::beyond(scene.state, scene.pods()) {
+            0 => Span::styled(format!("following {following} of {}", logs.going_on()), scene.style(Role::Muted)),
+            beyond => {
+                let words = format!("following {following}, {beyond} more are not followed");
+                Span::styled(words, scene.style(Role::Warn))
+            }
+        },
     }
 }
 
@@ -131,7 +138,7 @@ fn window<'a>(scene: &Scene<'a>, room: Room, height: usize) -> Vec<Line<'a>> {
 }
 
 /// The last part of a pod's name, which tells it from its sisters.
-fn suffix(pod: &str) -> &str {
+pub(super) fn suffix(pod: &str) -> &str {
     pod.rsplit('-').next().filter(|part| !part.is_empty()).unwrap_or(pod)
 }
 
@@ -274,6 +281,7 @@ fn meaning<'a>(scene: &Scene<'a>, room: Room) -> Vec<Line<'a>> {
     }
     let mut lines = vec![row.line()];
     if room.height >= 10 {
+        lines.extend(chart::line(scene, room.width, index, role));
         let words = format!("{}; {}", signature.explain, signature.remedy);
         let most = if room.height >= 16 { 3 } else { 2 };
         lines.extend(crate::ui::sheet::wrapped(scene, room.width, &words, "  ", Role::Muted).into_iter().take(most));

@@ -177,6 +177,14 @@ impl Theme {
         sign.drawn(self.charset)
     }
 
+    /// Bars of one cell, lowest first, for charts.
+    pub fn bars(&self) -> [&'static str; 8] {
+        match self.charset {
+            Charset::Unicode => ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
+            Charset::Ascii => [":", "-", "=", "+", "*", "%", "@", "#"],
+        }
+    }
+
     /// Which palette it is, for pictures.
     pub fn palette(&self) -> Palette {
         self.palette
@@ -280,6 +288,8 @@ mod tests {
             assert_eq!(unicode.sign(*sign).width(), 1, "{sign:?}");
             assert!(ascii.sign(*sign).is_ascii() && ascii.sign(*sign).len() == 1, "{sign:?}");
         }
+        assert!(unicode.bars().iter().all(|bar| bar.width() == 1));
+        assert!(ascii.bars().iter().all(|bar| bar.is_ascii() && bar.len() == 1));
     }
 
     #[test]

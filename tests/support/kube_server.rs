@@ -440,7 +440,8 @@ fn list(shared: &Shared, at: &Target, asked: &BTreeMap<String, String>) -> Respo
     if from + page.len() < all.len() {
         metadata["continue"] = json!((from + page.len()).to_string());
     }
-    axum::Json(json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": page})).into_response()
+    let kind = if at.resource == "pods" { "PodList" } else { "List" };
+    axum::Json(json!({"kind": kind, "apiVersion": "v1", "metadata": metadata, "items": page})).into_response()
 }
 
 fn get(shared: &Shared, at: &Target) -> Response {

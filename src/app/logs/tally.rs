@@ -34,6 +34,12 @@ impl Tally {
         .collect()
     }
 
+    /// What was seen of one signature in each pod from a second on: seconds and counts.
+    pub fn seconds(&self, signature: u16, from: i64) -> impl Iterator<Item = (&Uid, impl Iterator<Item = (i64, u32)>)> {
+        let of = self.0.iter().filter(move |((_, own), _)| *own == signature);
+        of.map(move |((uid, _), seconds)| (uid, seconds.range(from..).map(|(second, count)| (*second, *count))))
+    }
+
     /// What was seen in all pods since a time: how often each signature matched.
     pub fn counts(&self, since: Timestamp) -> BTreeMap<u16, u64> {
         let mut counts = BTreeMap::new();

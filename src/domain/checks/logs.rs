@@ -43,6 +43,8 @@ pub enum Stream {
     Ended,
     /// Not opened yet.
     Unopened,
+    /// Not followed, because this many are followed already.
+    Beyond(usize),
     /// Lost, and why.
     Lost(Clean),
 }
@@ -85,7 +87,8 @@ pub struct LogFindings<'a> {
 pub fn logs(findings: &LogFindings<'_>) -> Verdict {
     let mut evidence: Vec<Clean> = errors(findings).collect();
     let failed = !evidence.is_empty();
-    let blind: Vec<Clean> = findings.pods.iter().filter_map(blind).collect();
+    let mut blind: Vec<Clean> = findings.pods.iter().filter_map(blind).collect();
+    blind.extend(beyond(findings));
     let unknown = !blind.is_empty() || findings.pods.is_empty();
     evidence.extend(blind);
     if findings.pods.is_empty() {
@@ -136,16 +139,31 @@ fn errors<'a>(findings: &'a LogFindings<'_>) -> impl Iterator<Item = Clean> + 'a
 
 fn blind(pod: &PodLog<'_>) -> Option<Clean> {
     match &pod.stream {
-        Stream::Following(_) | Stream::Ended => None,
+        Stream::Following(_) | Stream::Ended | Stream::Beyond(_) => None,
         Stream::Unopened => Some(say!("{} is not followed yet", pod.pod)),
         Stream::Lost(why) => Some(say!("the log of {} is lost: {}", pod.pod, why)),
     }
 }
 
+/// Pods that there are too many of: one line for all of them.
+fn beyond(findings: &LogFindings<'_>) -> Option<Clean> {
+    let limits = findings.pods.iter().filter_map(|pod| match pod.stream {
+        Stream::Beyond(most) => Some(most),
+        _ => None,
+    });
+    let (pods, most) = limits.fold((0, None), |(pods, _), most| (pods + 1, Some(most)));
+    Some(say!(
+        "{} of {} pods are not followed: at most {} logs are followed at once, those of broken pods first",
+        pods,
+        findings.pods.len(),
+        most?
+    ))
+}
+
 fn remaining(pod: &PodLog<'_>, findings: &LogFindings<'_>) -> SignedDuration {
     match pod.stream {
         Stream::Following(from) => QUIET - findings.now.duration_since(from.max(findings.since.at())),
-        Stream::Ended | Stream::Unopened | Stream::Lost(_) => SignedDuration::ZERO,
+        Stream::Ended | Stream::Unopened | Stream::Beyond(_) | Stream::Lost(_) => SignedDuration::ZERO,
     }
 }
 
@@ -210,6 +228,13 @@ mod tests {
                 vec![quiet("a"), pod("b", Stream::Unopened, vec![])],
                 Mark::Unknown,
                 "b is not followed yet",
+            ),
+            (
+                "beyond the limit",
+                30,
+                vec![quiet("a"), pod("b", Stream::Beyond(1), vec![]), pod("c", Stream::Beyond(1), vec![])],
+                Mark::Unknown,
+                "2 of 3 pods are not followed: at most 1 logs are followed at once",
             ),
             ("no pods", 30, vec![], Mark::Unknown, "no pod of the workload is known"),
             (
