@@ -1,5 +1,5 @@
-//! How often a signature matched of late, and what went out meanwhile: did it begin with the
-//! rollout, and did it stop with the revert?
+//! How often a signature matched of late, and what went out meanwhile: it shows whether an error
+//! began with the rollout, and whether it stopped with the revert.
 
 use jiff::{SignedDuration, Timestamp};
 
