@@ -11,6 +11,7 @@ pub mod output;
 pub mod secret;
 pub mod session;
 pub mod taste;
+pub mod terminal;
 pub mod wiring;
 
 use std::ffi::OsString;

@@ -3,8 +3,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "terminal/copies.rs"]
+mod copies;
+#[path = "terminal/frames.rs"]
+mod frames;
+#[path = "terminal/kinds.rs"]
+mod kinds;
+#[path = "terminal/loss.rs"]
+mod loss;
 #[path = "support/pty.rs"]
 mod pty;
+#[path = "terminal/start.rs"]
+mod start;
 
 use std::path::Path;
 
@@ -68,20 +78,6 @@ fn it_starts_draws_answers_and_gives_the_terminal_back() {
     session.assert_restored();
     assert!(session.is_cooked());
     assert!(session.screen().contains("lastgood resume"), "{}", session.screen());
-}
-
-#[test]
-fn a_frame_is_one_bracket_and_an_idle_screen_writes_little() {
-    let home = home();
-    let session = drill(home.path());
-    let before = session.raw().len();
-    let begins = |raw: &[u8]| raw.windows(8).filter(|part| part == b"\x1b[?2026h").count();
-    let frames = begins(&session.raw());
-    session.wait_until("three more frames", SOON, |_, raw| begins(raw) >= frames + 3);
-    let raw = session.raw();
-    let ends = raw.windows(8).filter(|part| part == b"\x1b[?2026l").count();
-    assert!(begins(&raw).abs_diff(ends) <= 1, "{} frames begin, {ends} end", begins(&raw));
-    assert!(raw.len() - before < 20_000, "{} bytes for a ticking clock", raw.len() - before);
 }
 
 #[test]
@@ -162,18 +158,6 @@ fn production_is_not_mistaken_without_colours_either() {
 }
 
 #[test]
-fn a_terminal_inside_screen_is_enough() {
-    let home = home();
-    let mut session =
-        opened(Start { env: &[("TERM", "screen")], ..Start::lastgood(home.path(), &["drill", "bad-image"]) });
-    session.send("1");
-    session.wait_for(NEXT, SOON);
-    session.send("q");
-    assert_eq!(session.wait_end(SOON).0, 0);
-    session.assert_restored();
-}
-
-#[test]
 fn suspending_gives_the_terminal_back_and_takes_it_again() {
     let home = home();
     let mut session = drill(home.path());
@@ -197,16 +181,6 @@ fn suspending_gives_the_terminal_back_and_takes_it_again() {
     }
     session.send("1");
     session.wait_for(NEXT, SOON);
-}
-
-#[test]
-fn a_terminal_that_goes_away_ends_it() {
-    let home = home();
-    let mut session = drill(home.path());
-    session.hang_up();
-    session.wait_end(SOON);
-    let again = Start::lastgood(home.path(), &["resume"]).open();
-    again.wait_for(QUESTION, SOON);
 }
 
 #[test]

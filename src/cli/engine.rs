@@ -14,6 +14,7 @@ pub use drills::suggestions;
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use color_eyre::eyre;
 use tokio::runtime::{Builder, Runtime as Tokio};
@@ -24,13 +25,16 @@ use crate::cli::command::{Command, Look, Place};
 use crate::cli::config_file::{self, Chosen};
 use crate::cli::exit::Exit;
 use crate::cli::session::{self, Scene};
-use crate::cli::{Start, complain, init, taste, wiring};
+use crate::cli::{Start, complain, init, taste, terminal, wiring};
 use crate::domain::name::IncidentId;
 use crate::domain::trouble::{Trouble, TroubleKind};
-use crate::runtime::screen::{self, Manners};
+use crate::runtime::screen::{self, Errands, Left, Manners};
 use crate::runtime::{Runtime, journal};
 use crate::text::{Clean, Gate};
 use crate::ui::theme::Theme;
+
+/// How long threads that are busy at the end are waited for.
+const LAST_THREADS: Duration = Duration::from_millis(500);
 
 /// What ends a command early: said on standard error, with its exit code.
 type Outcome = Result<Exit, Trouble>;
@@ -44,7 +48,7 @@ pub fn run(start: Start) -> eyre::Result<Exit> {
     crate::world::tls::install_provider();
     let look = invocation.look;
     let outcome = match (invocation.command, chosen) {
-        (Command::Console, Some(chosen)) => tokio()?.block_on(console(&chosen, look, &gate)),
+        (Command::Console, Some(chosen)) => on_tokio(console(&chosen, look, &gate))?,
         (Command::Drill(drill), _) => drills::drill(&drill, look, &gate)?,
         (Command::DrillList(format), _) => drills::list(format)?,
         (Command::Preflight(format), Some(chosen)) => tokio()?.block_on(headless::preflight(&chosen, format, &gate))?,
@@ -95,6 +99,15 @@ fn tokio() -> eyre::Result<Tokio> {
     Ok(Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
 
+/// Runs the console over a live world. A credential plugin that never answers does not hold up the
+/// end: its thread is left behind.
+fn on_tokio<T>(console: impl Future<Output = T>) -> eyre::Result<T> {
+    let tokio = tokio()?;
+    let outcome = tokio.block_on(console);
+    tokio.shutdown_timeout(LAST_THREADS);
+    Ok(outcome)
+}
+
 /// The exit code of how the engine ended.
 fn code(exit: effect::Exit) -> Exit {
     match exit {
@@ -120,23 +133,24 @@ fn stage(look: Look, gate: &Gate) -> Result<Stage, Trouble> {
         return Err(Trouble::new(TroubleKind::Invalid, Clean::ours("the console needs a terminal"))
             .remedy(Clean::ours("run it in one, or use a command without a screen: see `lastgood --help`")));
     }
+    let look = terminal::fitting_here(look, gate)?;
     let (keymap, theme) = taste::load(look, gate)?;
     Ok(Stage { keymap, theme, manners: Manners::here(look.mouse) })
 }
 
 async fn console(chosen: &Chosen, look: Look, gate: &Gate) -> Outcome {
     let stage = stage(look, gate)?;
-    let scene = session::live(chosen, true, gate).await?;
+    let (scene, errands) = session::live_on_screen(chosen, gate).await?;
     let id = session::new_id(&scene.setting.environment);
     let runtime = scene.begin(id, None, &[])?;
-    on_screen(runtime, stage).await
+    on_screen(runtime, stage, errands).await
 }
 
 /// Shows a runtime on the screen until it is left.
-async fn on_screen(mut runtime: Runtime, stage: Stage) -> Outcome {
+async fn on_screen(mut runtime: Runtime, stage: Stage, errands: Errands) -> Outcome {
     runtime.state.keymap = Arc::new(stage.keymap);
-    let exit = screen::run(&mut runtime, &stage.theme, stage.manners).await?;
-    if let (Some(id), None) = (&runtime.state.incident.id, &runtime.state.incident.closed) {
+    let Left { exit, restored } = screen::run(&mut runtime, &stage.theme, stage.manners, errands).await?;
+    if let (Some(id), None, true) = (&runtime.state.incident.id, &runtime.state.incident.closed, restored) {
         complain(&say!(
             "incident {} is kept: `lastgood resume {}` goes on, `lastgood export {} --md` writes it down",
             id,
@@ -173,11 +187,11 @@ fn resume(place: &Place, incident: Option<&IncidentId>, look: Look, gate: &Gate)
             return Ok(Ok(error.exit()));
         }
     };
-    Ok(tokio()?.block_on(async {
-        let scene = session::live(&chosen, true, gate).await?;
+    on_tokio(async {
+        let (scene, errands) = session::live_on_screen(&chosen, gate).await?;
         same_place(&kept, &scene)?;
-        on_screen(scene.resume(&kept.id, journal, lines), stage).await
-    }))
+        on_screen(scene.resume(&kept.id, journal, lines), stage, errands).await
+    })
 }
 
 /// The configuration still leads to where the incident was opened: acts of one cluster must not
@@ -211,5 +225,5 @@ fn found_and_written(place: &Place, to: &crate::cli::command::InitTo, gate: &Gat
 
 /// A scene that only looks.
 async fn looking(chosen: &Chosen, gate: &Gate) -> Result<Scene, Trouble> {
-    session::live(chosen, false, gate).await
+    session::live(chosen, gate).await
 }

@@ -24,6 +24,7 @@ use crate::domain::signature::Signatures;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::runtime::folder::{Shelf, StateFolder, private_folder};
 use crate::runtime::journal::Journal;
+use crate::runtime::screen::Errands;
 use crate::runtime::{Places, Runtime};
 use crate::text::{Clean, Gate};
 use crate::world::World;
@@ -370,11 +371,20 @@ pub fn node(runbook: &'static str, node: &'static str) -> NodeRef {
     NodeRef { runbook: slug(runbook), node: slug(node) }
 }
 
-/// A live scene from the environment that was chosen.
+/// A live scene from the environment that was chosen, for a command without a screen.
 ///
 /// # Errors
 /// As [`Scene::live`].
-pub async fn live(chosen: &Chosen, interactive: bool, gate: &Gate) -> Result<Scene, Trouble> {
-    let live = wiring::open(chosen, interactive, gate).await;
-    Scene::live(chosen, live, gate)
+pub async fn live(chosen: &Chosen, gate: &Gate) -> Result<Scene, Trouble> {
+    Scene::live(chosen, wiring::open(chosen, None, gate).await, gate)
+}
+
+/// A live scene for the screen, and what it needs the plain terminal for. Waits for nobody.
+///
+/// # Errors
+/// As [`Scene::live`].
+pub async fn live_on_screen(chosen: &Chosen, gate: &Gate) -> Result<(Scene, Errands), Trouble> {
+    let (sender, errands) = Errands::queue();
+    let scene = Scene::live(chosen, wiring::open(chosen, Some(sender), gate).await, gate)?;
+    Ok((scene, errands))
 }

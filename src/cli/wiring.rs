@@ -1,6 +1,8 @@
 //! From an environment of the configuration to the ports of a live world. Nothing here falls back
 //! to the sandbox; a part that is missing says so and leaves the others alone.
 
+mod login;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,15 +21,16 @@ use crate::domain::environment::{ClusterConfig, Environment, ForwardTarget, Gate
 use crate::domain::name::{DataKey, Name};
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::domain::workload::Discovered;
+use crate::runtime::screen::ErrandSender;
 use crate::text::{Clean, Gate, Secret};
 use crate::world::deferred::Deferred;
 use crate::world::helm::Helm;
-use crate::world::kubernetes::{ConnectOptions, ForwardTarget as KubeTarget, Kubernetes};
+use crate::world::kubernetes::{ConnectOptions, ForwardTarget as KubeTarget, Kubernetes, Plugin};
 use crate::world::litellm::LiteLlm;
 use crate::world::pg_dump::PgDump;
 use crate::world::postgres::Postgres;
 use crate::world::redis::Redis;
-use crate::world::{Cluster, Part, Reply, World, missing};
+use crate::world::{Cluster, Part, Releases, Reply, Workloads, World, missing};
 
 /// How long the discovery of workloads may take.
 const DISCOVERY: Duration = Duration::from_secs(10);
@@ -38,8 +41,6 @@ pub struct Live {
     pub world: World,
     /// The Deployments, in the order in which a plan reverts them.
     pub workloads: Vec<WorkloadRef>,
-    /// The connection to the cluster, where there is one.
-    pub cluster: Result<Kubernetes, Trouble>,
     /// Where the database is, for people.
     pub database: Option<Clean>,
     /// Where the gateway is, for people.
@@ -51,17 +52,32 @@ pub struct Live {
 struct Secrets {
     folder: PathBuf,
     gate: Gate,
-    cluster: Result<Kubernetes, Trouble>,
+    cluster: Reach,
+}
+
+/// The way to the cluster.
+#[derive(Clone)]
+enum Reach {
+    /// Made, or not to be had.
+    Made(Box<Result<Kubernetes, Trouble>>),
+    /// Made beside the screen: a credential plugin takes its time.
+    Beside(Deferred<Kubernetes>),
+}
+
+impl Reach {
+    async fn cluster(&self) -> Result<Kubernetes, Trouble> {
+        match self {
+            Reach::Made(made) => (**made).clone(),
+            Reach::Beside(beside) => beside.port().await.map(|cluster| (*cluster).clone()),
+        }
+    }
 }
 
 impl Secrets {
     async fn fetch(&self, what: &'static str, source: &SecretSource) -> Result<Secret, Trouble> {
         let cluster = self.cluster.clone();
         let from_cluster = move |name: Name, key: DataKey| -> Reply<Secret> {
-            match cluster {
-                Ok(cluster) => cluster.secret(&name, key.as_str()),
-                Err(why) => async move { Err(why) }.boxed(),
-            }
+            async move { cluster.cluster().await?.secret(&name, key.as_str()).await }.boxed()
         };
         let fetched =
             secret::fetch(what, source, &self.folder, &self.gate, |name| std::env::var_os(name), from_cluster);
@@ -69,20 +85,37 @@ impl Secrets {
     }
 }
 
-/// Connects to what the environment names. A credential plugin that needs the terminal runs here,
-/// on the plain terminal, and only when its cached token does not serve.
-pub async fn open(chosen: &Chosen, interactive: bool, gate: &Gate) -> Live {
+/// Connects to what the environment names. Over a screen, to which `errands` lead, nothing here
+/// waits for anybody; without one, the credential plugin of the kubeconfig is waited for.
+pub async fn open(chosen: &Chosen, errands: Option<ErrandSender>, gate: &Gate) -> Live {
     let environment = &chosen.environment;
-    let cluster = connect(environment, chosen, interactive, gate).await;
+    let interactive = errands.is_some();
+    let cluster = reach(environment, chosen, errands, gate).await;
     let secrets = Secrets { folder: chosen.folder().to_owned(), gate: gate.clone(), cluster: cluster.clone() };
     let workloads = workloads(environment, &cluster, interactive).await;
-    let kubernetes = |cluster: &Result<Kubernetes, Trouble>| cluster.clone().map(Arc::new);
     let kubeconfig = environment.cluster.as_ref().and_then(|place| place.kubeconfig.as_ref());
     let kubeconfig = kubeconfig.map(|path| resolve_path(chosen.folder(), path));
+    let (reading, changing, releases): (Part<dyn Cluster>, Part<dyn Workloads>, Part<dyn Releases>) = match cluster {
+        Reach::Made(made) => match *made {
+            Err(why) => (Err(why.clone()), Err(why.clone()), Err(why)),
+            Ok(cluster) => {
+                let port = Arc::new(cluster.clone());
+                (Ok(Arc::clone(&port) as _), Ok(port as _), Ok(Arc::new(Helm::new(cluster, kubeconfig)) as _))
+            }
+        },
+        Reach::Beside(beside) => {
+            let port = Arc::new(beside.clone());
+            let helm = move || {
+                let (beside, kubeconfig) = (beside.clone(), kubeconfig.clone());
+                async move { Ok(Helm::new((*beside.port().await?).clone(), kubeconfig)) }.boxed()
+            };
+            (Ok(Arc::clone(&port) as _), Ok(port as _), Ok(Arc::new(Deferred::new(helm)) as _))
+        }
+    };
     let world = World {
-        cluster: kubernetes(&cluster).map(|port| port as _),
-        workloads: kubernetes(&cluster).map(|port| port as _),
-        releases: cluster.clone().map(|cluster| Arc::new(Helm::new(cluster, kubeconfig)) as _),
+        cluster: reading,
+        workloads: changing,
+        releases,
         database: store(environment.database.as_ref(), "database", &secrets, |store, secrets| {
             Arc::new(Deferred::new(move || postgres(store.clone(), secrets.clone()))) as _
         }),
@@ -97,49 +130,42 @@ pub async fn open(chosen: &Chosen, interactive: bool, gate: &Gate) -> Live {
     };
     let database = environment.database.as_ref().map(|store| say!("the database of {}", store.source.words(gate)));
     let gateway = environment.gateway.as_ref().map(|gateway| gateway_words(gateway, gate));
-    Live { world, workloads, cluster, database, gateway }
+    Live { world, workloads, database, gateway }
 }
 
-async fn connect(
-    environment: &Environment,
-    chosen: &Chosen,
-    interactive: bool,
-    gate: &Gate,
-) -> Result<Kubernetes, Trouble> {
+async fn reach(environment: &Environment, chosen: &Chosen, errands: Option<ErrandSender>, gate: &Gate) -> Reach {
     let Some(cluster) = &environment.cluster else {
-        return Err(Trouble::new(TroubleKind::Missing, Clean::ours("no cluster is configured for this environment"))
-            .remedy(Clean::ours("name `context` and `namespace` in lastgood.toml")));
+        let why = Trouble::new(TroubleKind::Missing, Clean::ours("no cluster is configured for this environment"))
+            .remedy(Clean::ours("name `context` and `namespace` in lastgood.toml"));
+        return Reach::Made(Box::new(Err(why)));
     };
     let options = ConnectOptions {
         context: Some(cluster.context.clone()),
         namespace: Some(cluster.namespace.clone()),
         kubeconfig: cluster.kubeconfig.as_ref().map(|path| resolve_path(chosen.folder(), path)),
     };
-    match Kubernetes::connect(options.clone(), gate.clone()).await {
-        Err(why) if why.kind == TroubleKind::Unauthenticated && interactive => {
-            Kubernetes::login(options.clone(), gate).await?;
-            Kubernetes::connect(options, gate.clone()).await
+    match (errands, Kubernetes::plugin(&options, gate).await) {
+        (Some(errands), Ok(Some(plugin))) => {
+            let errands = (plugin == Plugin::MayAsk).then_some(errands);
+            Reach::Beside(login::beside_the_screen(options, errands, gate.clone()))
         }
-        connected => connected,
+        // A kubeconfig that cannot be used says so here.
+        _ => Reach::Made(Box::new(Kubernetes::connect(options, gate.clone()).await)),
     }
 }
 
 /// The configured Deployments, else those that are found. The console looks for them itself, because
 /// its screen waits for nobody.
-async fn workloads(
-    environment: &Environment,
-    cluster: &Result<Kubernetes, Trouble>,
-    interactive: bool,
-) -> Vec<WorkloadRef> {
+async fn workloads(environment: &Environment, cluster: &Reach, interactive: bool) -> Vec<WorkloadRef> {
     if let Some(place) = environment.cluster.as_ref().filter(|_| !environment.workloads.is_empty()) {
         let reference = |name: &Name| WorkloadRef { namespace: place.namespace.clone(), name: name.clone() };
         return environment.workloads.iter().map(reference).collect();
     }
-    let Ok(cluster) = cluster else { return Vec::new() };
     if interactive {
         return Vec::new();
     }
-    discovered(cluster).await.into_iter().map(|found| found.reference).collect()
+    let Ok(cluster) = cluster.cluster().await else { return Vec::new() };
+    discovered(&cluster).await.into_iter().map(|found| found.reference).collect()
 }
 
 /// What `init` finds in a cluster: the Deployments that look like LiteLLM, with their templates.
@@ -212,12 +238,12 @@ async fn database(store: &StoreConfig, secrets: &Secrets) -> Result<(DatabaseUrl
         return Ok((url, None));
     }
     let host = url.addresses().first().map(|address| (address.host.as_str().to_owned(), address.port));
-    let address = forward(host, secrets)?;
+    let address = forward(host, secrets).await?;
     Ok((url, Some((address.ip(), address.port()))))
 }
 
 /// Forwards to the Service that a host inside the cluster names (`db`, `db.ns.svc.cluster.local`).
-fn forward(host: Option<(String, u16)>, secrets: &Secrets) -> Result<SocketAddr, Trouble> {
+async fn forward(host: Option<(String, u16)>, secrets: &Secrets) -> Result<SocketAddr, Trouble> {
     let bad = |host: &str| {
         Trouble::new(TroubleKind::Invalid, say!("{} names no Service of the cluster", secrets.gate.clean(host))).remedy(
             Clean::ours("with via = \"port-forward\" the URL's host is a Service, as pods of the cluster name it"),
@@ -225,7 +251,7 @@ fn forward(host: Option<(String, u16)>, secrets: &Secrets) -> Result<SocketAddr,
     };
     let Some((host, port)) = host else { return Err(bad("the URL")) };
     let name: Name = host.split('.').next().unwrap_or_default().parse().map_err(|_| bad(&host))?;
-    secrets.cluster.clone()?.forward(KubeTarget::Service { name, port })
+    secrets.cluster.cluster().await?.forward(KubeTarget::Service { name, port })
 }
 
 fn redis(store: StoreConfig, secrets: Secrets) -> BoxFuture<'static, Result<Redis, Trouble>> {
@@ -239,7 +265,7 @@ fn redis(store: StoreConfig, secrets: Secrets) -> BoxFuture<'static, Result<Redi
             Trouble::new(TroubleKind::Invalid, say!("the Redis URL cannot be used: {}", why))
         })?;
         let host = url.host_str().map(|host| (host.to_owned(), url.port().unwrap_or(6379)));
-        let address = forward(host, &secrets)?;
+        let address = forward(host, &secrets).await?;
         let moved = url.set_ip_host(address.ip()).and_then(|()| url.set_port(Some(address.port())));
         moved.map_err(|()| Trouble::new(TroubleKind::Invalid, Clean::ours("the Redis URL cannot be forwarded")))?;
         Redis::new(Secret::new(url.to_string()), secrets.gate).map(Redis::forwarded)
@@ -282,7 +308,7 @@ fn litellm(
                         ));
                     }
                 };
-                let address = secrets.cluster.clone()?.forward(target)?;
+                let address = secrets.cluster.cluster().await?.forward(target)?;
                 Url::parse(&format!("http://{address}"))
                     .map_err(|_| Trouble::new(TroubleKind::Invalid, Clean::ours("the forwarded address is no URL")))?
             }

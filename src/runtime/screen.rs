@@ -3,18 +3,22 @@
 
 mod backend;
 mod clipboard;
+mod encode;
+mod errand;
 mod events;
+mod pace;
 mod writer;
 
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEventKind};
 use crossterm::{cursor, event, style, terminal};
 use futures::FutureExt as _;
 use ratatui::Terminal;
 use tokio::signal::unix::{SignalKind, signal};
+
+pub use errand::{Errand, ErrandSender, Errands};
 
 use crate::app::action::Action;
 use crate::app::effect::Exit;
@@ -23,7 +27,8 @@ use crate::app::msg::Msg;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::runtime::screen::backend::FrameBackend;
 use crate::runtime::screen::events::Events;
-use crate::runtime::screen::writer::Writer;
+use crate::runtime::screen::pace::{Cause, Pace};
+use crate::runtime::screen::writer::{Writer, write_last};
 use crate::runtime::{Runtime, ScreenRequest};
 use crate::text::{Clean, Secret};
 use crate::ui::draw;
@@ -43,13 +48,17 @@ pub struct Manners {
     pub mouse: bool,
     /// Frames a second: few over SSH, more on a local terminal.
     pub frames: u32,
+    /// Bytes a second for what nobody pressed a key for; `None` on a local terminal.
+    pub bytes: Option<u32>,
 }
 
 impl Manners {
-    /// The manners for this session: ten frames a second over SSH, thirty on a local terminal.
+    /// The manners for this session: ten frames and 16 KiB a second over SSH, thirty frames on a
+    /// local terminal. tmux keeps `SSH_CONNECTION` up to date when somebody attaches, which it does
+    /// not do for `SSH_TTY`.
     pub fn here(mouse: bool) -> Self {
         let far = std::env::var_os("SSH_CONNECTION").is_some();
-        Self { mouse, frames: if far { 10 } else { 30 } }
+        Self { mouse, frames: if far { 10 } else { 30 }, bytes: far.then_some(16 * 1024) }
     }
 }
 
@@ -62,40 +71,62 @@ struct Screen {
 
 impl Screen {
     fn enter(manners: Manners) -> io::Result<Self> {
-        // crossterm 0.29 turns every colour command into a full reset under NO_COLOR, which takes
-        // bold and reverse with it; the theme leaves colours out by itself.
-        style::force_color_output(true);
         terminal::enable_raw_mode()?;
         ENTERED.store(true, Ordering::SeqCst);
-        let writer = Writer::start();
+        let writer = Writer::start()?;
         let mut bytes = Vec::new();
         crossterm::queue!(bytes, terminal::EnterAlternateScreen, cursor::Hide, event::EnableBracketedPaste)?;
         if manners.mouse {
             crossterm::queue!(bytes, event::EnableMouseCapture)?;
         }
         writer.write(bytes);
-        Ok(Self { terminal: Terminal::new(FrameBackend::default())?, writer, manners })
+        Ok(Self { terminal: Terminal::new(FrameBackend::new()?)?, writer, manners })
     }
 
-    fn leave(mut self) {
-        self.writer.finish();
-        restore();
+    /// Gives the terminal back. False when it did not take the bytes for that.
+    fn leave(mut self) -> bool {
+        let takes = self.writer.finish();
+        restore(takes)
     }
 
-    fn draw(&mut self, runtime: &Runtime, theme: &Theme) -> io::Result<()> {
+    /// Takes the terminal again after it was given back.
+    fn again(&mut self) {
+        if let Ok(again) = Self::enter(self.manners) {
+            *self = again;
+        }
+    }
+
+    /// Gives the terminal back for an errand, and takes it again.
+    async fn lend(&mut self, errand: Errand) {
+        let takes = self.writer.finish();
+        let _ = restore(takes);
+        let _ = write_last(format!("{}\n", errand.words).into_bytes());
+        errand.work.await;
+        self.again();
+    }
+
+    /// How large it is now; a terminal that does not know is gone.
+    fn size(&self) -> Msg {
+        terminal::size().map_or(Msg::Hangup, |(width, height)| Msg::Size(width, height))
+    }
+
+    /// Draws what changed: how many bytes that took.
+    fn draw(&mut self, runtime: &Runtime, theme: &Theme) -> io::Result<usize> {
         self.terminal.draw(|frame| draw(frame, &runtime.state, theme))?;
         let frame = self.terminal.backend_mut().take_frame();
+        let bytes = frame.as_ref().map_or(0, Vec::len);
         if let Some(frame) = frame {
             self.writer.write(frame);
         }
-        Ok(())
+        Ok(bytes)
     }
 }
 
-/// Takes every mode back. Safe to call twice and from a panic hook.
-fn restore() {
+/// Takes every mode back. Safe to call twice and from a panic hook. A terminal that takes no bytes
+/// gets at least its line editing back; false then.
+fn restore(takes: bool) -> bool {
     if !ENTERED.swap(false, Ordering::SeqCst) {
-        return;
+        return true;
     }
     let mut bytes = Vec::new();
     let _ = crossterm::queue!(
@@ -107,16 +138,16 @@ fn restore() {
         cursor::Show,
         terminal::LeaveAlternateScreen
     );
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(&bytes).and_then(|()| out.flush());
+    let written = takes && write_last(bytes);
     let _ = terminal::disable_raw_mode();
+    written
 }
 
 /// Restores the screen before a panic is printed, in whichever task it happens.
 fn install_panic_hook() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        restore();
+        let _ = restore(true);
         PANICKED.store(true, Ordering::SeqCst);
         print(panic);
     }));
@@ -136,76 +167,83 @@ pub async fn hangup() {
     futures::future::select_all(waits).await;
 }
 
-/// The terminal is still there. A terminal that is gone makes crossterm spin and never says so.
-fn alive() -> bool {
-    let stdin = io::stdin();
-    let hung_up = || {
-        let mut poll = [rustix::event::PollFd::new(&stdin, rustix::event::PollFlags::IN)];
-        let zero = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        rustix::event::poll(&mut poll, Some(&zero)).is_ok()
-            && poll[0].revents().intersects(rustix::event::PollFlags::HUP | rustix::event::PollFlags::ERR)
-    };
-    rustix::termios::tcgetattr(&stdin).is_ok() && !hung_up()
+/// How the screen was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// How the console ended.
+    pub exit: Exit,
+    /// The terminal took the bytes that restore it. One that did not would hold up whoever writes
+    /// to it next.
+    pub restored: bool,
 }
 
 /// Runs the console on this terminal until it is left. The terminal is restored when this returns.
 ///
 /// # Errors
 /// [`TroubleKind::Invalid`] when this is no terminal.
-pub async fn run(runtime: &mut Runtime, theme: &Theme, manners: Manners) -> Result<Exit, Trouble> {
+pub async fn run(runtime: &mut Runtime, theme: &Theme, manners: Manners, errands: Errands) -> Result<Left, Trouble> {
     install_panic_hook();
     let no_terminal = |why: io::Error| {
         Trouble::new(TroubleKind::Invalid, say!("the screen cannot be used: {}", runtime_words(&why)))
             .remedy(Clean::ours("run it in a terminal, or use a command without a screen: see `lastgood --help`"))
     };
     let mut screen = Screen::enter(manners).map_err(no_terminal)?;
-    let exit = looped(runtime, theme, &mut screen).await;
-    screen.leave();
+    let exit = looped(runtime, theme, &mut screen, errands).await;
+    let restored = screen.leave();
     runtime.finish().await;
-    Ok(exit)
+    Ok(Left { exit, restored })
 }
 
 fn runtime_words(why: &io::Error) -> Clean {
     crate::text::Gate::default().clean(&why.to_string())
 }
 
-async fn looped(runtime: &mut Runtime, theme: &Theme, screen: &mut Screen) -> Exit {
+async fn looped(runtime: &mut Runtime, theme: &Theme, screen: &mut Screen, mut errands: Errands) -> Exit {
     let mut events = Events::start();
     // It happens once; the loop goes on until the journal has what it was given.
     let mut hangup = std::pin::pin!(hangup().fuse());
     let mut stop = signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw())).ok();
+    let mut resized = signal(SignalKind::window_change()).ok();
     let mut tick = Runtime::ticker();
-    let mut frame = tokio::time::interval(Duration::from_secs(1) / screen.manners.frames.max(1));
-    frame.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    if let Ok((width, height)) = terminal::size() {
-        runtime.dispatch(Msg::Size(width, height));
-    }
-    let mut dirty = true;
+    let mut pace = Pace::new(screen.manners);
+    runtime.dispatch(screen.size());
+    let mut dirty = Some(Cause::Asked);
+    // Said once; the loop goes on until the journal has what it was given.
+    let mut gone = false;
     loop {
         let idle = screen.writer.idle();
-        let msg = tokio::select! {
+        let (msg, cause) = tokio::select! {
             biased;
-            event = next_event(&mut events) => match event {
-                Some(msg) => Some(msg),
-                None => Some(Msg::Hangup),
-            },
-            () = &mut hangup => Some(Msg::Hangup),
-            Some(()) = async { stop.as_mut()?.recv().await } => Some(Msg::Do(Action::Suspend)),
-            () = screen.writer.wait_idle(), if !idle => None,
-            _ = frame.tick(), if dirty && idle => {
-                if screen.draw(runtime, theme).is_err() || screen.writer.lost() {
-                    Some(Msg::Hangup)
-                } else {
-                    dirty = false;
-                    None
-                }
+            event = next_event(&mut events), if !gone => {
+                gone = event.is_none();
+                (event.unwrap_or(Msg::Hangup), Cause::Asked)
             }
-            msg = runtime.next(&mut tick) => Some(msg),
+            () = &mut hangup => (Msg::Hangup, Cause::Asked),
+            Some(()) = async { stop.as_mut()?.recv().await } => (Msg::Do(Action::Suspend), Cause::Asked),
+            Some(()) = async { resized.as_mut()?.recv().await } => (screen.size(), Cause::Asked),
+            () = screen.writer.wait_idle(), if !idle => continue,
+            // A terminal that takes nothing gets nothing: old frames never queue up before new ones.
+            () = pace.due(dirty), if idle => match screen.draw(runtime, theme) {
+                Ok(bytes) if !screen.writer.lost() => {
+                    pace.drew(bytes);
+                    dirty = None;
+                    continue;
+                }
+                _ => (Msg::Hangup, Cause::Asked),
+            },
+            errand = errands.next() => {
+                events.end().await;
+                let done = tokio::select! {
+                    () = screen.lend(errand) => true,
+                    () = &mut hangup => false,
+                };
+                events = Events::start();
+                (if done { screen.size() } else { Msg::Hangup }, Cause::Asked)
+            }
+            msg = runtime.next(&mut tick) => (msg, Cause::Fed),
         };
-        let Some(msg) = msg else { continue };
-        let lost = matches!(msg, Msg::Tick(_)) && !alive();
-        dirty = true;
-        runtime.dispatch(if lost { Msg::Hangup } else { msg });
+        dirty = dirty.max(Some(cause));
+        runtime.dispatch(msg);
         runtime.drain(BATCH);
         if PANICKED.load(Ordering::SeqCst) {
             return Exit::NotReached;
@@ -229,16 +267,12 @@ async fn requested(runtime: &mut Runtime, screen: &mut Screen, request: ScreenRe
             let _ = screen.terminal.clear();
         }
         ScreenRequest::Suspend => {
-            screen.writer.finish();
-            restore();
+            let takes = screen.writer.finish();
+            let _ = restore(takes);
             // Every thread stops, so nobody here reads the keys that are the shell's.
             let _ = rustix::process::kill_current_process_group(rustix::process::Signal::STOP);
-            if let Ok(again) = Screen::enter(screen.manners) {
-                *screen = again;
-            }
-            if let Ok((width, height)) = terminal::size() {
-                runtime.dispatch(Msg::Size(width, height));
-            }
+            screen.again();
+            runtime.dispatch(screen.size());
         }
     }
 }
@@ -255,7 +289,6 @@ async fn next_event(events: &mut Events) -> Option<Msg> {
 fn meaning(event: Event) -> Option<Msg> {
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => Some(Msg::Key(read_key(key)?)),
-        Event::Resize(width, height) => Some(Msg::Size(width, height)),
         Event::Paste(text) => Some(Msg::Paste(Secret::new(text))),
         Event::Mouse(mouse) => match mouse.kind {
             MouseEventKind::ScrollUp => Some(Msg::Do(Action::Up)),

@@ -32,7 +32,7 @@ use kube::core::ObjectList;
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 
-pub use connect::ConnectOptions;
+pub use connect::{ConnectOptions, Plugin};
 pub use forward::ForwardTarget;
 
 use crate::domain::catalog::Listing;
@@ -87,9 +87,15 @@ impl Kubernetes {
         Ok(Self { link, shared: Arc::new(shared) })
     }
 
+    /// The credential plugin that [`Kubernetes::connect`] would run, where there is one. Reads the
+    /// kubeconfig and runs nothing.
+    pub async fn plugin(options: &ConnectOptions, gate: &Gate) -> Result<Option<Plugin>, Trouble> {
+        connect::plugin(options, gate).await
+    }
+
     /// Runs the credential plugin of the kubeconfig on this terminal, so that it can ask for a
-    /// device code or a password. Call it before the console's screen is entered, and only when
-    /// [`Kubernetes::connect`] failed with [`TroubleKind::Unauthenticated`].
+    /// device code or a password. Call it on the plain terminal, and only when
+    /// [`Kubernetes::connect`] failed with [`TroubleKind::Unauthenticated`] or went on in silence.
     pub async fn login(options: ConnectOptions, gate: &Gate) -> Result<(), Trouble> {
         connect::login(options, gate).await
     }

@@ -30,6 +30,7 @@ pub struct Session {
     writer: Option<Box<dyn std::io::Write + Send>>,
     shared: Shared,
     closing: Arc<AtomicBool>,
+    held: Arc<AtomicBool>,
 }
 
 /// What a session starts with.
@@ -66,9 +67,9 @@ impl<'a> Start<'a> {
         drop(pair.slave);
         let seen = Seen { raw: Vec::new(), parser: vt100::Parser::new(rows, cols, 0), over: false };
         let shared: Shared = Arc::new((Mutex::new(seen), Condvar::new()));
-        let closing = Arc::new(AtomicBool::new(false));
+        let (closing, held) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let mut reader = pair.master.try_clone_reader().unwrap();
-        let (to, stop) = (Arc::clone(&shared), Arc::clone(&closing));
+        let (to, stop, stuck) = (Arc::clone(&shared), Arc::clone(&closing), Arc::clone(&held));
         std::thread::spawn(move || {
             let mut bytes = [0; 65_536];
             while let Ok(count @ 1..) = reader.read(&mut bytes)
@@ -78,13 +79,17 @@ impl<'a> Start<'a> {
                 seen.raw.extend_from_slice(&bytes[..count]);
                 seen.parser.process(&bytes[..count]);
                 to.1.notify_all();
+                drop(seen);
+                while stuck.load(Ordering::SeqCst) {
+                    std::thread::park_timeout(Duration::from_millis(1));
+                }
             }
             drop(reader);
             to.0.lock().unwrap_or_else(PoisonError::into_inner).over = true;
             to.1.notify_all();
         });
         let writer = pair.master.take_writer().unwrap();
-        Session { child, master: Some(pair.master), writer: Some(writer), shared, closing }
+        Session { child, master: Some(pair.master), writer: Some(writer), shared, closing, held }
     }
 }
 
@@ -145,13 +150,24 @@ impl Session {
     }
 
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.process_id().unwrap()).unwrap();
+        let pid = i32::try_from(self.process()).unwrap();
         kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+    }
+
+    /// The id of the process.
+    pub fn process(&self) -> u32 {
+        self.child.process_id().unwrap()
+    }
+
+    /// From the next bytes on nobody takes what is written, as behind a stopped terminal or a dead
+    /// line; with false, everything is taken again.
+    pub fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::SeqCst);
     }
 
     /// The letter of the process in `/proc`: `T` is stopped.
     pub fn wait_until_process_is(&self, letter: char) {
-        let path = format!("/proc/{}/stat", self.child.process_id().unwrap());
+        let path = format!("/proc/{}/stat", self.process());
         let state = || std::fs::read_to_string(&path).ok()?.rsplit_once(") ")?.1.chars().next();
         wait_until(&format!("the process to be {letter}"), SOON, || state() == Some(letter));
     }
@@ -211,6 +227,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.held.store(false, Ordering::SeqCst);
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

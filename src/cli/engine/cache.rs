@@ -37,7 +37,7 @@ pub(super) async fn run(chosen: &Chosen, cache: &Cache, gate: &Gate) -> eyre::Re
             if let Err(trouble) = check_arm(arm, chosen) {
                 return Ok(Err(trouble));
             }
-            let scene = match session::live(chosen, false, gate).await {
+            let scene = match session::live(chosen, gate).await {
                 Ok(scene) => scene,
                 Err(trouble) => return Ok(Err(trouble)),
             };

@@ -23,6 +23,7 @@ use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::runtime::folder::StateFolder;
 use crate::runtime::headless;
 use crate::runtime::journal::Journal;
+use crate::runtime::screen::Errands;
 use crate::text::{Clean, Gate};
 use crate::world::clock::Clock;
 
@@ -78,7 +79,7 @@ pub(super) fn drill(drill: &Drill, look: Look, gate: &Gate) -> eyre::Result<Outc
         Walk::Console => Ok(walker(false)?.block_on(async {
             let stage = stage(look, gate)?;
             let runtime = Scene::begin_drill(&scenario, StateFolder::find()?, from_now(), gate)?;
-            on_screen(runtime, stage).await
+            on_screen(runtime, stage, Errands::none()).await
         })),
         Walk::Auto(format) => walker(true)?.block_on(auto(&scenario, format, gate)),
     }
@@ -100,7 +101,7 @@ pub(super) fn resume(
     Ok(walker(false)?.block_on(async {
         let kept_as = (journal, lines);
         let runtime = Scene::resume_drill(&scenario, StateFolder::find()?, from_now(), &kept.id, kept_as, gate)?;
-        on_screen(runtime, stage).await
+        on_screen(runtime, stage, Errands::none()).await
     }))
 }
 

@@ -342,7 +342,7 @@ struct TimelineRow<'a> {
 
 /// Carries the plan out.
 pub(super) async fn run(chosen: &Chosen, run: &Run, gate: &Gate) -> eyre::Result<Outcome> {
-    let scene = match session::live(chosen, false, gate).await {
+    let scene = match session::live(chosen, gate).await {
         Ok(scene) => scene,
         Err(trouble) => return Ok(Err(trouble)),
     };

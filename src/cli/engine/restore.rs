@@ -27,7 +27,7 @@ pub(super) async fn run(chosen: &Chosen, wanted: &Restore, gate: &Gate) -> eyre:
     if let Err(trouble) = check_arm(&wanted.arm, chosen) {
         return Ok(Err(trouble));
     }
-    let scene = match session::live(chosen, false, gate).await {
+    let scene = match session::live(chosen, gate).await {
         Ok(scene) => scene,
         Err(trouble) => return Ok(Err(trouble)),
     };

@@ -98,7 +98,7 @@ async fn changed(chosen: &Chosen, change: &RowChange, action: Action, gate: &Gat
     if let Err(trouble) = check_arm(&change.arm, chosen) {
         return Ok(Err(trouble));
     }
-    let scene = match session::live(chosen, false, gate).await {
+    let scene = match session::live(chosen, gate).await {
         Ok(scene) => scene,
         Err(trouble) => return Ok(Err(trouble)),
     };
@@ -135,7 +135,7 @@ async fn restored(
         Ok(found) => found,
         Err(trouble) => return Ok(Err(trouble)),
     };
-    let scene = match session::live(chosen, false, gate).await {
+    let scene = match session::live(chosen, gate).await {
         Ok(scene) => scene.keeping_rows_in(folder),
         Err(trouble) => return Ok(Err(trouble)),
     };

@@ -1,58 +1,68 @@
-//! A ratatui backend that gathers a whole frame into one buffer, and nothing when no cell changed.
+//! A ratatui backend that gathers a whole frame into one buffer, and nothing when nothing changed.
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
 
-use crossterm::{QueueableCommand as _, terminal};
-use ratatui::backend::{Backend, ClearType, CrosstermBackend, WindowSize};
-use ratatui::buffer::Cell;
-use ratatui::layout::{Position, Size};
+use crossterm::{QueueableCommand as _, cursor, terminal};
+use ratatui::backend::{Backend, ClearType, WindowSize};
+use ratatui::buffer::{Buffer, Cell};
+use ratatui::layout::{Position, Rect, Size};
+use unicode_width::UnicodeWidthStr as _;
 
-/// A buffer that two can hold: crossterm's backend does not give its writer back.
-#[derive(Clone, Default)]
-struct Gathered(Arc<Mutex<Vec<u8>>>);
+use crate::runtime::screen::encode::Pen;
 
-impl Gathered {
-    fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Write for Gathered {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// crossterm's backend over a buffer in memory.
+/// What the terminal shows, and what it is to show.
+#[derive(Default)]
 pub(super) struct FrameBackend {
-    inner: CrosstermBackend<Gathered>,
-    gathered: Gathered,
-    changed: bool,
-}
-
-impl Default for FrameBackend {
-    fn default() -> Self {
-        let gathered = Gathered::default();
-        Self { inner: CrosstermBackend::new(gathered.clone()), gathered, changed: false }
-    }
+    shown: Buffer,
+    next: Buffer,
+    pen: Pen,
+    /// Everything is written anew.
+    anew: bool,
+    /// Where the cursor is seen on the terminal. It is hidden when the screen is entered.
+    cursor: Option<Position>,
+    wanted: Position,
+    visible: bool,
 }
 
 impl FrameBackend {
-    /// The bytes of the frame inside a synchronized-update bracket; `None` when no cell changed.
+    /// Over a terminal of which nothing is known but its size.
+    ///
+    /// # Errors
+    /// There is no terminal.
+    pub fn new() -> io::Result<Self> {
+        let mut this = Self::default();
+        this.clear()?;
+        Ok(this)
+    }
+
+    /// The bytes of the frame inside a synchronized-update bracket (DEC private mode 2026); `None`
+    /// when nothing changed.
     pub fn take_frame(&mut self) -> Option<Vec<u8>> {
-        let bytes = self.gathered.take();
-        if !std::mem::take(&mut self.changed) {
+        let mut frame = Vec::new();
+        frame.queue(terminal::BeginSynchronizedUpdate).ok()?;
+        let empty = frame.len();
+        if std::mem::take(&mut self.anew) {
+            self.pen.erase(&mut frame);
+            self.shown = Buffer::empty(self.next.area);
+        }
+        self.pen.change(&mut self.shown, &self.next, &mut frame);
+        self.shown.clone_from(&self.next);
+        let moved = frame.len() > empty;
+        let wanted = self.visible.then_some(self.wanted);
+        if let Some(at) = wanted.filter(|at| moved || self.cursor != Some(*at)) {
+            self.pen.to(at.x, at.y, &mut frame);
+        }
+        match (self.cursor.is_some(), wanted.is_some()) {
+            (false, true) => _ = frame.queue(cursor::Show),
+            (true, false) => _ = frame.queue(cursor::Hide),
+            _ => {}
+        }
+        self.cursor = wanted;
+        // Whoever else writes to this terminal leaves the cursor elsewhere.
+        self.pen.lift();
+        if frame.len() == empty {
             return None;
         }
-        let mut frame = Vec::with_capacity(bytes.len() + 16);
-        frame.queue(terminal::BeginSynchronizedUpdate).ok()?;
-        frame.extend_from_slice(&bytes);
         frame.queue(terminal::EndSynchronizedUpdate).ok()?;
         Some(frame)
     }
@@ -65,47 +75,58 @@ impl Backend for FrameBackend {
     where
         I: Iterator<Item = (u16, u16, &'a Cell)>,
     {
-        let mut content = content.peekable();
-        if content.peek().is_none() {
-            return Ok(());
+        for (x, y, cell) in content {
+            // The terminal may have become smaller while this was drawn; the next frame is of its size.
+            let Some(place) = self.next.cell_mut((x, y)) else { continue };
+            place.clone_from(cell);
+            for behind in 1..u16::try_from(cell.symbol().width()).unwrap_or(1) {
+                if let Some(covered) = self.next.cell_mut((x + behind, y)) {
+                    covered.reset();
+                }
+            }
         }
-        self.changed = true;
-        self.inner.draw(content)
+        Ok(())
     }
 
     fn hide_cursor(&mut self) -> io::Result<()> {
-        self.inner.hide_cursor()
+        self.visible = false;
+        Ok(())
     }
 
     fn show_cursor(&mut self) -> io::Result<()> {
-        self.inner.show_cursor()
+        self.visible = true;
+        Ok(())
     }
 
     /// The cursor is never asked for: late answers of a terminal over SSH would be read as keys.
     fn get_cursor_position(&mut self) -> io::Result<Position> {
-        Ok(Position::ORIGIN)
+        Ok(self.wanted)
     }
 
     fn set_cursor_position<P: Into<Position>>(&mut self, position: P) -> io::Result<()> {
-        self.inner.set_cursor_position(position)
+        self.wanted = position.into();
+        Ok(())
     }
 
     fn clear(&mut self) -> io::Result<()> {
-        self.changed = true;
-        self.inner.clear()
+        let size = self.size()?;
+        self.next = Buffer::empty(Rect::new(0, 0, size.width, size.height));
+        self.anew = true;
+        Ok(())
     }
 
-    fn clear_region(&mut self, region: ClearType) -> io::Result<()> {
-        self.changed = true;
-        self.inner.clear_region(region)
+    /// The screen is ours as a whole, so it is only ever cleared as a whole.
+    fn clear_region(&mut self, _: ClearType) -> io::Result<()> {
+        self.clear()
     }
 
     fn size(&self) -> io::Result<Size> {
-        self.inner.size()
+        let (width, height) = terminal::size()?;
+        Ok(Size { width, height })
     }
 
     fn window_size(&mut self) -> io::Result<WindowSize> {
-        self.inner.window_size()
+        Ok(WindowSize { columns_rows: self.size()?, pixels: Size::default() })
     }
 
     fn flush(&mut self) -> io::Result<()> {

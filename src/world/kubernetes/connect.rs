@@ -36,6 +36,16 @@ pub struct ConnectOptions {
     pub kubeconfig: Option<PathBuf>,
 }
 
+/// The credential plugin of a kubeconfig entry, and whether it may ask a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plugin {
+    /// It never asks (`interactiveMode: Never`).
+    Silent,
+    /// It asks where it has a terminal (`IfAvailable`, which is also meant where nothing is said, or
+    /// `Always`).
+    MayAsk,
+}
+
 /// What a connection is made of, before any request.
 pub(super) struct Connection {
     pub(super) requests: Client,
@@ -43,6 +53,17 @@ pub(super) struct Connection {
     pub(super) context: Option<ContextName>,
     pub(super) namespace: Name,
     pub(super) server: Clean,
+}
+
+/// The plugin that [`connect`] runs; `None` where the kubeconfig holds the credential, or has none.
+pub(super) async fn plugin(options: &ConnectOptions, gate: &Gate) -> Result<Option<Plugin>, Trouble> {
+    let (config, _) = configuration(options, gate).await?;
+    let command = config.auth_info.auth_provider.is_some();
+    Ok(match &config.auth_info.exec {
+        Some(exec) if exec.interactive_mode != Some(ExecInteractiveMode::Never) => Some(Plugin::MayAsk),
+        Some(_) => Some(Plugin::Silent),
+        None => command.then_some(Plugin::Silent),
+    })
 }
 
 /// Reads the configuration and builds both clients. Runs the credential plugin, without a terminal.

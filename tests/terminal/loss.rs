@@ -1,0 +1,116 @@
+//! A terminal that goes away, or takes nothing any more.
+
+use rustix::process::Signal;
+
+use super::pty::{SOON, Session, Start, wait_until};
+use super::{QUESTION, drill, home, incidents, opened};
+
+#[test]
+fn a_terminal_that_goes_away_ends_it() {
+    let home = home();
+    let mut session = drill(home.path());
+    session.hang_up();
+    session.wait_end(SOON);
+    let again = Start::lastgood(home.path(), &["resume"]).open();
+    again.wait_for(QUESTION, SOON);
+}
+
+/// Processor time so far, in the kernel's ticks (user and system); `None` once it ended.
+fn processor(session: &Session) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", session.process())).ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+    Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
+}
+
+/// The signal went to the shell, or nobody sends one: `env` starts the console with it blocked.
+#[test]
+fn a_terminal_that_goes_away_without_a_word_ends_it_and_what_runs_is_on_record() {
+    let home = home();
+    let blocked = ["--block-signal=HUP", env!("CARGO_BIN_EXE_lastgood"), "drill", "bad-image"];
+    let mut session = opened(Start { program: "/usr/bin/env", ..Start::lastgood(home.path(), &blocked) });
+    session.send("A");
+    session.wait_for("Type the environment's name", SOON);
+    session.send("drill-bad-image\r");
+    session.wait_for(" ARMED ", SOON);
+    session.send("Pr");
+    session.wait_for("Restart: review what will be sent", SOON);
+    let folder = home.path().join(".local/state/lastgood/drills").join(incidents(home.path()).remove(0));
+    let journal = || std::fs::read_to_string(folder.join("journal.jsonl")).unwrap();
+    session.send("y");
+    wait_until("the restart on record", SOON, || journal().contains("\"started\""));
+    let before = processor(&session).unwrap();
+    session.hang_up();
+    let mut last = before;
+    let begin = std::time::Instant::now();
+    wait_until("the end", SOON, || match processor(&session) {
+        Some(now) if !is_over(&session) => {
+            last = now;
+            false
+        }
+        _ => true,
+    });
+    session.wait_end(SOON);
+    // A loop that spins takes all of a processor; it ends in a fraction of that.
+    let ticks = begin.elapsed().as_secs_f64() * 100.0;
+    assert!((last - before) as f64 <= 20.0 + ticks / 2.0, "{} of {ticks:.0} ticks of processor", last - before);
+    let journal = journal();
+    let count = |word: &str| journal.matches(word).count();
+    assert_eq!(count("\"started\""), count("\"finished\""), "{journal}");
+}
+
+/// Ended, and not waited for yet.
+fn is_over(session: &Session) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", session.process())).unwrap_or_default();
+    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'))
+}
+
+/// Fills what lies between the console and a terminal that takes nothing.
+fn stuck(session: &mut Session) {
+    session.hold(true);
+    for pane in ["L", "R", "V", "M", "C", "T", "P"].repeat(40) {
+        session.send(pane);
+        std::thread::park_timeout(std::time::Duration::from_millis(10));
+    }
+    // In the middle of a write to a terminal (tty_write) a thread sleeps.
+    let waits = || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", session.process())).unwrap();
+        tasks.flatten().any(|task| {
+            let of = |file: &str| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
+            of("comm").trim_end() == "terminal" && of("syscall").starts_with("1 0x1 ")
+        })
+    };
+    wait_until("the terminal to be full", SOON, waits);
+}
+
+#[test]
+fn a_terminal_that_takes_nothing_holds_nobody_up() {
+    for end in ["key", "signal"] {
+        let home = home();
+        let start = Start::lastgood(home.path(), &["drill", "bad-image"]);
+        let mut session = opened(Start { size: (200, 50), ..start });
+        stuck(&mut session);
+        match end {
+            "key" => session.send("q"),
+            _ => session.signal(Signal::TERM),
+        }
+        wait_until("the end", SOON, || is_over(&session));
+        session.hold(false);
+        assert_eq!(session.wait_end(SOON).0, 0, "by {end}");
+        assert!(session.is_cooked());
+    }
+}
+
+/// Frames that nobody took are not kept: what comes first afterwards is how it stands.
+#[test]
+fn a_terminal_that_takes_bytes_again_gets_the_present() {
+    let home = home();
+    let start = Start::lastgood(home.path(), &["drill", "bad-image"]);
+    let mut session = opened(Start { size: (200, 50), ..start });
+    stuck(&mut session);
+    let before = session.raw().len();
+    session.send("?");
+    session.hold(false);
+    session.wait_for("Everywhere", SOON);
+    let late = session.raw().len() - before;
+    assert!(late < 100_000, "{late} bytes of old frames came first");
+}
