@@ -41,6 +41,14 @@ impl Look {
         Self { fg: cell.fg, bg: cell.bg, modifier: cell.modifier }
     }
 
+    /// It can be had by adding to this one. Terminals have one weight of letters, and the last one
+    /// named is in force, so a second one is never added to a first.
+    fn builds_on(self, now: Self) -> bool {
+        let weight = Modifier::BOLD | Modifier::DIM;
+        let same_weight = (self.modifier & weight) == (now.modifier & weight) || !now.modifier.intersects(weight);
+        self.modifier.contains(now.modifier) && same_weight
+    }
+
     /// A blank looks the same in both.
     fn same_blank(self, other: Self) -> bool {
         self.bg == other.bg && !(self.modifier | other.modifier).intersects(ON_BLANKS)
@@ -157,7 +165,7 @@ impl Pen {
         }
         let anew = parameters(Look::PLAIN, look);
         let anew = if anew.is_empty() { anew } else { format!(";{anew}") };
-        let further = self.look.filter(|now| look.modifier.contains(now.modifier)).map(|now| parameters(now, look));
+        let further = self.look.filter(|now| look.builds_on(*now)).map(|now| parameters(now, look));
         let parameters = further.filter(|further| further.len() < anew.len()).unwrap_or(anew);
         let _ = write!(out, "\x1b[{parameters}m");
         self.look = Some(look);

@@ -103,7 +103,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_saved_up_is_not_spent_at_once() {
         let mut pace = far();
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_secs(60)).await;
         assert!(frames(&mut pace, Cause::Fed, 100).await <= 101);
     }
 }
