@@ -91,8 +91,8 @@ pub struct Runtime {
     fed: (mpsc::Sender<Msg>, mpsc::Receiver<Msg>),
     feeds: BTreeMap<Feed, AbortOnDrop>,
     looks: BTreeMap<LookId, AbortOnDrop>,
-    /// What cancels each act that runs, where it can be cancelled.
-    acts: BTreeMap<ActId, CancellationToken>,
+    /// What cancels each act that runs, where it can be cancelled; none goes on without its console.
+    acts: BTreeMap<ActId, (CancellationToken, AbortOnDrop)>,
     /// What is looked through in the log: for the filter, and for the search.
     sifts: [Option<AbortOnDrop>; 2],
     screen_requests: Vec<ScreenRequest>,
@@ -334,10 +334,10 @@ impl Runtime {
         let sender = self.urgent.0.clone();
         let progress = sender.clone();
         let stop = CancellationToken::new();
-        self.acts.insert(id, stop.clone());
-        let task = tokio::spawn(perform::act(&self.world, &self.places, act, stop, move |at| {
+        let task = tokio::spawn(perform::act(&self.world, &self.places, act, stop.clone(), move |at| {
             let _ = progress.send(Msg::Progress(id, at));
         }));
+        self.acts.insert(id, (stop, AbortOnDrop(task.abort_handle())));
         // A second task, so that a bug in the first one is an outcome and not a silence.
         tokio::spawn(async move {
             let result = match task.await {
@@ -352,8 +352,8 @@ impl Runtime {
     }
 
     fn cancel(&mut self, id: ActId) {
-        if let Some(act) = self.acts.get(&id) {
-            act.cancel();
+        if let Some((stop, _)) = self.acts.get(&id) {
+            stop.cancel();
         }
     }
 

@@ -7,6 +7,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[allow(dead_code)]
+#[path = "support/postgres.rs"]
+mod postgres;
+#[allow(dead_code)]
 #[path = "support/prisma_packages.rs"]
 mod prisma_packages;
 
@@ -17,9 +20,13 @@ use std::process::{Command, Output};
 
 use lastgood::domain::catalog::draft::{Contents, Draft};
 use lastgood::domain::catalog::{Catalog, Edition, Known, Pin};
-use lastgood::domain::schema::Object;
+use lastgood::domain::effects::{Alteration, Effect};
+use lastgood::domain::schema::{Object, Schema};
+use postgres::TestDatabase;
 use proptest::prelude::*;
 use serde_json::Value;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
 // ------------------------------------------------------------------ against the packages
 
@@ -100,6 +107,89 @@ fn pinned(version: &str) -> BTreeSet<String> {
     let conditions = conditions.unwrap_or_default().replace(['(', ')', ' '], "");
     let each = conditions.split(',').filter(|one| !one.is_empty());
     each.map(|one| if one == "<0.5" { "<0.5.0".to_owned() } else { one.to_owned() }).collect()
+}
+
+/// Of each: what every single migration does, seen by PostgreSQL.
+const APPLIED: [&str; 4] = ["0.1.0", "0.2.11", "0.4.60", "0.4.110"];
+
+/// Every object of the schema `public`, spelled as [`Object`] spells it, with what an `ALTER COLUMN`
+/// can change of it: its type, whether it may be null, its default.
+const OBJECTS: &str = r#"
+    SELECT c.relname::text, '' FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+    UNION ALL SELECT table_name || '.' || column_name, concat_ws('|', udt_name, is_nullable, column_default)
+        FROM information_schema.columns WHERE table_schema = 'public'
+    UNION ALL SELECT 'index ' || indexname, '' FROM pg_indexes WHERE schemaname = 'public'
+    UNION ALL SELECT format('constraint %s of %s', conname, (SELECT relname FROM pg_class WHERE oid = conrelid)), ''
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype IN ('p', 'u', 'f', 'c')
+    UNION ALL SELECT 'type ' || typname, '' FROM pg_type WHERE typnamespace = 'public'::regnamespace AND typtype = 'e'
+    UNION ALL SELECT 'function ' || proname, '' FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+    UNION ALL SELECT format('trigger %s of %s', tgname, (SELECT relname FROM pg_class WHERE oid = tgrelid)), ''
+        FROM pg_trigger WHERE NOT tgisinternal"#;
+
+async fn there(connection: &mut PgConnection) -> BTreeMap<String, String> {
+    let rows = connection.fetch_all(OBJECTS).await.unwrap();
+    rows.iter().map(|row| (row.get(0), row.get::<Option<String>, _>(1).unwrap_or_default())).collect()
+}
+
+/// The names of columns that a migration alters without renaming them, in either telling.
+fn altered(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let changed = before.iter().filter(|(name, how)| after.get(*name).is_some_and(|now| now != *how));
+    changed.map(|(name, _)| name.clone()).collect()
+}
+
+#[tokio::test]
+async fn each_migration_of_a_sample_does_what_its_effects_say() {
+    let catalog = Catalog::embedded();
+    for version in APPLIED {
+        let package = catalog.package(version.parse().unwrap()).unwrap();
+        let database = TestDatabase::empty().await;
+        let mut connection = database.connect().await;
+        let (mut told, mut before) = (Schema::default(), there(&mut connection).await);
+        for file in prisma_packages::migrations(version) {
+            let name = file.name.parse().unwrap();
+            let effects = &catalog.edition_of(package, &name).unwrap().effects;
+            connection.execute(AssertSqlSafe(file.sql)).await.unwrap_or_else(|why| panic!("{name}: {why}"));
+            let after = there(&mut connection).await;
+
+            effects.iter().for_each(|effect| told.apply(effect));
+            let told: BTreeSet<String> = told.objects().map(ToString::to_string).collect();
+            let seen: BTreeSet<String> = after.keys().cloned().collect();
+            assert_eq!(told, seen, "{name} of {version}: {effects:#?}");
+
+            let alters = effects.iter().filter_map(|effect| match effect {
+                Effect::Alter { object, .. } => Some(object.to_string()),
+                _ => None,
+            });
+            // What is made and altered in one file has nothing before.
+            let alters: BTreeSet<_> = alters.filter(|column| before.contains_key(column)).collect();
+            assert_eq!(alters, altered(&before, &after), "{name} of {version}: {effects:#?}");
+            for effect in effects {
+                let Effect::Alter { object, change } = effect else { continue };
+                let how = &after[&object.to_string()];
+                let agrees = match change {
+                    Alteration::Type(to) => how.starts_with(udt(to.as_str())),
+                    Alteration::NotNull => how.contains("|NO"),
+                    Alteration::Null => how.contains("|YES"),
+                    Alteration::Default => how.split('|').count() == 3,
+                };
+                assert!(agrees, "{name} of {version}: {object} is {how}: {change:?}");
+            }
+            before = after;
+        }
+        assert!(!before.is_empty(), "{version}");
+    }
+}
+
+/// How PostgreSQL's catalogue spells a type of the migrations (manual, table 8.1).
+fn udt(name: &str) -> &str {
+    match name.to_ascii_uppercase().as_str() {
+        "BIGINT" => "int8",
+        "INTEGER" => "int4",
+        "TEXT" => "text",
+        "JSONB" => "jsonb",
+        "DOUBLE PRECISION" => "float8",
+        _ => panic!("which type is {name}?"),
+    }
 }
 
 // ------------------------------------------------------------------ a damaged file

@@ -531,6 +531,7 @@ fn plan() -> RestorePlan {
         pg_restore: Clean::ours("16.4"),
         live_bytes: 1_000_000,
         into: "litellm_restore_1".parse().unwrap(),
+        left: vec![],
     }
 }
 
@@ -646,9 +647,10 @@ fn a_restore_of_unknown_outcome_says_which_database_there_is() {
     let fact = |desk: &Desk| lastgood::app::status::fact_about(&desk.state, ActId(1)).to_string();
     assert!(fact(&desk).contains("is being looked up"), "{}", fact(&desk));
     let id = desk.look(|look| matches!(look, Look::Remnant(_)));
+    let name = "litellm_restore_1".parse().unwrap();
     let comment = Clean::ours("lastgood: incomplete restore of x.dump");
-    desk.answer(id, Sight::Remnant(Ok(Some(Remnant { bytes: 8_192, comment }))));
-    for part in ["litellm_restore_1 exists and takes 8192 bytes", "incomplete restore of x.dump", "DROP DATABASE"] {
+    desk.answer(id, Sight::Remnant(Ok(Some(Remnant { name, bytes: 8_192, comment, sessions: 0 }))));
+    for part in ["did not come to its end: litellm_restore_1 (8.0 KiB)", "nobody counted", "DROP DATABASE"] {
         assert!(fact(&desk).contains(part), "{part} in {}", fact(&desk));
     }
     desk.tick(60);

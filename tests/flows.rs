@@ -8,6 +8,8 @@ mod console;
 mod drift;
 #[path = "flows/helm.rs"]
 mod helm;
+#[path = "flows/restore.rs"]
+mod restore;
 
 use std::sync::Arc;
 
@@ -822,7 +824,11 @@ fn announced(entries: &[Entry]) -> Vec<&'static str> {
         Entry::Started { kind, .. } => Some(kind),
         _ => None,
     });
+    // A database that is made for a restore is either filled to its end or taken away again.
+    let made = kinds.clone().filter(|kind| matches!(kind, ActKind::RestoreDatabase { .. }));
+    let made = made.flat_map(|_| ["made-database", "dropped-database"]);
     by_hand
+        .chain(made)
         .chain(kinds.map(|kind| match kind {
             ActKind::Change { .. } => "changed",
             ActKind::Rollback { .. } => "rolled-back",

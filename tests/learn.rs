@@ -10,6 +10,9 @@ mod console;
 #[path = "support/kube_server.rs"]
 mod kube_server;
 #[allow(dead_code, reason = "other tests use the rest")]
+#[path = "support/postgres.rs"]
+mod postgres;
+#[allow(dead_code, reason = "other tests use the rest")]
 #[path = "support/prisma_packages.rs"]
 mod prisma_packages;
 
@@ -26,6 +29,7 @@ use lastgood::domain::trouble::{Trouble, TroubleKind};
 use lastgood::text::Gate;
 use lastgood::world::Cluster as _;
 use lastgood::world::kubernetes::{ConnectOptions, Kubernetes};
+use postgres::TestDatabase;
 use serde_json::{Value, json};
 
 const POD: &str = "litellm-abc-x2x4p";
@@ -183,6 +187,41 @@ async fn the_command_asks_first_and_tells_by_its_exit_code() {
     let (code, out, err) = call(folder.path(), &["catalog", "learn", "--pod", POD]).await;
     assert!(out.is_empty() && err.contains("`create pods/exec` is not allowed, so nothing was started"), "{out}{err}");
     assert_eq!((code, server.requests("GET", "/exec?").len()), (3, asked), "{err}");
+}
+
+#[tokio::test]
+async fn the_rows_go_by_what_a_pod_holds_when_they_are_told_to() {
+    let server = server("ghcr.io/berriai/litellm:v1.81.0").await;
+    let (folder, database) = (tempfile::tempdir().unwrap(), TestDatabase::with_table().await);
+    server.kubeconfig(folder.path(), "admin");
+    std::fs::write(folder.path().join("db.url"), database.url()).unwrap();
+    let configuration = "[env.lab]\nkind = \"staging\"\ncontext = \"replay\"\nnamespace = \"llm\"\n\
+                         database = { file = \"db.url\" }\n";
+    std::fs::write(folder.path().join("lastgood.toml"), configuration).unwrap();
+    prisma_packages::deploy(&mut database.connect().await, &prisma_packages::migrations("0.4.23")).await;
+    // One of its rows is of a migration that the image lacks.
+    let packages = copied("0.4.23");
+    let names: Vec<_> = prisma_packages::migrations("0.4.23").into_iter().map(|file| file.name).collect();
+    std::fs::remove_dir_all(packages.path().join("litellm_proxy_extras/migrations").join(&names[5])).unwrap();
+    server.runs(POD, "litellm", Exec::Runs("python3", packages.path().to_owned()));
+
+    let newer = |out: &str| -> Vec<Value> {
+        let rows: Vec<Value> = serde_json::from_str(out).unwrap();
+        let newer = rows.into_iter().filter(|row| row["ledger"]["target_knows"] == json!(false));
+        newer.map(|row| row["name"].clone()).collect()
+    };
+    let list = ["migrations", "list", "--next", "1.81.0", "--json"];
+    let (code, out, err) = call(folder.path(), &list).await;
+    assert_eq!((code, newer(&out)), (0, vec![]), "{err}");
+    assert!(server.requests("GET", "/exec?").is_empty(), "it asks a pod only when it is told to");
+    for list in [[&list[..], &["--learn", POD]].concat(), vec!["migrations", "list", "--learn", POD, "--json"]] {
+        let (code, out, err) = call(folder.path(), &list).await;
+        assert_eq!((code, newer(&out)), (0, vec![json!(names[5])]), "{err}");
+        assert!(err.contains(&format!("1 of it missing ({})", names[5])), "{err}");
+    }
+    let (code, out, err) = call(folder.path(), &["migrations", "list", "--next", "1.82.6", "--learn", POD]).await;
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(err.contains("runs LiteLLM 1.81.0, and --next says 1.82.6"), "{err}");
 }
 
 #[tokio::test(start_paused = true)]

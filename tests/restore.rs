@@ -436,6 +436,55 @@ async fn cancelling_takes_the_incomplete_database_away_and_ends_the_program() {
     assert!(why.what.as_str().contains("nothing was made"), "{}", why.what);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_whose_console_was_killed_is_named_and_tried_again() {
+    let (database, home, scripts) = (small().await, folder(), folder());
+    std::fs::write(home.path().join("db.url"), database.url()).unwrap();
+    std::fs::create_dir(home.path().join("dumps")).unwrap();
+    let text = "[env.lab]\nkind = \"staging\"\ndatabase = { file = \"db.url\" }\nbackup_folder = \"dumps\"\n";
+    std::fs::write(home.path().join("lastgood.toml"), text).unwrap();
+    back_up(&port(&database), &home.path().join("dumps"), false).await;
+
+    // It fills the database, stays in it as a slow one would, and outlives the console.
+    let psql = postgres::programs().join("psql");
+    let script = format!(
+        "$real \"$@\"; {} -qc \"SELECT pg_sleep(300)\" >/dev/null 2>&1 & echo $! >$here/pid; : >$here/full; wait",
+        psql.display()
+    );
+    with_script(&database, &scripts, &script);
+    std::os::unix::fs::symlink(postgres::programs().join("pg_dump"), scripts.path().join("pg_dump")).unwrap();
+    let first = format!("{}_first", database.name);
+    let path = format!("{}:/usr/bin:/bin", scripts.path().display());
+    let mut restore = command(home.path(), &["restore", "--arm", "lab", "--into", &first]);
+    let mut console = restore.env("PATH", path).stderr(Stdio::null()).spawn().unwrap();
+    let full = scripts.path().join("full");
+    wait_for("pg_restore to have filled it", || full.exists()).await;
+    let asleep = format!("EXISTS (SELECT FROM pg_stat_activity WHERE datname = '{first}' AND query LIKE '%pg_sleep%')");
+    database.wait_until("its session to work", &asleep).await;
+    console.kill().unwrap();
+    console.wait().unwrap();
+
+    let left = |plan: RestorePlan| plan.left.into_iter().find(|left| left.name.as_str() == first);
+    let remnant = left(planned(&port(&database), &home.path().join("dumps")).await).unwrap();
+    assert!(remnant.is_incomplete() && remnant.sessions > 0 && remnant.bytes > 1_000_000, "{remnant:?}");
+    assert!(remnant.words().as_str().contains("WITH (FORCE)"), "{}", remnant.words());
+    let pid = std::fs::read_to_string(scripts.path().join("pid")).unwrap();
+    assert!(Command::new("kill").arg(pid.trim()).status().unwrap().success());
+
+    let second = format!("{}_second", database.name);
+    let (code, out, err) = call(home.path(), &["restore", "--arm", "lab", "--into", &second]);
+    assert_eq!(code, 0, "{out}{err}");
+    let (_, export, _) = call(home.path(), &["export", "--json"]);
+    assert!(export.contains(&format!("left by an earlier restore: {first} ")), "{export}");
+    let (_, listed, _) = call(home.path(), &["incidents"]);
+    assert_eq!(listed.matches(" open").count(), 1, "the killed one waits for `resume`: {listed}");
+
+    // What the words name takes away what is left, and only that.
+    database.run(&format!("DROP DATABASE \"{first}\" WITH (FORCE)")).await;
+    assert!(left(planned(&port(&database), &home.path().join("dumps")).await).is_none());
+    assert_eq!(databases(&database).await, [database.name.clone(), second]);
+}
+
 #[tokio::test]
 async fn the_newest_dump_of_several_folders_comes_first() {
     let (database, folders) = (small().await, [folder(), folder(), folder()]);
@@ -465,8 +514,9 @@ fn key(name: &str) -> Clean {
 }
 
 /// The built program, with this folder as its home.
-fn call(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_lastgood"))
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lastgood"));
+    command
         .args(arguments)
         .current_dir(folder)
         .env_clear()
@@ -474,9 +524,12 @@ fn call(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
         .env("HOME", folder)
         .env("XDG_STATE_HOME", folder.join("state"))
         .env("XDG_CONFIG_HOME", folder.join("configuration"))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+        .stdin(Stdio::null());
+    command
+}
+
+fn call(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let output = command(folder, arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
@@ -517,6 +570,10 @@ async fn the_command_restores_tells_and_journals() {
     // The act was announced before it started, and what it made is on record.
     let (_, export, _) = call(home.path(), &["export", "--json"]);
     assert!(export.contains("restore-database") && export.contains(&into), "{export}");
+    let (_, report, _) = call(home.path(), &["export", "--md"]);
+    assert!(report.contains(&format!("## Restored database {into}")), "{report}");
+    let row = "| public.LiteLLM_VerificationToken | 8 | 7 | 0 by created_at | 0 by updated_at |";
+    assert!(report.contains(row), "{report}");
     let told = [out, err, json, export].concat();
     assert!(!told.contains(&login().1), "{told}");
 }

@@ -561,6 +561,19 @@ async fn a_backup_is_restored_beside_the_drills_database_and_only_once() {
     let Some(RestoreItem::Failed(why)) = feed.next().await else { panic!("it went on") };
     assert_eq!(why.kind, TroubleKind::Cancelled);
     assert_eq!(port.remnant(plan.into.clone()).await.unwrap(), None);
+    // Once it is made, it is incomplete until its end, and goes when the restore is cancelled.
+    let stop = CancellationToken::new();
+    let mut feed = port.restore(order.clone(), stop.clone());
+    while port.remnant(plan.into.clone()).await.unwrap().is_none() {
+        feed.next().await.unwrap();
+    }
+    let other = RestoreWish { into: "other".parse().ok(), ..wish.clone() };
+    let left = port.plan_restore(other, folders()).await.unwrap().left;
+    assert!(left.len() == 1 && left[0].is_incomplete(), "{left:?}");
+    stop.cancel();
+    let Some(RestoreItem::Failed(why)) = feed.next().await else { panic!("it went on") };
+    assert!(why.what.as_str().contains("was taken away again"), "{}", why.what);
+    assert_eq!(port.remnant(plan.into.clone()).await.unwrap(), None);
 
     let items: Vec<_> = port.restore(order.clone(), CancellationToken::new()).collect().await;
     let Some(RestoreItem::Restored(restored)) = items.last() else { panic!("{items:?}") };

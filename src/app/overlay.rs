@@ -463,6 +463,7 @@ fn answered(state: &mut State, overlay: Overlay, key: Key) -> Vec<Effect> {
             Vec::new()
         }
         Overlay::Lacking { act, .. } if enter => restore::read(state, act),
+        Overlay::Lacking { .. } if letter == Some('n') => restore::once_more(state),
         Overlay::Restore(kept) if letter == Some('y') => migrations::restore(state, kept),
         Overlay::Unknown(act) if letter == Some('h') => acts::settle(state, act, true),
         Overlay::Unknown(act) if letter == Some('d') => acts::settle(state, act, false),

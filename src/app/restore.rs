@@ -8,7 +8,6 @@ use crate::app::overlay::Overlay;
 use crate::app::runbook;
 use crate::app::state::{State, Told, Tone};
 use crate::domain::forecast::gateway_containers;
-use crate::domain::incident::ActRecord;
 use crate::domain::live::Live;
 use crate::domain::name::DatabaseName;
 use crate::domain::record::{ActId, ActKind, Made};
@@ -113,33 +112,44 @@ pub fn start(state: &mut State, restoring: Restoring) -> Vec<Effect> {
         kind: ActKind::RestoreDatabase { file: file.to_string(), into: plan.into.clone() },
         words: say!("restore {} into the new database {}, beside {}", file, plan.into, plan.beside),
         command: say!("createdb -T template0 {} && pg_restore --exit-on-error -w -d {} {}", plan.into, plan.into, path),
-        notes: vec![
+        notes: [
             say!("the dump holds {:.0} and {} rows", dump.proof.taken_at, dump.proof.rows.values().sum::<u64>()),
             Clean::ours("the live database is only read; the free disk space of its server is not known"),
-        ],
+        ]
+        .into_iter()
+        .chain(plan.left.iter().map(|left| say!("left by an earlier restore: {}", left.words())))
+        .collect(),
     };
     vec![state.announce(Act::RestoreDatabase(Box::new(order)), restoring.node, told)]
 }
 
-/// The restore of this visit to the step, when it is done.
-fn done_here(state: &State) -> Option<(ActId, &ActRecord)> {
-    let (id, act) = state.incident.last_act_here()?;
-    (act.done() && matches!(act.kind, ActKind::RestoreDatabase { .. })).then_some((id, act))
+/// The restore that is done, while nothing was done after it: whoever comes back to the step wants
+/// to read the list once more.
+fn done_here(state: &State) -> Option<ActId> {
+    let (id, act) = state.incident.acts.iter().next_back()?;
+    (act.done() && matches!(act.kind, ActKind::RestoreDatabase { .. })).then_some(*id)
 }
 
 /// The step: restore, then read what is lacking, then go on.
 pub fn step_on(state: &mut State) -> Vec<Effect> {
-    if let Some((act, _)) = done_here(state) {
-        state.overlays.push(Overlay::Lacking { act, scroll: 0 });
-        return Vec::new();
+    match done_here(state) {
+        Some(act) => {
+            state.overlays.push(Overlay::Lacking { act, scroll: 0 });
+            Vec::new()
+        }
+        None => once_more(state),
     }
+}
+
+/// Asks which backup, also when one was restored already.
+pub fn once_more(state: &mut State) -> Vec<Effect> {
     let wish = RestoreWish { dump: None, into: None, at: state.now };
     ask(state, wish)
 }
 
 /// What is lacking was read: the step is left, and what it made goes into the record.
 pub fn read(state: &mut State, act: ActId) -> Vec<Effect> {
-    let here = done_here(state).is_some_and(|(id, _)| id == act) && state.step() == Some(StepKind::Restore);
+    let here = done_here(state) == Some(act) && state.step() == Some(StepKind::Restore);
     let words = state.incident.acts.get(&act).and_then(|act| act.end.as_ref()).map(|(_, words, _)| words.clone());
     match (here, state.incident.at().cloned(), words) {
         (true, Some(node), Some(words)) => runbook::leave_node(state, &node, true, words),
@@ -229,21 +239,16 @@ pub fn found(state: &mut State, name: &DatabaseName, result: Result<Option<Remna
 /// What can be seen of a restore whose outcome is unknown.
 pub fn fact_about(state: &State, into: &DatabaseName) -> Clean {
     match state.remnants.of(into) {
-        Some(Live::Seen { value: None, .. }) => say!("there is no database {}: nothing is left of it", into),
-        Some(Live::Seen { value: Some(remnant), .. }) => {
-            let comment = if remnant.comment.is_empty() {
-                Clean::ours("without a comment: it was made and never filled")
-            } else {
-                say!("its comment says: {}", remnant.comment)
-            };
-            say!(
-                "the database {} exists and takes {} bytes; {}; where it is incomplete, DROP DATABASE \"{}\" takes it away",
-                into,
-                remnant.bytes,
-                comment,
-                into
-            )
+        Some(Live::Seen { value: None, .. }) => {
+            say!("there is no database {}: it did not happen, and nothing is left of it", into)
         }
+        Some(Live::Seen { value: Some(remnant), .. }) if remnant.is_complete() => {
+            say!("it happened: {}", remnant.words())
+        }
+        Some(Live::Seen { value: Some(remnant), .. }) if remnant.is_incomplete() => {
+            say!("it did not come to its end: {}; another try makes a database of another name", remnant.words())
+        }
+        Some(Live::Seen { value: Some(remnant), .. }) => remnant.words(),
         Some(Live::Lost { why, .. } | Live::Absent(why)) => say!("whether {} exists is not known: {}", into, why.what),
         Some(Live::Waiting) | None => say!("whether a database {} exists is being looked up", into),
     }

@@ -9,14 +9,14 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::command::{
-    Asked, BackupChoice, Cache, Command, Document, Drill, Format, InitTo, Invocation, Look, Migrations, Place, Restore,
-    RevisionRef, RowChange, Run, Targets, Walk,
+    Asked, BackupChoice, Cache, Command, Document, Drill, Format, InitTo, Invocation, Look, Migrations, Next, Place,
+    Restore, RevisionRef, RowChange, Run, Targets, Walk,
 };
 use crate::domain::image::{Image, Version};
 use crate::domain::name::{
     CacheNamespace, ContextName, DatabaseName, EnvName, IncidentId, MigrationId, Name, Slug, Uid,
 };
-use crate::text::Gate;
+use crate::text::{Clean, Gate};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -295,10 +295,19 @@ struct VerifyArgs {
 }
 
 #[derive(Args)]
-struct Next {
+struct NextArgs {
     /// The version of LiteLLM that will run next: the target of the rollback
     #[arg(long, value_name = "VERSION")]
     next: Option<Version>,
+    /// Ask this running pod of that version which migrations its image holds, as `catalog learn` does
+    #[arg(long, value_name = "POD")]
+    learn: Option<Name>,
+}
+
+impl NextArgs {
+    fn chosen(self) -> Next {
+        Next { version: self.next, pod: self.learn }
+    }
 }
 
 #[derive(Subcommand)]
@@ -307,11 +316,12 @@ enum MigrationsVerb {
     #[command(after_help = "\
 Examples:
   lastgood migrations list --next 1.81.0    which rows 1.81.0 does not know, and what it would run
+  lastgood migrations list --learn litellm-7d9f8c-x2x4p    by what this pod's image really holds
 
 A row of state `pending` is none: that version would run the migration.")]
     List {
         #[command(flatten)]
-        next: Next,
+        next: NextArgs,
         #[command(flatten)]
         json: Json,
     },
@@ -320,7 +330,7 @@ A row of state `pending` is none: that version would run the migration.")]
         /// The row's id
         id: MigrationId,
         #[command(flatten)]
-        next: Next,
+        next: NextArgs,
         #[command(flatten)]
         json: Json,
     },
@@ -618,8 +628,10 @@ impl RunArgs {
 impl MigrationsVerb {
     fn migrations(self) -> Migrations {
         match self {
-            MigrationsVerb::List { next, json } => Migrations::List { next: next.next, format: json.format() },
-            MigrationsVerb::Show { id, next, json } => Migrations::Show { id, next: next.next, format: json.format() },
+            MigrationsVerb::List { next, json } => Migrations::List { next: next.chosen(), format: json.format() },
+            MigrationsVerb::Show { id, next, json } => {
+                Migrations::Show { id, next: next.chosen(), format: json.format() }
+            }
             MigrationsVerb::Delete(row) => Migrations::Delete(row.change()),
             MigrationsVerb::Resolve(row) => Migrations::Resolve(row.change()),
             MigrationsVerb::Restore { id, arm, file, json } => {
@@ -647,17 +659,23 @@ fn format(json: bool) -> Format {
 
 /// A version, a tag, or an image with its tag.
 fn asked(raw: &str, gate: &Gate) -> Result<Asked, clap::Error> {
-    let refuse = |why: &str| definition().error(ErrorKind::InvalidValue, why);
     let words = gate.clean(raw);
+    let refuse =
+        |why: &'static str| definition().error(ErrorKind::InvalidValue, say!("`{}` {}", words, Clean::ours(why)));
     if let Ok(version) = raw.parse() {
         return Ok(Asked { version, words });
     }
-    let image: Image = raw.parse().map_err(|_| refuse("not a version, a tag or an image"))?;
-    match (image.version(), image.tag(), image.digest()) {
-        (Some(version), ..) => Ok(Asked { version, words }),
-        (None, None, Some(_)) => Err(refuse("a digest does not tell a version: name the tag or the version")),
-        (None, Some(_), _) => Err(refuse("that tag does not tell a version: it can mean another image tomorrow")),
-        (None, None, None) => Err(refuse("that tells no version; write 1.81.0, main-v1.81.0-stable or IMAGE:TAG")),
+    let image: Image = raw.parse().map_err(|_| refuse("is not a version, a tag or an image"))?;
+    let digest = image.digest().is_some() || image.repository() == "sha256";
+    match image.version() {
+        Some(version) => Ok(Asked { version, words }),
+        None if digest => Err(refuse("is a digest, which does not tell a version: name the tag or the version")),
+        None if image.tag().is_none() && raw.contains('/') => {
+            Err(refuse("has no tag, so that it can mean another image tomorrow: write IMAGE:TAG"))
+        }
+        None => Err(refuse(
+            "does not tell a version, and can mean another image tomorrow: write 1.81.0, main-v1.81.0-stable or IMAGE:TAG",
+        )),
     }
 }
 

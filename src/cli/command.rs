@@ -229,13 +229,22 @@ pub enum Targets {
     Each(Vec<(Name, RevisionRef)>),
 }
 
+/// What will run next, as far as somebody said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Next {
+    /// Its version.
+    pub version: Option<Version>,
+    /// A running pod of it, which is asked what its image holds.
+    pub pod: Option<Name>,
+}
+
 /// What to do with the migration table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Migrations {
     /// All rows.
     List {
-        /// The version that will run next.
-        next: Option<Version>,
+        /// What will run next.
+        next: Next,
         /// Who reads it.
         format: Format,
     },
@@ -243,8 +252,8 @@ pub enum Migrations {
     Show {
         /// Which one.
         id: MigrationId,
-        /// The version that will run next.
-        next: Option<Version>,
+        /// What will run next.
+        next: Next,
         /// Who reads it.
         format: Format,
     },

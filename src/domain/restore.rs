@@ -1,6 +1,8 @@
 //! Restoring a backup into a new database beside the live one: what is asked for, what it would
 //! take, how it goes, and which rows of the live database the new one lacks.
 
+pub mod remnant;
+
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -10,6 +12,8 @@ use crate::domain::backup::BackupProof;
 use crate::domain::name::DatabaseName;
 use crate::domain::trouble::Trouble;
 use crate::text::{Clean, Gate, Many};
+
+pub use remnant::Remnant;
 
 /// The longest name of a database in bytes (PostgreSQL manual, 4.1.1: `NAMEDATALEN` less one).
 const LONGEST: usize = 63;
@@ -50,6 +54,8 @@ pub struct RestorePlan {
     pub live_bytes: u64,
     /// The name that the new database would get. Nothing of that name exists.
     pub into: DatabaseName,
+    /// What earlier restores left there without an end.
+    pub left: Vec<Remnant>,
 }
 
 /// What to restore, and into which new database.
@@ -196,15 +202,6 @@ pub enum RestoreItem {
     Restored(Box<Restored>),
     /// It failed or was cancelled. The words say whether anything is left on the server.
     Failed(Trouble),
-}
-
-/// A database that a restore made, as it stands on the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remnant {
-    /// Bytes that it takes.
-    pub bytes: u64,
-    /// What its comment says; a restore of ours says from which dump it is, and whether it is complete.
-    pub comment: Clean,
 }
 
 /// A [`Difference`] as the journal keeps it.

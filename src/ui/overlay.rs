@@ -161,7 +161,9 @@ pub fn keys(scene: &Scene<'_>, overlay: &Overlay) -> Vec<(String, String)> {
         Overlay::RestoreDatabase(_) => {
             &[("A", "arm, then enter starts it"), ("up down", "choose"), ("esc", "make nothing")]
         }
-        Overlay::Lacking { .. } => &[("enter", "read: go on"), ("up down", "scroll"), ("esc", "close")],
+        Overlay::Lacking { .. } => {
+            &[("enter", "read: go on"), ("up down", "scroll"), ("n", "restore once more"), ("esc", "close")]
+        }
         Overlay::Clear(clearing) if clearing.survey.is_none() => &[("esc", "never mind")],
         Overlay::Clear(clearing) if clearing.clearance().keys == 0 => {
             &[("enter", "go on"), ("up down", "choose the namespace"), ("esc", "close")]

@@ -57,8 +57,10 @@ fn the_words_fixed_for_pipelines_are_understood() {
         format: Format::Json,
     };
     assert_eq!(command("lastgood migrations restore 42 --arm staging --json"), Command::Migrations(restore));
-    let list = Migrations::List { next: Some("1.81.0".parse().unwrap()), format: Format::Json };
-    assert_eq!(command("lastgood migrations list --next 1.81.0 --json"), Command::Migrations(list));
+    let next = Next { version: "1.81.0".parse().ok(), pod: "litellm-a".parse().ok() };
+    let list = Migrations::List { next, format: Format::Json };
+    let typed = command("lastgood migrations list --next 1.81.0 --learn litellm-a --json");
+    assert_eq!(typed, Command::Migrations(list));
     let verify = Command::Verify { timeout: Duration::from_secs(90), spend_money: false, format: Format::Json };
     assert_eq!(command("lastgood verify --timeout 1m30s --json"), verify);
     assert_eq!(command("lastgood verify --timeout 90 --json"), verify);
@@ -169,7 +171,18 @@ fn a_version_of_the_catalog_is_named_as_an_image_is() {
         assert_eq!(shown(&format!("lastgood catalog show {raw} --json")), (Some("1.74.7".into()), Format::Json));
     }
     assert_eq!(command("lastgood catalog refresh"), Command::CatalogRefresh);
-    assert!(refusal("lastgood catalog show litellm@sha256:ab").contains("a digest does not tell a version"));
+    for (asked, why) in [
+        ("litellm@sha256:ab", "`litellm@sha256:ab` is a digest"),
+        ("sha256:ab", "`sha256:ab` is a digest"),
+        ("registry.internal:5000/mirror/litellm", "litellm` has no tag"),
+        ("main-latest", "`main-latest` does not tell a version, and can mean another image tomorrow"),
+        ("litellm:main-stable", "can mean another image tomorrow"),
+        ("1.81", "write 1.81.0"),
+        ("v1.81.0;x", "is not a version, a tag or an image"),
+    ] {
+        let told = refusal(&format!("lastgood catalog show {asked}"));
+        assert!(told.contains(why), "{asked}: {told}");
+    }
     assert!(refusal("lastgood catalog show litellm:main-latest").contains("another image tomorrow"));
     assert!(refusal("lastgood catalog show 'a b'").contains("not a version, a tag or an image"));
     assert!(refusal("lastgood catalog show main-latest").contains("write 1.81.0"));

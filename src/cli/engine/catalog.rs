@@ -6,7 +6,7 @@ mod refresh;
 pub(super) mod settings;
 mod show;
 
-pub(super) use learn::learn;
+pub(super) use learn::{learn, told};
 pub(super) use refresh::refresh;
 pub(super) use show::show;
 
@@ -95,6 +95,7 @@ fn dated(draft: Draft, absent: Vec<Absent>, there: &Catalog) -> Catalog {
 /// Adds to the draft every published version that it does not have.
 async fn fetched(mut draft: Draft, gate: &Gate) -> Result<Fetched, Trouble> {
     let pip = Pip::find(catalog_file::cache()?, gate)?;
+    complain(&Clean::ours("asking pip which versions are published"));
     let (packages, releases) = futures::try_join!(pip.versions(PACKAGE), pip.versions(LITELLM))?;
     let (mut absent, mut troubles) = (Vec::new(), Vec::new());
     let packages: Vec<_> = packages
@@ -208,23 +209,30 @@ struct Progress {
 
 impl Progress {
     fn new(what: &'static str, of: usize) -> Self {
-        Self { what, of, done: 0, terminal: io::stderr().is_terminal() }
+        let progress = Self { what, of, done: 0, terminal: io::stderr().is_terminal() };
+        if of > 0 {
+            progress.show(&say!("{} 0 of {}", Clean::ours(what), of));
+        }
+        progress
     }
 
     fn step(&mut self, which: &Clean) {
         self.done += 1;
-        let line = say!("{} {} of {}: {}", Clean::ours(self.what), self.done, self.of, which);
+        self.show(&say!("{} {} of {}: {}", Clean::ours(self.what), self.done, self.of, which));
+    }
+
+    fn show(&self, line: &Clean) {
         if self.terminal {
             let mut stderr = io::stderr().lock();
             // A closed standard error changes nothing.
             let _ = write!(stderr, "\r\x1b[2K{line}").and_then(|()| stderr.flush());
         } else if self.done.is_multiple_of(50) || self.done == self.of {
-            complain(&line);
+            complain(line);
         }
     }
 
     fn end(&self) {
-        if self.terminal && self.done > 0 {
+        if self.terminal && self.of > 0 {
             let _ = writeln!(io::stderr().lock());
         }
     }

@@ -1,5 +1,7 @@
 //! The journals of this machine: listed, taken up, written down; and runbooks proved.
 
+mod markdown;
+
 use std::path::{Path, PathBuf};
 
 use color_eyre::eyre;
@@ -16,7 +18,6 @@ use crate::domain::migration::Kept;
 use crate::domain::name::{EnvName, IncidentId, MigrationId, MigrationName, Slug};
 use crate::domain::record::Line;
 use crate::domain::runbook::{Library, Stage, bundled_runbooks};
-use crate::domain::span;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::runtime::folder::StateFolder;
 use crate::runtime::journal;
@@ -184,7 +185,7 @@ pub(super) fn export(
     };
     let text = match document {
         Document::Json => json(&exported(&kept, gate))?,
-        Document::Markdown => markdown(&kept, gate),
+        Document::Markdown => markdown::written(&kept, gate),
     };
     let Some(to) = to else {
         output::print(&text)?;
@@ -266,47 +267,6 @@ fn stages(kept: &KeptIncident) -> Vec<(Stage, jiff::SignedDuration)> {
     let library = bundled_runbooks();
     let last = kept.lines.last().map_or(kept.incident.opened_at, |line| line.at);
     kept.incident.stage_times(last, |at| library.node(at).map(|node| node.stage))
-}
-
-fn markdown(kept: &KeptIncident, gate: &Gate) -> String {
-    let incident = &kept.incident;
-    let cell = |words: &Clean| words.as_str().replace('\n', "<br>").replace('|', "\\|");
-    let mut text = format!("# Incident {}\n\n", kept.id);
-    text.push_str(&format!("- Environment: **{}** ({})\n", kept.environment, incident.kind));
-    if let Some(scenario) = &kept.scenario {
-        text.push_str(&format!("- Drill: {scenario}\n"));
-    }
-    for place in &incident.place {
-        text.push_str(&format!("- {place}\n"));
-    }
-    text.push_str(&format!("- Opened: {:.0}\n", incident.opened_at));
-    match &incident.closed {
-        Some((reached, words, at)) => {
-            let word = if *reached { "goal reached" } else { "goal not reached" };
-            text.push_str(&format!("- Closed: {at:.0}, {word}: {words}\n"));
-        }
-        None => text.push_str("- Still open\n"),
-    }
-    text.push_str("\n## Time\n\n| stage | time |\n|---|---|\n");
-    for (stage, time) in stages(kept) {
-        text.push_str(&format!("| {} | {} |\n", stage.word(), span::clock(time)));
-    }
-    let acts: Vec<_> = incident.acts.iter().collect();
-    if !acts.is_empty() {
-        text.push_str("\n## Acts\n\n| act | what | command | outcome |\n|---|---|---|---|\n");
-    }
-    for (id, act) in acts {
-        let end = match &act.end {
-            None => Clean::ours("unknown: the console ended while it ran"),
-            Some((_, words, _)) => words.clone(),
-        };
-        text.push_str(&format!("| {} | {} | `{}` | {} |\n", id.0, cell(&act.words), cell(&act.command), cell(&end)));
-    }
-    text.push_str("\n## Timeline (UTC)\n\n| time | who | what |\n|---|---|---|\n");
-    for (line, moment) in kept.lines.iter().zip(&incident.timeline) {
-        text.push_str(&format!("| {:.0} | {} | {} |\n", line.at, cell(&gate.clean(&line.actor)), cell(&moment.words)));
-    }
-    text
 }
 
 /// Proves runbook files.

@@ -7,21 +7,23 @@ use color_eyre::eyre;
 
 use crate::app::action::{Action, Pane};
 use crate::app::effect;
+use crate::app::learn;
 use crate::app::migrations::in_full;
 use crate::app::msg::Msg;
 use crate::app::pilot::Move;
 use crate::app::state::Anchor;
-use crate::cli::command::{Format, Migrations, RowChange};
+use crate::cli::command::{Format, Migrations, Next, RowChange};
 use crate::cli::config_file::Chosen;
 use crate::cli::engine::one_act::{act, check_arm, orders};
-use crate::cli::engine::{Outcome, journals, looking, reports};
+use crate::cli::engine::{Outcome, catalog, journals, looking, reports};
 use crate::cli::exit::Exit;
 use crate::cli::output::{self, json};
-use crate::cli::session::{self, node};
+use crate::cli::session::{self, Scene, node};
+use crate::domain::catalog::{Listing, Told};
 use crate::domain::image::Version;
 use crate::domain::ledger::{Ledger, Sources};
 use crate::domain::migration::{Kept, MigrationTable};
-use crate::domain::name::{EnvName, MigrationId};
+use crate::domain::name::{EnvName, MigrationId, Name};
 use crate::domain::runbook::NodeRef;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Gate};
@@ -33,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) async fn run(chosen: &Chosen, migrations: &Migrations, gate: &Gate) -> eyre::Result<Outcome> {
     match migrations {
         Migrations::List { next, format } => {
-            let seen = match seen(chosen, next.as_ref(), gate).await {
+            let seen = match seen(chosen, next, gate).await {
                 Ok(seen) => seen,
                 Err(trouble) => return Ok(Err(trouble)),
             };
@@ -44,7 +46,7 @@ pub(super) async fn run(chosen: &Chosen, migrations: &Migrations, gate: &Gate) -
             Ok(Ok(Exit::Reached))
         }
         Migrations::Show { id, next, format } => {
-            let seen = match seen(chosen, next.as_ref(), gate).await {
+            let seen = match seen(chosen, next, gate).await {
                 Ok(seen) => seen,
                 Err(trouble) => return Ok(Err(trouble)),
             };
@@ -52,7 +54,7 @@ pub(super) async fn run(chosen: &Chosen, migrations: &Migrations, gate: &Gate) -
             let finding = seen.ledger.of(id);
             match format {
                 Format::Json => output::print(&json(&reports::RowLine::new(row, finding, true))?)?,
-                Format::Text => output::print(&format!("{}\n", in_full(row, finding, next.as_ref())))?,
+                Format::Text => output::print(&format!("{}\n", in_full(row, finding, seen.next.as_ref())))?,
             }
             Ok(Ok(Exit::Reached))
         }
@@ -73,20 +75,42 @@ fn no_row(id: &MigrationId) -> Trouble {
 struct Seen {
     table: MigrationTable,
     ledger: Ledger,
+    /// What will run next.
+    next: Option<Version>,
 }
 
-async fn seen(chosen: &Chosen, next: Option<&Version>, gate: &Gate) -> Result<Seen, Trouble> {
+async fn seen(chosen: &Chosen, next: &Next, gate: &Gate) -> Result<Seen, Trouble> {
     let scene = looking(chosen, gate).await?;
-    let database = scene.world.database?;
+    let database = scene.world.database.clone()?;
+    let told = match &next.pod {
+        Some(pod) => Some(told(&scene, pod, next.version.as_ref()).await?),
+        None => None,
+    };
+    let image = told.as_ref().map(|told| &told.listing);
+    let version = next.version.clone().or_else(|| image.and_then(Listing::version));
     let (table, live) = (database.migrations().await?, database.schema().await);
     // The rows are worth reading without it: then the ledger says that nobody can tell.
     if let Err(why) = &live {
         super::complain(&say!("lastgood: {}; rows are not compared with it", why.sentence()));
     }
-    let sources =
-        Sources { table: &table, live: live.as_ref().ok(), catalog: &scene.setting.catalog, target: next, image: None };
-    let ledger = Ledger::compare(sources);
-    Ok(Seen { table, ledger })
+    let (live, catalog) = (live.as_ref().ok(), &scene.setting.catalog);
+    let ledger = Ledger::compare(Sources { table: &table, live, catalog, target: version.as_ref(), image });
+    Ok(Seen { table, ledger, next: version })
+}
+
+/// What a pod of the version that will run next holds; said on standard error.
+async fn told(scene: &Scene, pod: &Name, next: Option<&Version>) -> Result<Told, Trouble> {
+    let told = catalog::told(scene, pod).await?;
+    if let (Some(next), Some(runs)) = (next, told.listing.version())
+        && runs != *next
+    {
+        let what =
+            say!("pod/{} runs LiteLLM {}, and --next says {}: its listing says nothing about that", pod, runs, next);
+        return Err(Trouble::new(TroubleKind::Invalid, what)
+            .remedy(Clean::ours("name a pod of that version, or leave out one of the two")));
+    }
+    super::complain(&learn::words(&told));
+    Ok(told)
 }
 
 /// Where the incident of such a change begins.

@@ -50,6 +50,9 @@ pub fn restore<'a>(scene: &Scene<'a>, width: usize, restoring: &'a Restoring) ->
         size(plan.live_bytes)
     );
     dialog.bottom.extend(fact(scene, width, "takes", &takes, Role::Warn));
+    for left in &plan.left {
+        dialog.bottom.extend(fact(scene, width, "left over", left.words().as_str(), Role::Warn));
+    }
     let by = format!("pg_restore {} on PostgreSQL {}", plan.pg_restore, plan.server_version);
     dialog.bottom.extend(fact(scene, width, "by", &by, Role::Text));
     let means = "the live database is only read; no URL is switched";

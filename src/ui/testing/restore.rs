@@ -6,7 +6,7 @@ use crate::app::state::State;
 use crate::app::update::update;
 use crate::domain::backup::BackupProof;
 use crate::domain::record::ActKind;
-use crate::domain::restore::{Difference, Dump, RestorePlan, RestoreWish, Restored, Since};
+use crate::domain::restore::{Difference, Dump, Remnant, RestorePlan, RestoreWish, Restored, Since};
 use crate::text::Clean;
 use crate::ui::testing::{ago, night, start, words};
 
@@ -52,6 +52,12 @@ pub fn questions(state: &State) -> [Overlay; 3] {
         pg_restore: words("16.4"),
         live_bytes: 12_345_678_901,
         into: "litellm_restore_20260314_030700".parse().unwrap(),
+        left: vec![Remnant {
+            name: "litellm_restore_20260314_023100".parse().unwrap(),
+            bytes: 4_000_000_000,
+            comment: words("lastgood: incomplete restore of litellm_backup_20260314_010700.dump"),
+            sessions: 0,
+        }],
     };
     let _ = update(&mut state, Msg::Looked(look, Sight::RestorePlan(Ok(Box::new(plan)))));
     let first = state.overlays[before].clone();

@@ -5,7 +5,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
 use crate::domain::name::DatabaseName;
-use crate::domain::restore::Remnant;
+use crate::domain::restore::remnant::{INCOMPLETE, Remnant, drop_command};
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::Clean;
 use crate::world::postgres::connect::{Connector, quoted};
@@ -172,11 +172,6 @@ fn unanswered(name: &DatabaseName, why: &Trouble) -> Trouble {
         .remedy(say!("look whether {} is there; if it is, it is empty: {}", name, drop_command(name)))
 }
 
-/// The command that takes a database away.
-pub(super) fn drop_command(name: &DatabaseName) -> Clean {
-    say!("DROP DATABASE \"{}\"", name)
-}
-
 /// The number of a database; `None` where there is none of that name.
 async fn oid(
     connection: &mut PgConnection,
@@ -191,24 +186,47 @@ async fn oid(
 
 /// What stands on the server under a name.
 pub(super) async fn remnant(connector: &Connector, name: &DatabaseName) -> Result<Option<Remnant>, Trouble> {
-    let doing = say!("the databases of {} could not be listed", connector.url().display());
     let mut connection = connector.connect("lastgood").await?;
+    Ok(remnants(&mut connection, connector, Some(name)).await?.pop())
+}
+
+/// What stands on the server under a name; without one, every restore that never came to its end.
+pub(super) async fn remnants(
+    connection: &mut PgConnection,
+    connector: &Connector,
+    name: Option<&DatabaseName>,
+) -> Result<Vec<Remnant>, Trouble> {
+    let doing = say!("the databases of {} could not be listed", connector.url().display());
     let of = |error| trouble::of(connector, &doing, &error);
-    let row = sqlx::query(
-        "SELECT pg_catalog.pg_database_size(d.oid)::int8, pg_catalog.shobj_description(d.oid, 'pg_database') \
-         FROM pg_catalog.pg_database d WHERE d.datname = $1",
+    let rows = sqlx::query(
+        "SELECT d.datname::text, pg_catalog.shobj_description(d.oid, 'pg_database'), \
+                CASE WHEN pg_catalog.has_database_privilege(d.oid, 'CONNECT') \
+                    THEN pg_catalog.pg_database_size(d.oid) ELSE 0 END::int8, \
+                (SELECT count(*) FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid)::int8 \
+         FROM pg_catalog.pg_database d \
+         WHERE CASE WHEN $1::text IS NULL \
+             THEN pg_catalog.shobj_description(d.oid, 'pg_database') LIKE $2::text || '%' \
+             ELSE d.datname = $1 END ORDER BY 1",
     )
-    .bind(name.as_str())
+    .bind(name.map(DatabaseName::as_str))
+    .bind(INCOMPLETE)
     .persistent(false)
-    .fetch_optional(&mut connection)
+    .fetch_all(connection)
     .await
     .map_err(of)?;
-    let Some(row) = row else { return Ok(None) };
-    let comment: Option<String> = row.try_get(1).map_err(of)?;
-    Ok(Some(Remnant {
-        bytes: row.try_get::<i64, _>(0).map_err(of)?.try_into().unwrap_or_default(),
-        comment: connector.gate().clean(&comment.unwrap_or_default()),
-    }))
+    let mut found = Vec::new();
+    for row in rows {
+        // A name that is none of ours was not made by a restore of ours.
+        let Ok(name) = row.try_get::<String, _>(0).map_err(of)?.parse() else { continue };
+        let comment: Option<String> = row.try_get(1).map_err(of)?;
+        found.push(Remnant {
+            name,
+            bytes: row.try_get::<i64, _>(2).map_err(of)?.try_into().unwrap_or_default(),
+            comment: connector.gate().clean(&comment.unwrap_or_default()),
+            sessions: row.try_get::<i64, _>(3).map_err(of)?.try_into().unwrap_or_default(),
+        });
+    }
+    Ok(found)
 }
 
 impl Made {

@@ -18,7 +18,7 @@ use super::program::{self, Program};
 use super::{Inner, LOOK, LOOK_LIMIT, compare, failure, readback, tables};
 use crate::domain::backup::BackupProof;
 use crate::domain::restore::{
-    Dump, Remnant, RestoreOrder, RestorePlan, RestoreProgress, RestoreWish, Restored, name_beside,
+    Dump, Remnant, RestoreOrder, RestorePlan, RestoreProgress, RestoreWish, Restored, name_beside, remnant,
 };
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Gate, Many};
@@ -43,6 +43,7 @@ impl Inner {
         let name = name_beside(self.connector.url().database().as_str(), wish.at);
         let into = wish.into.clone().unwrap_or(name);
         live.permits(&mut connection, &self.connector, &into).await?;
+        let left = admin::remnants(&mut connection, &self.connector, None).await?;
         let program = self.programs.for_server(live.major, &self.gate).await?;
         Ok(RestorePlan {
             dumps,
@@ -51,6 +52,7 @@ impl Inner {
             pg_restore: program.restore_version,
             live_bytes: live.bytes,
             into,
+            left,
         })
     }
 
@@ -76,7 +78,7 @@ impl Inner {
 
         let made = live.create(&mut connection, &self.connector, &order.into).await?;
         let target = self.connector.to_database(&made.name);
-        let words = say!("lastgood: incomplete restore of {}", proof.file);
+        let words = remnant::incomplete(&proof.file);
         let work = async {
             made.say(&mut connection, &self.connector, &words).await?;
             let owners = live.foreign_owners.is_empty();
@@ -93,7 +95,7 @@ impl Inner {
         as_proved(&made, &proof, &rows)?;
 
         // From here on it is complete, and stays whatever happens.
-        let words = say!("lastgood: restored from {}, which holds {:.0}", proof.file, proof.taken_at);
+        let words = remnant::complete(&proof.file, proof.taken_at);
         let mut notes = notes(&live, &proof);
         if let Err(why) = made.say(&mut connection, &self.connector, &words).await {
             notes.push(why.what);
@@ -314,7 +316,7 @@ fn as_proved(made: &Made, proof: &BackupProof, rows: &BTreeMap<Clean, u64>) -> R
         made.name,
         named
     );
-    let remedy = say!("do not switch to it; {} takes it away", admin::drop_command(&made.name));
+    let remedy = say!("do not switch to it; {} takes it away", remnant::drop_command(&made.name));
     Err(Trouble::new(TroubleKind::Invalid, what).remedy(remedy))
 }
 

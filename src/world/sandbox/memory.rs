@@ -48,8 +48,12 @@ pub(super) enum Deed {
     BackedUp { file: String },
     /// A person did a manual step.
     ByHand { node: NodeRef },
-    /// A backup was restored into a new database.
+    /// A database was made to restore a backup into.
+    MadeDatabase { into: DatabaseName },
+    /// A backup was restored into a database that was made for it.
     RestoredDatabase { into: DatabaseName },
+    /// A database that a restore made was taken away again.
+    DroppedDatabase { into: DatabaseName },
     /// The kept answers of a namespace were deleted.
     ClearedCache { namespace: Option<CacheNamespace> },
 }

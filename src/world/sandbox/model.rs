@@ -67,8 +67,8 @@ pub(super) struct Model {
     pub(super) put_back: BTreeMap<Name, Millis>,
     /// Namespaces of the response cache that were cleared.
     pub(super) cleared: BTreeSet<Option<CacheNamespace>>,
-    /// Databases that backups were restored into.
-    pub(super) databases: BTreeSet<DatabaseName>,
+    /// Databases that were made for a backup, and whether they hold all of it.
+    pub(super) databases: BTreeMap<DatabaseName, bool>,
     /// Migrations whose SQL has run, and since when. Deleting a row does not undo its SQL.
     pub(super) schema: BTreeMap<MigrationName, Millis>,
     /// What the database holds; `None` where the scenario does not say it.
@@ -116,7 +116,7 @@ impl Model {
             kept: BTreeMap::new(),
             put_back: BTreeMap::new(),
             cleared: BTreeSet::new(),
-            databases: BTreeSet::new(),
+            databases: BTreeMap::new(),
             schema: BTreeMap::new(),
             held: schema::held(&scenario),
             came: BTreeMap::new(),
@@ -263,7 +263,9 @@ impl Model {
                 let back = sources.filter(|source| source.before.as_ref().is_some_and(|before| before.node == *node));
                 self.put_back.extend(back.map(|source| (source.source.name.clone(), at)));
             }
-            Deed::RestoredDatabase { into } => drop(self.databases.insert(into.clone())),
+            Deed::MadeDatabase { into } => drop(self.databases.insert(into.clone(), false)),
+            Deed::RestoredDatabase { into } => drop(self.databases.insert(into.clone(), true)),
+            Deed::DroppedDatabase { into } => drop(self.databases.remove(into)),
             Deed::ClearedCache { namespace } => drop(self.cleared.insert(namespace.clone())),
         }
     }

@@ -15,7 +15,7 @@ use crate::domain::backup::BackupProof;
 use crate::domain::name::DatabaseName;
 use crate::domain::restore::{
     Difference, Dump, Remnant, RestoreItem, RestoreOrder, RestorePlan, RestoreProgress, RestoreWish, Restored, Since,
-    name_beside,
+    name_beside, remnant,
 };
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::Clean;
@@ -52,6 +52,7 @@ impl Sandbox {
                 pg_restore: version,
                 live_bytes: rows * ROW_BYTES,
                 into,
+                left: self.remnants().into_iter().filter(Remnant::is_incomplete).collect(),
             })
         };
         let plan = plan();
@@ -59,10 +60,23 @@ impl Sandbox {
     }
 
     pub(super) fn remnant_of(&self, name: &DatabaseName) -> Reply<Option<Remnant>> {
-        let there = self.look(|model, _| model.databases.contains(name));
-        let bytes = self.scenario.database.tables.values().sum::<u64>() * ROW_BYTES;
-        let remnant = there.then(|| Remnant { bytes, comment: Clean::ours("lastgood: restored in a drill") });
+        let remnant = self.remnants().into_iter().find(|remnant| remnant.name == *name);
         async { Ok(remnant) }.boxed()
+    }
+
+    /// The databases that restores made.
+    fn remnants(&self) -> Vec<Remnant> {
+        let bytes = self.scenario.database.tables.values().sum::<u64>() * ROW_BYTES;
+        let file = Clean::ours("the drill's backup");
+        self.look(|model, now| {
+            let remnant = |(name, whole): (&DatabaseName, &bool)| {
+                // Half of it, as far as a drill can tell.
+                let bytes = if *whole { bytes } else { bytes / 2 };
+                let comment = if *whole { remnant::complete(&file, now) } else { remnant::incomplete(&file) };
+                Remnant { name: name.clone(), bytes, comment, sessions: 0 }
+            };
+            model.databases.iter().map(remnant).collect()
+        })
     }
 
     pub(super) fn restoring(&self, order: RestoreOrder, stop: CancellationToken) -> Feed<RestoreItem> {
@@ -73,7 +87,7 @@ impl Sandbox {
 }
 
 fn is_free(model: &Model, name: &DatabaseName) -> Result<(), Trouble> {
-    if name.as_str() != LIVE && !model.databases.contains(name) {
+    if name.as_str() != LIVE && !model.databases.contains_key(name) {
         return Ok(());
     }
     Err(Trouble::new(TroubleKind::Refused, say!("a database {} is there already; it was left alone", name))
@@ -90,8 +104,7 @@ impl Restoring {
     fn at_stage(&self, stage: u64) -> Result<RestoreItem, Trouble> {
         let Dump { proof, .. } = sidecar::read(&self.order.dump, &self.sandbox.gate)?;
         if self.stop.is_cancelled() {
-            let what = Clean::ours("cancelled; a drill makes its database at the end, so nothing is left");
-            return Err(Trouble::new(TroubleKind::Cancelled, what));
+            return Err(self.cancelled());
         }
         if stage == 0 {
             self.unchanged(&proof)?;
@@ -105,6 +118,13 @@ impl Restoring {
             return Ok(RestoreItem::Progress(RestoreProgress::Checking { bytes, of: proof.bytes }));
         }
         at -= checking;
+        if at == 0 {
+            let into = &self.order.into;
+            self.sandbox.act(|model, _| {
+                is_free(model, into)?;
+                Ok((Deed::MadeDatabase { into: into.clone() }, ()))
+            })?;
+        }
         if at < filling {
             let place = usize::try_from(share(tables, at, filling)).unwrap_or_default();
             let object = proof.rows.keys().nth(place).cloned();
@@ -124,6 +144,20 @@ impl Restoring {
         self.finish(proof)
     }
 
+    /// What was made by then is taken away again.
+    fn cancelled(&self) -> Trouble {
+        let into = &self.order.into;
+        let dropped = self.sandbox.act(|model, _| match model.databases.get(into) {
+            Some(false) => Ok((Deed::DroppedDatabase { into: into.clone() }, ())),
+            _ => Err(Trouble::new(TroubleKind::NotFound, Clean::ours("nothing was made"))),
+        });
+        let what = match dropped {
+            Ok(()) => say!("cancelled; the incomplete database {} was taken away again", into),
+            Err(why) => say!("cancelled; {}", why.what),
+        };
+        Trouble::new(TroubleKind::Cancelled, what)
+    }
+
     fn unchanged(&self, proof: &BackupProof) -> Result<(), Trouble> {
         let file = &self.order.dump;
         let disk = |why| self.sandbox.disk("the dump could not be read", &why);
@@ -141,8 +175,7 @@ impl Restoring {
     fn finish(&self, proof: BackupProof) -> Result<RestoreItem, Trouble> {
         let into = self.order.into.clone();
         let deed = Deed::RestoredDatabase { into: into.clone() };
-        self.sandbox.act(|model, now| {
-            is_free(model, &into)?;
+        self.sandbox.act(|_, now| {
             let (table, a_minute) = GROWS;
             let minutes = now.duration_since(proof.taken_at).as_secs().max(0) / 60 + 1;
             let newer = u64::try_from(minutes * a_minute).unwrap_or_default();

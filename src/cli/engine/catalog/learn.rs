@@ -7,6 +7,7 @@ use crate::cli::config_file::Chosen;
 use crate::cli::engine::{Outcome, looking};
 use crate::cli::exit::Exit;
 use crate::cli::output::{self, json};
+use crate::cli::session::Scene;
 use crate::domain::catalog::{Listing, Told};
 use crate::domain::cluster::Ask;
 use crate::domain::name::{MigrationName, Name};
@@ -20,7 +21,8 @@ pub(in crate::cli::engine) async fn learn(
     format: Format,
     gate: &Gate,
 ) -> eyre::Result<Outcome> {
-    let told = match told(chosen, pod, gate).await {
+    let told = async { told(&looking(chosen, gate).await?, pod).await };
+    let told = match told.await {
         Ok(told) => told,
         Err(trouble) => return Ok(Err(trouble)),
     };
@@ -31,9 +33,9 @@ pub(in crate::cli::engine) async fn learn(
     Ok(Ok(if told.agreement.whole() { Exit::Reached } else { Exit::NotReached }))
 }
 
-async fn told(chosen: &Chosen, pod: &Name, gate: &Gate) -> Result<Told, Trouble> {
-    let scene = looking(chosen, gate).await?;
-    let cluster = scene.world.cluster?;
+/// Asks a pod, once it is known that this is allowed.
+pub(in crate::cli::engine) async fn told(scene: &Scene, pod: &Name) -> Result<Told, Trouble> {
+    let cluster = scene.world.cluster.clone()?;
     for permission in cluster.permissions(Ask::EXEC.to_vec()).await? {
         if permission.allowed != Some(true) {
             let (verb, _, resource, sub) = permission.ask.attributes();
