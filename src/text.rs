@@ -11,6 +11,7 @@ mod gate;
 mod learnt;
 mod lines;
 mod many;
+mod piece;
 mod quote;
 mod shapes;
 
@@ -23,6 +24,7 @@ pub use gate::{Gate, announces_secret};
 pub(crate) use gate::{is_invisible, without_shapes};
 pub use lines::LineGate;
 pub use many::Many;
+pub use piece::Piece;
 pub use safe::{Safe, positional_only, safe_part};
 
 /// What stands where a secret stood.

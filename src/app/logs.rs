@@ -156,7 +156,7 @@ impl Logs {
         for line in segment.hits() {
             let Some(signature) = line.signature else { continue };
             self.tally.add(&line.source.uid, signature, line.at);
-            let (source, text) = (Arc::clone(&line.source), line.text.clone());
+            let (source, text) = (Arc::clone(&line.source), line.text.to_clean());
             self.hits.push_back(Hit { at: line.at, signature, source, text });
         }
         let spare = self.hits.len().saturating_sub(MOST_HITS);
@@ -218,6 +218,8 @@ pub fn search(state: &mut State, typed: &str) -> Result<Vec<Effect>, Clean> {
 fn ask(state: &mut State, sieve: Sieve, typed: &str) -> Result<Vec<Effect>, Clean> {
     let query = Query::parse(typed, state.now, &state.gate)?;
     let rest = state.logs.ring.ask(sieve, query);
+    // Whatever was wrong with the one before does not matter any more.
+    state.notice = None;
     Ok(rest.map(|rest| Effect::Sift(Box::new(rest))).into_iter().collect())
 }
 
@@ -297,7 +299,12 @@ fn find(state: &mut State, pick: Pick, forwards: bool) {
         None if pick == Pick::Found && logs.ring.waiting(Sieve::Search) > 0 => {
             state.tell(Tone::Plain, Clean::ours("no match so far; the search goes on"));
         }
-        None => state.tell(Tone::Plain, Clean::ours("no further match in that direction")),
+        None => {
+            let what = if pick == Pick::Errors { "error" } else { "match" };
+            let way = if forwards { "below" } else { "above" };
+            let of = if logs.ring.query(Sieve::Filter).is_some() { ", among the lines that pass the filter" } else { "" };
+            state.tell(Tone::Plain, say!("no further {} {}{}", what, way, of));
+        }
     }
 }
 

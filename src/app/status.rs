@@ -197,7 +197,7 @@ pub fn fact_about(state: &State, act: ActId) -> Clean {
 pub fn copy_selected(state: &mut State) -> Vec<Effect> {
     let view = &state.view;
     let text = match view.focus {
-        Pane::Logs => state.logs.selected().map(|(_, line)| line.text.clone()),
+        Pane::Logs => state.logs.selected().map(|(_, line)| line.text.to_clean()),
         Pane::Pods => state.pods().get(view.selected(Pane::Pods, usize::MAX)).map(|pod| say!("{}", pod.name)),
         Pane::Migrations => crate::app::migrations::selected(state).map(|row| say!("{}", row.name)),
         Pane::Revisions => {

@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
+use memchr::memmem::Finder;
 
 use crate::domain::checks::{LagoLine, lago_line};
 use crate::domain::name::{Name, Uid};
 use crate::domain::signature::Signatures;
 use crate::domain::trouble::Trouble;
-use crate::text::Clean;
+use crate::text::{Clean, Piece};
 
 /// One container's stream of one pod.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -99,7 +100,7 @@ pub struct LogLine {
     /// Whose line it is.
     pub source: Arc<LogSource>,
     /// The text without the timestamp.
-    pub text: Clean,
+    pub text: Piece,
     /// How loud it says it is, where it says so.
     pub level: Option<Level>,
     /// Index of the signature that matched, in the table in force.
@@ -112,17 +113,17 @@ impl LogLine {
     /// A line of a pod. No signature was looked for yet.
     pub fn new(at: Timestamp, source: &Arc<LogSource>, text: Clean) -> Self {
         let level = Level::of(text.as_str());
-        Self { at, source: Arc::clone(source), text, level, signature: None, ours: false }
+        Self { at, source: Arc::clone(source), text: text.into(), level, signature: None, ours: false }
     }
 
     /// A mark of ours between the lines.
     pub fn mark(at: Timestamp, source: &Arc<LogSource>, text: Clean) -> Self {
-        Self { at, source: Arc::clone(source), text, level: None, signature: None, ours: true }
+        Self { at, source: Arc::clone(source), text: text.into(), level: None, signature: None, ours: true }
     }
 
-    /// Bytes of memory that it takes: itself, and its text with the counters beside it.
+    /// Bytes of memory that it takes: itself and its text.
     fn weight(&self) -> usize {
-        size_of::<Self>() + (self.text.as_str().len() + 24).next_multiple_of(16)
+        size_of::<Self>() + self.text.as_str().len()
     }
 }
 
@@ -145,9 +146,13 @@ struct Lines {
     weight: usize,
 }
 
+/// Bytes of memory that a segment takes besides its lines: counters, rows, and what allocations lose.
+const SELF_WEIGHT: usize = 256;
+
 impl From<Vec<LogLine>> for Segment {
-    fn from(lines: Vec<LogLine>) -> Self {
-        let weight = lines.iter().map(LogLine::weight).sum();
+    fn from(mut lines: Vec<LogLine>) -> Self {
+        Piece::pack(lines.iter_mut().map(|line| &mut line.text));
+        let weight = SELF_WEIGHT + lines.iter().map(LogLine::weight).sum::<usize>();
         let all = lines.into_boxed_slice();
         Self(Arc::new(Lines {
             all,
@@ -259,7 +264,9 @@ impl fmt::Debug for Segment {
 /// prisma/migrations`), which LiteLLM logs as it is, and LiteLLM's own (`Found 66 migrations at …`;
 /// litellm-proxy-extras 0.4.23, `utils.py`).
 fn migrations_counted(line: &str) -> Option<u32> {
-    let (before, after) = line.split_once(" migration")?;
+    static WORD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(" migration"));
+    let at = WORD.find(line.as_bytes())?;
+    let (before, after) = (&line[..at], &line[at + " migration".len()..]);
     let words = before.trim_end_matches(|c: char| c.is_ascii_digit());
     let after = after.strip_prefix('s').unwrap_or(after);
     let prisma = after.starts_with(" found in prisma/migrations");

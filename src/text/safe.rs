@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Clean;
+use super::{Clean, Piece};
 
 /// Values that may be printed into a [`Clean`] by [`say!`](crate::say): numbers, our own
 /// literals, clean text, and identifiers that were validated character by character.
@@ -15,6 +15,7 @@ macro_rules! safe {
 }
 safe!(
     Clean,
+    Piece,
     u8,
     u16,
     u32,

@@ -306,7 +306,8 @@ fn view<'a>(scene: &Scene<'a>, room: Room) -> Line<'a> {
         let Some(query) = ring.query(sieve) else { continue };
         row = row.words(&format!("{dot} {word} {}", query.words), role);
         if sieve == Sieve::Search {
-            row = row.words(&format!("{} found", ring.found(sieve)), Role::Muted);
+            let of = if ring.query(Sieve::Filter).is_some() { " in all lines" } else { "" };
+            row = row.words(&format!("{} found{of}", ring.found(sieve)), Role::Muted);
         }
         let waiting = ring.waiting(sieve);
         if waiting > 0 {

@@ -1,6 +1,9 @@
 //! Judges billing: usage events reach Lago, where it is configured.
 
+use std::sync::LazyLock;
+
 use jiff::{Timestamp, Unit};
+use memchr::memmem::Finder;
 
 use crate::domain::checklist::{Mark, Verdict};
 use crate::domain::name::Name;
@@ -18,7 +21,9 @@ pub enum LagoLine {
 /// Reads a cleaned log line. Both lines begin with the same words; only the second goes on with
 /// the body of an answer.
 pub fn lago_line(line: &str) -> Option<LagoLine> {
-    let (_, rest) = line.split_once("Logged Lago Object:")?;
+    const WORDS: &str = "Logged Lago Object:";
+    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(WORDS));
+    let rest = &line[FINDER.find(line.as_bytes())? + WORDS.len()..];
     // In JSON logs the first line's feed is the two characters `\n`.
     let body = rest.trim();
     let delivered = rest.starts_with(' ') && !body.is_empty() && !body.starts_with("\\n");
