@@ -23,7 +23,7 @@ use crate::{AWAY, number_in};
 /// How long the rest may take to come after the last line was written.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Messages that wait before the feeds are held up, as in the console.
-const QUEUE: usize = 64;
+const QUEUE: usize = 16;
 
 /// What came of one pod.
 #[derive(Clone, Copy, Debug, Default)]

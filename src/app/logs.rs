@@ -6,8 +6,7 @@ pub mod ring;
 pub mod saving;
 mod tally;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
@@ -25,9 +24,6 @@ use crate::domain::trouble::Trouble;
 use crate::text::Clean;
 pub use tally::Tally;
 
-/// Matched lines that are remembered on their own, so that counting them needs no walk.
-const MOST_HITS: usize = 20_000;
-
 /// Lines of history that are asked for when a stream is opened.
 pub const TAIL: u32 = 1_000;
 
@@ -42,17 +38,13 @@ pub enum Stream {
     Lost(Timestamp, Trouble),
 }
 
-/// A line that matched a signature.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hit {
-    /// When.
-    pub at: Timestamp,
-    /// Which signature.
-    pub signature: u16,
-    /// Whose line.
-    pub source: Arc<LogSource>,
-    /// The line.
-    pub text: Clean,
+/// When a signature matched last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Match {
+    /// How many lines had matched anything before it: the order in which lines came.
+    order: u64,
+    /// The line's time.
+    at: Timestamp,
 }
 
 /// The ring and the view over it.
@@ -61,7 +53,10 @@ pub struct Logs {
     /// The lines.
     pub ring: Ring,
     streams: BTreeMap<LogSource, Stream>,
-    hits: VecDeque<Hit>,
+    /// The last line of each signature.
+    matches: BTreeMap<u16, Match>,
+    /// Lines that matched a signature.
+    matched: u64,
     tally: Tally,
     /// The last line of each kind that Lago's logger wrote: in which pod, and when.
     lago: [Option<(Name, Timestamp)>; 2],
@@ -86,7 +81,8 @@ impl Default for Logs {
         Self {
             ring: Ring::default(),
             streams: BTreeMap::new(),
-            hits: VecDeque::new(),
+            matches: BTreeMap::new(),
+            matched: 0,
             tally: Tally::default(),
             lago: [None, None],
             counted: BTreeMap::new(),
@@ -116,9 +112,15 @@ impl Logs {
         self.streams.values().filter(|stream| matches!(stream, Stream::Following(_))).count()
     }
 
-    /// Lines that matched a signature, oldest first.
-    pub fn hits(&self) -> impl DoubleEndedIterator<Item = &Hit> {
-        self.hits.iter()
+    /// Some line matched a signature.
+    pub fn known(&self) -> bool {
+        !self.matches.is_empty()
+    }
+
+    /// The signature among these that a line matched last, and that line's time.
+    fn last_match(&self, of: impl Fn(u16) -> bool) -> Option<(u16, Timestamp)> {
+        let matches = self.matches.iter().filter(|(signature, _)| of(**signature));
+        matches.max_by_key(|(_, last)| last.order).map(|(signature, last)| (*signature, last.at))
     }
 
     /// How often each signature matched, by pod and second.
@@ -156,11 +158,9 @@ impl Logs {
         for line in segment.hits() {
             let Some(signature) = line.signature else { continue };
             self.tally.add(&line.source.uid, signature, line.at);
-            let (source, text) = (Arc::clone(&line.source), line.text.to_clean());
-            self.hits.push_back(Hit { at: line.at, signature, source, text });
+            self.matched += 1;
+            self.matches.insert(signature, Match { order: self.matched, at: line.at });
         }
-        let spare = self.hits.len().saturating_sub(MOST_HITS);
-        self.hits.drain(..spare);
         for kind in [LagoLine::Delivered, LagoLine::Built] {
             if let Some(line) = segment.lago(kind) {
                 self.lago[kind as usize] = Some((line.source.pod.clone(), line.at));
@@ -302,7 +302,8 @@ fn find(state: &mut State, pick: Pick, forwards: bool) {
         None => {
             let what = if pick == Pick::Errors { "error" } else { "match" };
             let way = if forwards { "below" } else { "above" };
-            let of = if logs.ring.query(Sieve::Filter).is_some() { ", among the lines that pass the filter" } else { "" };
+            let of =
+                if logs.ring.query(Sieve::Filter).is_some() { ", among the lines that pass the filter" } else { "" };
             state.tell(Tone::Plain, say!("no further {} {}{}", what, way, of));
         }
     }
@@ -317,8 +318,8 @@ pub fn telling(state: &State) -> Option<(u16, Timestamp)> {
     if selected.is_some() || logs.held.is_some() {
         return selected;
     }
-    let error = logs.hits().rev().find(|hit| state.signatures.get(hit.signature).severity == Severity::Error);
-    error.or_else(|| logs.hits().next_back()).map(|hit| (hit.signature, hit.at))
+    let error = |signature| state.signatures.get(signature).severity == Severity::Error;
+    logs.last_match(error).or_else(|| logs.last_match(|_| true))
 }
 
 /// The signature that the log tells of now, and the runbook node that helps.

@@ -181,7 +181,7 @@ fn useful(scene: &Scene<'_>, action: Action) -> bool {
     let state = scene.state;
     match action {
         Action::SearchNext | Action::SearchBack => state.logs.ring.query(Sieve::Search).is_some(),
-        Action::ErrorNext | Action::ErrorBack => state.logs.hits().next().is_some(),
+        Action::ErrorNext | Action::ErrorBack => state.logs.known(),
         Action::Consent => state.checks.list.checks().iter().any(|check| check.id.costs_money()),
         Action::Copy if state.view.focus == Pane::Runbook => {
             matches!(state.node().map(|node| &node.kind), Some(NodeKind::Manual { commands, .. }) if !commands.is_empty())

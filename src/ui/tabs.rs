@@ -94,7 +94,7 @@ fn count(scene: &Scene<'_>, pane: Pane, short: bool) -> Option<(String, Role)> {
             let role = if pods.iter().any(|pod| Pod::broken(pod)) { Role::Danger } else { Role::Muted };
             (!pods.is_empty()).then(|| (format!("{ready}/{wanted}"), role))
         }
-        Pane::Logs => state.logs.hits().next_back().map(|_| (scene.sign(Sign::Warn).to_owned(), Role::Danger)),
+        Pane::Logs => state.logs.known().then(|| (scene.sign(Sign::Warn).to_owned(), Role::Danger)),
         Pane::Revisions => {
             let known = state.revisions().len();
             (known > 0).then(|| (known.to_string(), Role::Muted))

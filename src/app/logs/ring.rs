@@ -13,7 +13,7 @@ use crate::app::logs::query::Query;
 use crate::domain::log::{LogLine, LogSource, Segment};
 
 /// Memory that the lines may take, in bytes. The oldest segments go first.
-const MOST_BYTES: usize = 72 * 1024 * 1024;
+const MOST_BYTES: usize = 60 * 1024 * 1024;
 /// Small segments of a lane are joined up to this many lines,
 const MOST_JOINED: usize = 4_096;
 /// and this many bytes.
