@@ -31,7 +31,7 @@ impl Piece {
 
     /// The same text in memory of its own.
     pub fn to_clean(&self) -> Clean {
-        Clean(Arc::from(self.as_str()))
+        say!("{}", self)
     }
 
     /// Lays pieces side by side in one new allocation. Does nothing for a single one.
