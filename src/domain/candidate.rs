@@ -86,7 +86,10 @@ fn judge(revision: &Revision, workload: &Workload, replaced_at: Timestamp, facts
     }
     match revision.image().and_then(|image| ahead(image, facts)) {
         Some(0) => reasons.push(Clean::ours("it knows every migration that the database has")),
-        Some(rows) => reasons.push(say!("the database has {} that it does not know", Many(rows, "migration"))),
+        Some(rows) => reasons.push(say!(
+            "the database has {} that it does not know; rows alone disturb no older version",
+            Many(rows, "migration")
+        )),
         None => {}
     }
     let forecast = forecast(&revision.template, facts);

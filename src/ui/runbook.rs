@@ -143,7 +143,8 @@ fn ask<'a>(scene: &Scene<'a>, room: Room, choices: &'a [Choice], lines: &mut Vec
         "",
         if suggested.is_some() { Role::Suggested } else { Role::Muted },
     ));
-    // Several facts may rest on the same words: the one that holds speaks for them.
+    // What does not hold is no failure, so it gets no cross. Several facts may rest on the same words:
+    // the one that holds speaks for them.
     let mut told: Vec<(u8, Clean)> = Vec::new();
     for (_, Evidence { holds, words }) in gathered {
         let rank = match holds {
@@ -159,7 +160,7 @@ fn ask<'a>(scene: &Scene<'a>, room: Room, choices: &'a [Choice], lines: &mut Vec
     told.sort_by_key(|(rank, _)| *rank);
     for (rank, words) in told {
         let (sign, role) =
-            [(Sign::Yes, Role::Text), (Sign::Unknown, Role::Unknown), (Sign::No, Role::Muted)][usize::from(rank)];
+            [(Sign::Yes, Role::Text), (Sign::Unknown, Role::Unknown), (Sign::Absent, Role::Muted)][usize::from(rank)];
         lines.extend(hanging(scene, room.width, sign, words.as_str(), role));
     }
 }
