@@ -87,6 +87,7 @@ impl Pen {
             self.scroll(&scroll, out);
             scroll.apply(shown);
         }
+        forget_halves(shown, next);
         let mut row: Vec<(u16, &Cell)> = Vec::new();
         let mut line = 0;
         for (x, y, cell) in shown.diff_iter(next) {
@@ -188,6 +189,24 @@ impl Pen {
         }
         out.extend_from_slice(b"\x1b[r");
         self.at = None;
+    }
+}
+
+/// A wide letter that goes leaves a half behind, and each terminal blanks that one in a look of its
+/// own: it counts as not known, so that it is written.
+fn forget_halves(shown: &mut Buffer, next: &Buffer) {
+    let width = usize::from(shown.area.width).max(1);
+    for at in 0..shown.content.len().min(next.content.len()) {
+        let letter = &shown.content[at];
+        if letter.symbol().len() == 1 || letter.symbol().width() < 2 || *letter == next.content[at] {
+            continue;
+        }
+        let end = (at + letter.symbol().width()).min(at - at % width + width);
+        shown.content[at + 1..end].fill_with(|| {
+            let mut unknown = Cell::EMPTY;
+            unknown.modifier = Modifier::all();
+            unknown
+        });
     }
 }
 
@@ -459,6 +478,16 @@ mod tests {
         assert!(bytes(&log(101), &log(100)) <= 48, "{}", bytes(&log(101), &log(100)));
         assert_eq!(Scroll::between(&log(0), &log(0)), None);
         assert_eq!(Scroll::between(&blank(), &log(0)), None);
+    }
+
+    #[test]
+    fn the_half_of_a_wide_letter_that_went_is_written() {
+        let (mut before, mut after) = (blank(), blank());
+        before.set_string(20, 1, "✓日a", Style::new());
+        after.set_string(20, 1, "a", Style::new().add_modifier(Modifier::REVERSED));
+        after.set_string(21, 1, "a", Style::new().add_modifier(Modifier::REVERSED));
+        after.set_string(23, 1, "a", Style::new());
+        bytes(&before, &after);
     }
 
     #[test]
