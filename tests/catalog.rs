@@ -374,6 +374,8 @@ fn a_refresh_brings_what_was_published_since_and_says_so() {
     let package = embedded.packages().next_back().unwrap().version;
     assert!(stderr.contains(&format!("added package {package}: ")), "{stderr}");
     assert!(stderr.contains("packages 1 of ") && stderr.contains("from now on it is used"), "{stderr}");
+    // What was known before is not complained about again.
+    assert!(!stderr.contains("is not understood"), "{stderr}");
 
     let refreshed = Catalog::from_bytes(&std::fs::read(home.refreshed()).unwrap()).unwrap();
     for release in embedded.releases() {

@@ -215,7 +215,7 @@ fn row_without_object(state: &State) -> Evidence {
                 missing
             ),
         ),
-        (None, 0) => Evidence::is(false, say!("what {} made is there", Many(ledger.rows.len(), "row"))),
+        (None, 0) => Evidence::is(false, say!("none of {} lacks what it made", Many(ledger.rows.len(), "row"))),
         (None, unknown) => Evidence {
             holds: None,
             words: say!("of {} of {} rows nobody knows what they make", unknown, ledger.rows.len()),
@@ -227,9 +227,10 @@ fn object_without_row(state: &State) -> Evidence {
     let Some(ledger) = compared(state) else { return uncompared(state) };
     match ledger.object_without_row().next() {
         Some(pending) => Evidence::is(true, say!("{}: {}", pending.name, pending.sentence())),
+        None if ledger.pending.is_empty() => Evidence::is(false, Clean::ours("no migration is pending")),
         None => Evidence::is(
             false,
-            say!("{}, and nothing of that is there", Many(ledger.pending.len(), "pending migration")),
+            say!("none of {} is there already", Many(ledger.pending.len(), "pending migration")),
         ),
     }
 }

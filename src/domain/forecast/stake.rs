@@ -244,8 +244,8 @@ fn release<'a>(version: &Version, catalog: &'a Catalog) -> Result<(&'a Release, 
 fn by(reading: &Reading) -> Clean {
     match reading {
         Reading::Read => Clean::default(),
-        Reading::Between(below, above) => say!(" (by {} and {})", below, above),
-        Reading::Beyond(nearest) => say!(" (by {}, the nearest that was read)", nearest),
+        Reading::Between(below, above) => say!(" (between {} and {}, which were read)", below, above),
+        Reading::Beyond(nearest) => say!(" (beyond {}, the nearest that was read)", nearest),
         Reading::Nothing => Clean::ours(" (never read, so the worst is assumed)"),
     }
 }
