@@ -1,4 +1,4 @@
-//! How soon the drill is on the screen, and how much is written to the terminal then and while
+//! How soon a drill and an environment are on the screen, and how much is written to the terminal then and while
 //! nobody touches it; and how long the catalog takes to be read: `cargo bench --bench start`.
 //!
 //! The program runs in a pseudo-terminal of its own, with an empty home folder. A frame is what
@@ -23,6 +23,27 @@ const IDLE: Duration = Duration::from_secs(10);
 /// How long a first frame may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What is opened.
+#[derive(Clone, Copy, Debug)]
+enum Opens {
+    /// The first drill.
+    Drill,
+    /// An environment whose parts do not answer, with or without a refreshed catalog.
+    Environment { refreshed: bool },
+}
+
+impl Opens {
+    const ALL: [Self; 3] = [Self::Drill, Self::Environment { refreshed: false }, Self::Environment { refreshed: true }];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Drill => "drill",
+            Self::Environment { refreshed: false } => "live",
+            Self::Environment { refreshed: true } => "refreshed",
+        }
+    }
+}
+
 /// The program in a terminal of its own.
 struct Session {
     child: Box<dyn Child + Send + Sync>,
@@ -33,13 +54,29 @@ struct Session {
 }
 
 impl Session {
-    fn start((cols, rows): (u16, u16)) -> Self {
+    fn start((cols, rows): (u16, u16), opens: Opens) -> Self {
         let home = tempfile::tempdir().unwrap();
         let pair = native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_lastgood"));
-        command.arg("drill");
+        match opens {
+            Opens::Drill => command.arg("drill"),
+            Opens::Environment { refreshed } => {
+                // Nobody listens there: the first screen waits for no answer.
+                std::fs::write(home.path().join("db.url"), "postgresql://u@127.0.0.1:1/litellm").unwrap();
+                let text = "[env.bench]\nkind = \"staging\"\ndatabase = { file = \"db.url\" }\n";
+                std::fs::write(home.path().join("lastgood.toml"), text).unwrap();
+                if refreshed {
+                    let file = home.path().join("data/lastgood/catalog.json.gz");
+                    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+                    let newer = Catalog::embedded().as_ref().clone().on("2999-01-01".parse().unwrap(), Vec::new());
+                    std::fs::write(file, newer.to_bytes().unwrap()).unwrap();
+                }
+            }
+        }
+        command.cwd(home.path());
         command.env_clear();
         command.env("HOME", home.path());
+        command.env("XDG_DATA_HOME", home.path().join("data"));
         command.env("TERM", "xterm-256color");
         let mut reader = pair.master.try_clone_reader().unwrap();
         let (sender, output) = mpsc::channel();
@@ -119,27 +156,37 @@ fn catalog() {
 
 fn main() {
     catalog();
-    println!("lastgood drill, {STARTS} starts and {} s untouched for each size", IDLE.as_secs());
+    println!("the first screen, {STARTS} starts for each; a drill of each size untouched for {} s", IDLE.as_secs());
     println!(
-        "{:>8}  {:>10} {:>10} {:>10}  {:>12}  {:>16} {:>12}",
-        "size", "best", "median", "worst", "first frame", "untouched, bytes", "frames"
+        "{:>10} {:>8}  {:>10} {:>10} {:>10}  {:>12}  {:>16} {:>12}",
+        "opens", "size", "best", "median", "worst", "first frame", "untouched, bytes", "frames"
     );
     for size in [(80, 24), (120, 36), (200, 50)] {
-        let mut starts: Vec<_> = (0..STARTS).map(|_| Session::start(size).first_frame()).collect();
-        starts.sort();
-        let milliseconds = |at: usize| format!("{:.1} ms", starts[at].0.as_secs_f64() * 1e3);
-        let session = Session::start(size);
-        let (_, bytes) = session.first_frame();
-        let (idle, frames) = session.watch(IDLE);
-        println!(
-            "{:>8}  {:>10} {:>10} {:>10}  {:>10} B  {:>16} {:>12}",
-            format!("{}x{}", size.0, size.1),
-            milliseconds(0),
-            milliseconds(STARTS / 2),
-            milliseconds(STARTS - 1),
-            bytes,
-            idle,
-            frames
-        );
+        for opens in Opens::ALL {
+            measured(size, opens);
+        }
     }
+}
+
+fn measured(size: (u16, u16), opens: Opens) {
+    let mut starts: Vec<_> = (0..STARTS).map(|_| Session::start(size, opens).first_frame()).collect();
+    starts.sort();
+    let milliseconds = |at: usize| format!("{:.1} ms", starts[at].0.as_secs_f64() * 1e3);
+    let bytes = starts[0].1;
+    let untouched = matches!(opens, Opens::Drill).then(|| {
+        let session = Session::start(size, opens);
+        session.first_frame();
+        session.watch(IDLE)
+    });
+    let (idle, frames) =
+        untouched.map_or(("-".to_owned(), "-".to_owned()), |(idle, frames)| (idle.to_string(), frames.to_string()));
+    println!(
+        "{:>10} {:>8}  {:>10} {:>10} {:>10}  {:>10} B  {idle:>16} {frames:>12}",
+        opens.word(),
+        format!("{}x{}", size.0, size.1),
+        milliseconds(0),
+        milliseconds(STARTS / 2),
+        milliseconds(STARTS - 1),
+        bytes,
+    );
 }

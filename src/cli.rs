@@ -43,7 +43,7 @@ pub fn main(engine: impl FnOnce(Start) -> eyre::Result<Exit>) -> ExitCode {
     let gate = Gate::default();
     let exit = install_hooks(&gate).and_then(|()| match parse(std::env::args_os(), &gate) {
         Ok(invocation) => {
-            read_ahead(&invocation.command);
+            read_ahead(&invocation.command, &gate);
             dispatch(invocation, &gate, engine)
         }
         Err(exit) => Ok(exit),
@@ -57,12 +57,17 @@ pub fn main(engine: impl FnOnce(Start) -> eyre::Result<Exit>) -> ExitCode {
     }
 }
 
-/// Begins to read the embedded catalog beside the start of a command that goes by it: a few
-/// milliseconds that the first screen does not wait for.
-fn read_ahead(command: &Command) {
-    if command.wants_environment() || matches!(command, Command::Drill(_) | Command::Resume(_)) {
+/// Begins to read the catalogs beside the start of a command that goes by them: milliseconds that
+/// the first screen does not wait for. A drill goes by the embedded one alone.
+fn read_ahead(command: &Command, gate: &Gate) {
+    let real = command.wants_environment() || matches!(command, Command::Resume(_));
+    if real || matches!(command, Command::Drill(_)) {
         // Whoever needs it before it is there waits for the rest.
         std::thread::spawn(Catalog::embedded);
+    }
+    if real {
+        let gate = gate.clone();
+        std::thread::spawn(move || drop(catalog_file::current(&gate)));
     }
 }
 

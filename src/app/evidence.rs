@@ -228,10 +228,9 @@ fn object_without_row(state: &State) -> Evidence {
     match ledger.object_without_row().next() {
         Some(pending) => Evidence::is(true, say!("{}: {}", pending.name, pending.sentence())),
         None if ledger.pending.is_empty() => Evidence::is(false, Clean::ours("no migration is pending")),
-        None => Evidence::is(
-            false,
-            say!("none of {} is there already", Many(ledger.pending.len(), "pending migration")),
-        ),
+        None => {
+            Evidence::is(false, say!("none of {} is there already", Many(ledger.pending.len(), "pending migration")))
+        }
     }
 }
 

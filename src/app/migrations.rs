@@ -211,8 +211,10 @@ pub fn in_full(row: &Row, finding: Option<&Finding>, target: Option<&Version>) -
         row.logs.clone().unwrap_or_else(|| Clean::ours("-"))
     );
     let Some(finding) = finding else { return columns };
-    let effects =
-        finding.effects.iter().map(Statement::sentence).reduce(|all, one| say!("{}\n             {}", all, one));
+    // What a file does besides says more than its `SET LOCAL`.
+    let inert = finding.effects.iter().all(|effect| *effect == Statement::Nothing);
+    let effects = finding.effects.iter().filter(|effect| inert || **effect != Statement::Nothing);
+    let effects = effects.map(Statement::sentence).reduce(|all, one| say!("{}\n             {}", all, one));
     let deletion = Deletion { row: row.clone(), again: finding.deleted.clone() };
     let typed = deletion.phrases().into_iter().reduce(|all, one| say!("{}, then: {}", all, one));
     say!(

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use etcetera::BaseStrategy as _;
 
@@ -47,10 +47,12 @@ fn folders() -> Result<impl etcetera::BaseStrategy, Trouble> {
 }
 
 /// The catalog to use: the refreshed one, where it can be read and is not older than the one that
-/// comes with the program.
+/// comes with the program. It is chosen once for each process.
 pub fn current(gate: &Gate) -> Current {
+    static CURRENT: OnceLock<Current> = OnceLock::new();
     // Without a home folder nothing was ever refreshed.
-    refreshed().map_or_else(|_| embedded(Origin::Embedded), |file| chosen(&file, gate))
+    let choose = || refreshed().map_or_else(|_| embedded(Origin::Embedded), |file| chosen(&file, gate));
+    CURRENT.get_or_init(choose).clone()
 }
 
 fn embedded(origin: Origin) -> Current {

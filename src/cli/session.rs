@@ -12,7 +12,7 @@ use crate::cli::catalog_file::{self, Current};
 use crate::cli::config_file::Chosen;
 use crate::cli::secret::resolve_path;
 use crate::cli::wiring::{self, Live};
-use crate::domain::catalog::Catalog;
+use crate::domain::catalog::{Catalog, Origin};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::document::{Fault, Source};
 use crate::domain::environment::{Kind, SecretSource};
@@ -239,13 +239,18 @@ impl Scene {
         self.runtime(journal, folder, lines, entries)
     }
 
-    /// Where this is: context, namespace, workloads, database.
+    /// Where this is: context, namespace, workloads, database, and a catalog that did not come with
+    /// the program.
     pub fn place(&self) -> Vec<Clean> {
         let setting = &self.setting;
         let context = setting.context.iter().map(|context| say!("context {}", context));
         let namespace = setting.namespace.iter().map(|namespace| say!("namespace {}", namespace));
         let workloads = setting.workloads.iter().map(|workload| say!("{}", workload));
-        context.chain(namespace).chain(workloads).chain(setting.database.clone()).collect()
+        // Whoever reads the journal later wants to know by what the forecasts went.
+        let refreshed = !matches!(setting.catalog_from, Origin::Embedded);
+        let catalog =
+            refreshed.then(|| say!("catalog of {}, {}", setting.catalog.made(), setting.catalog_from.words()));
+        context.chain(namespace).chain(workloads).chain(setting.database.clone()).chain(catalog).collect()
     }
 
     fn opening(&self, id: IncidentId, start: Option<NodeRef>, notes: &[Clean]) -> Vec<Entry> {

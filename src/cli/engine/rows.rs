@@ -19,7 +19,7 @@ use crate::cli::engine::{Outcome, catalog, journals, looking, reports};
 use crate::cli::exit::Exit;
 use crate::cli::output::{self, json};
 use crate::cli::session::{self, Scene, node};
-use crate::domain::catalog::{Listing, Told};
+use crate::domain::catalog::{Listing, Origin, Told};
 use crate::domain::image::Version;
 use crate::domain::ledger::{Ledger, Sources};
 use crate::domain::migration::{Kept, MigrationTable};
@@ -89,6 +89,10 @@ async fn seen(chosen: &Chosen, next: &Next, gate: &Gate) -> Result<Seen, Trouble
     let image = told.as_ref().map(|told| &told.listing);
     let version = next.version.clone().or_else(|| image.and_then(Listing::version));
     let (table, live) = (database.migrations().await?, database.schema().await);
+    let origin = &scene.setting.catalog_from;
+    if !matches!(origin, Origin::Embedded) {
+        super::complain(&say!("by the catalog of {}, {}", scene.setting.catalog.made(), origin.words()));
+    }
     // The rows are worth reading without it: then the ledger says that nobody can tell.
     if let Err(why) = &live {
         super::complain(&say!("lastgood: {}; rows are not compared with it", why.sentence()));
