@@ -287,9 +287,31 @@ async fn a_thousand_pods_come_in_pages() {
     }
     let kubernetes = replay.stage.connect().await;
     let mut feed = kubernetes.pods(&reference("many"));
+    for so_far in [500, 1_000] {
+        assert_eq!(next_that(&mut feed, "a part of the list", |_| true).await, Ok(PodsItem::Listing(so_far)));
+    }
     next_that(&mut feed, "all pods in one list", |item| listed(item, 1_200)).await.unwrap();
     let pages = replay.server.requests("GET", "pods?");
     assert_eq!(pages.iter().filter(|path| path.contains("limit=500")).count(), 3, "{pages:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_limits_requests_is_said_to_and_left_alone_for_a_second() {
+    let replay = Replay::start().await;
+    let [_, _, new] = replay.stage.deploy("busy", &json!({})).await;
+    replay.stage.pod("busy-new-1", "busy", Some(("apps/v1", "ReplicaSet", &new))).await;
+    replay.server.plan("GET", "pods?", 1, Fault::Limited);
+    let kubernetes = replay.stage.connect().await;
+    let mut feed = kubernetes.pods(&reference("busy"));
+    let trouble = next_that(&mut feed, "the refusal", |_| true).await.unwrap_err();
+    let refused = Instant::now();
+    assert_eq!(trouble.kind, TroubleKind::Busy);
+    let words = trouble.sentence();
+    assert!(words.as_str().contains("Too many requests") && words.as_str().contains("limits requests"), "{words}");
+    let back = next_that(&mut feed, "the pods", |_| true).await;
+    assert!(listed(&back, 1), "{back:?}");
+    // The words arrive a moment after the refusal, from which on the server wants its rest.
+    assert!(refused.elapsed() >= Duration::from_millis(900), "{:?}", refused.elapsed());
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The checklist at work: what is looked at when, and what each answer means for its tick.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -462,20 +462,24 @@ fn logs(state: &State) -> Verdict {
             Clean::ours("the pods are not seen right now, so nobody knows whether each of them is followed"),
         );
     }
-    let sources = feeds::followed_and_beyond(state);
+    let all = feeds::followed(state);
+    let mut followed: HashMap<&Uid, Vec<&LogSource>> = HashMap::new();
+    for source in all.iter().filter(|source| !source.previous) {
+        followed.entry(&source.uid).or_default().push(source);
+    }
     let current: Vec<_> = state.pods().into_iter().filter(|pod| !pod.terminating).collect();
     let pods = current.into_iter().map(|pod| PodLog {
         pod: pod.name.clone(),
-        stream: stream_of(state, pod, &sources),
+        stream: stream_of(state, pod, followed.get(&pod.uid).map_or(&[], Vec::as_slice)),
         hits: hits_of(state, &pod.uid, from),
     });
     judge::logs(&LogFindings { since, pods: pods.collect(), now: state.now })
 }
 
 /// The worst of a pod's streams: one that is lost or not open leaves the pod in the dark.
-fn stream_of(state: &State, pod: &Pod, (followed, beyond): &(Vec<LogSource>, Vec<LogSource>)) -> Stream {
-    let current = |source: &&LogSource| source.uid == pod.uid && !source.previous;
-    if beyond.iter().any(|source| current(&source)) {
+fn stream_of(state: &State, pod: &Pod, followed: &[&LogSource]) -> Stream {
+    let mut logs = pod.containers.iter().filter(|container| feeds::has_log(container));
+    if logs.any(|container| !followed.iter().any(|source| source.container == container.name)) {
         return Stream::Beyond(feeds::MOST_LOGS);
     }
     let finished = matches!(pod.phase, Phase::Succeeded | Phase::Failed);
@@ -486,8 +490,8 @@ fn stream_of(state: &State, pod: &Pod, (followed, beyond): &(Vec<LogSource>, Vec
         Stream::Following(_) => 1,
         Stream::Ended => 0,
     };
-    for source in followed.iter().filter(current) {
-        let stream = match state.logs.streams().get(source) {
+    for source in followed {
+        let stream = match state.logs.streams().get(*source) {
             None => Stream::Unopened,
             Some(LogStream::Following(at)) => Stream::Following(*at),
             Some(LogStream::Ended) if !finished => {

@@ -1,13 +1,17 @@
 //! Which live streams the state wants: derived, so there is no stop button to forget.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use jiff::Timestamp;
 
 use crate::app::effect::Feed;
 use crate::app::releases;
 use crate::app::state::State;
-use crate::domain::cluster::{ContainerStatus, Pod};
+use crate::domain::cluster::{ContainerStatus, Pod, WorkloadRef};
 use crate::domain::log::LogSource;
+use crate::domain::name::Name;
 
 /// How many log streams are followed at once. Pods beyond it are said to be not followed, and
 /// a check over every pod's log is unknown then.
@@ -33,17 +37,18 @@ pub fn feeds(state: &State) -> BTreeSet<Feed> {
     wanted
 }
 
-/// The containers whose log is followed: the first of those whose log can be read.
+/// The containers whose log is followed: the first of those whose log can be read. Asked with every
+/// message, so no more pods are put into order than have room.
 pub fn followed(state: &State) -> Vec<LogSource> {
-    followed_and_beyond(state).0
-}
-
-/// The containers whose log is followed, and those whose log could be read and is not followed,
-/// because there are too many.
-pub fn followed_and_beyond(state: &State) -> (Vec<LogSource>, Vec<LogSource>) {
-    let mut sources = log_sources(state);
-    let beyond = sources.split_off(sources.len().min(MOST_LOGS));
-    (sources, beyond)
+    let logs = |pod: &&Arc<Pod>| pod.containers.iter().any(|container| has_log(container));
+    let mut pods: Vec<&Arc<Pod>> = state.each_pod().filter(logs).collect();
+    if pods.len() > MOST_LOGS {
+        pods.select_nth_unstable_by(MOST_LOGS, |a, b| order(a).cmp(&order(b)));
+        pods.truncate(MOST_LOGS);
+    }
+    let mut sources = log_sources(state, pods);
+    sources.truncate(MOST_LOGS);
+    sources
 }
 
 /// How many logs of these pods could be read and are not followed, because there are too many.
@@ -56,15 +61,19 @@ pub fn beyond(state: &State, pods: &[&Arc<Pod>]) -> usize {
 }
 
 /// It wrote a log, or may.
-fn has_log(container: &ContainerStatus) -> bool {
+pub fn has_log(container: &ContainerStatus) -> bool {
     container.started.is_some() || container.restarts > 0 || container.terminated
 }
 
-/// Every container whose log can be read now, ready pods last so that broken ones are followed
+/// Broken pods first, and the youngest of them.
+fn order(pod: &Pod) -> (bool, Reverse<Timestamp>, &WorkloadRef, &Name) {
+    (pod.ready(), Reverse(pod.created), &pod.workload, &pod.name)
+}
+
+/// Every container of these pods whose log can be read now, ready pods last so that broken ones are followed
 /// first, and the log of its previous run where that is asked for.
-fn log_sources(state: &State) -> Vec<LogSource> {
-    let mut pods = state.pods();
-    pods.sort_by_key(|pod| (pod.ready(), std::cmp::Reverse(pod.created)));
+fn log_sources(state: &State, mut pods: Vec<&Arc<Pod>>) -> Vec<LogSource> {
+    pods.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
     let mut sources = Vec::new();
     for pod in pods {
         for container in &pod.containers {

@@ -46,6 +46,8 @@ pub struct Watched {
     pub workload: Live<Box<Workload>>,
     /// Its pods by UID.
     pub pods: Live<BTreeMap<Uid, Arc<Pod>>>,
+    /// How many pods are listed while the first list goes on.
+    pub listing: usize,
 }
 
 /// An act that runs.
@@ -265,7 +267,7 @@ impl State {
         if !self.setting.workloads.is_empty() {
             return;
         }
-        let waiting = || Watched { workload: Live::Waiting, pods: Live::Waiting };
+        let waiting = || Watched { workload: Live::Waiting, pods: Live::Waiting, listing: 0 };
         self.watched = found.iter().map(|reference| (reference.clone(), waiting())).collect();
         Arc::make_mut(&mut self.setting).workloads = found;
     }
@@ -295,7 +297,8 @@ impl State {
         }
         let missing = &setting.missing;
         let watched = setting.workloads.iter().map(|workload| {
-            let watched = Watched { workload: live(missing.cluster.as_ref()), pods: live(missing.cluster.as_ref()) };
+            let missing = missing.cluster.as_ref();
+            let watched = Watched { workload: live(missing), pods: live(missing), listing: 0 };
             (workload.clone(), watched)
         });
         Self {
@@ -453,10 +456,15 @@ impl State {
         self.incident.unknown(|id| self.running.contains_key(&id))
     }
 
+    /// Every pod of every workload, in no order that means anything: ten thousand are not sorted for
+    /// each question.
+    pub fn each_pod(&self) -> impl Iterator<Item = &Arc<Pod>> {
+        self.watched.values().filter_map(|watched| watched.pods.last()).flat_map(BTreeMap::values)
+    }
+
     /// Every pod of every workload, by workload and name.
     pub fn pods(&self) -> Vec<&Arc<Pod>> {
-        let mut pods: Vec<_> =
-            self.watched.values().filter_map(|watched| watched.pods.last()).flat_map(BTreeMap::values).collect();
+        let mut pods: Vec<_> = self.each_pod().collect();
         pods.sort_by(|a, b| (&a.workload, &a.name).cmp(&(&b.workload, &b.name)));
         pods
     }

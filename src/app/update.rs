@@ -462,6 +462,10 @@ fn fed(state: &mut State, feed: &Feed, item: Item) -> Vec<Effect> {
 fn pods(state: &mut State, reference: &WorkloadRef, result: Result<PodsItem, Trouble>) {
     let now = state.now;
     let Some(watched) = state.watched.get_mut(reference) else { return };
+    if let Ok(PodsItem::Listing(count)) = result {
+        watched.listing = count;
+        return;
+    }
     let mut known: BTreeMap<Uid, Arc<Pod>> = match &mut watched.pods {
         Live::Seen { value, .. } | Live::Lost { last: Some((value, _)), .. } => std::mem::take(value),
         _ => BTreeMap::new(),
@@ -474,6 +478,7 @@ fn pods(state: &mut State, reference: &WorkloadRef, result: Result<PodsItem, Tro
         Ok(PodsItem::Gone(uid)) => {
             known.remove(&uid);
         }
+        Ok(PodsItem::Listing(_)) => {}
         Err(why) => {
             if let Some(kept) = watched.pods.last_mut() {
                 *kept = known;

@@ -309,6 +309,8 @@ impl Pod {
 /// What a pods feed brings. Changes are by UID, so ten thousand pods are not copied for one.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PodsItem {
+    /// The first list goes on, with so many pods so far. Nothing is told of them before all are there.
+    Listing(usize),
     /// A fresh list: everything not in it is gone. Sent at start and after a relist (410).
     Listed(Vec<Arc<Pod>>),
     /// One pod is new or changed.

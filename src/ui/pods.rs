@@ -56,7 +56,14 @@ fn empty(scene: &Scene<'_>) -> (crate::text::Clean, Role) {
     match all.clone().find_map(|pods| if let Live::Lost { why, .. } = pods { Some(why) } else { None }) {
         Some(why) => (why.sentence(), Role::Danger),
         None if state.setting.workloads.is_empty() => (scene.state.no_workload(), Role::Warn),
-        None if all.any(|pods| matches!(pods, Live::Waiting)) => (say!("waiting for the cluster"), Role::Muted),
+        None if all.any(|pods| matches!(pods, Live::Waiting)) => {
+            let listing: usize = state.watched.values().map(|watched| watched.listing).sum();
+            let words = match listing {
+                0 => say!("waiting for the cluster"),
+                listing => say!("{} pods listed so far, and more to come", listing),
+            };
+            (words, Role::Muted)
+        }
         None => (say!("no pods: nothing runs, and nobody is served"), Role::Danger),
     }
 }

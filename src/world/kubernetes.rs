@@ -249,12 +249,27 @@ impl Link {
     where
         K: Clone + DeserializeOwned + std::fmt::Debug,
     {
-        let mut params = ListParams::default().limit(500);
+        self.list_kept(attempt, api, labels, Some).await
+    }
+
+    /// What is to be kept of the objects of a kind that carry these labels. No more than one page
+    /// of them is held whole.
+    async fn list_kept<K, T>(
+        &self,
+        attempt: &Clean,
+        api: &Api<K>,
+        labels: Option<&str>,
+        keep: impl Fn(K) -> Option<T>,
+    ) -> Result<Vec<T>, Trouble>
+    where
+        K: Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        let mut params = ListParams::default().limit(watch::PAGE);
         params.label_selector = labels.map(ToOwned::to_owned);
         let mut all = Vec::new();
         loop {
             let page: ObjectList<K> = self.ask(attempt, api.list(&params)).await?;
-            all.extend(page.items);
+            all.extend(page.items.into_iter().filter_map(&keep));
             params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
             if params.continue_token.is_none() {
                 return Ok(all);
@@ -285,8 +300,8 @@ impl Link {
 
     async fn discover(&self) -> Result<Vec<Discovered>, Trouble> {
         let api = self.raw::<Deployment>(&self.requests, &self.namespace);
-        let all = self.list(&say!("list the Deployments of namespace {}", self.namespace), &api, None).await?;
-        Ok(all.iter().filter_map(|object| workload::discovered(self, object)).collect())
+        let attempt = say!("list the Deployments of namespace {}", self.namespace);
+        self.list_kept(&attempt, &api, None, |object| workload::discovered(self, &object)).await
     }
 
     async fn secret(&self, name: &Name, key: &str) -> Result<Secret, Trouble> {

@@ -308,6 +308,7 @@ pub async fn pods_feed(stage: &Stage) {
     let mut known: Vec<std::sync::Arc<Pod>> = Vec::new();
     while known.len() != 2 || known.iter().any(|pod| pod.revision.is_none()) {
         match next_that(&mut feed, "two pods with their revisions", |_| true).await.unwrap() {
+            PodsItem::Listing(_) => {}
             PodsItem::Listed(pods) => known = pods,
             PodsItem::Changed(pod) => {
                 known.retain(|before| before.uid != pod.uid);

@@ -28,6 +28,8 @@ pub use flow::Flow;
 pub enum Fault {
     /// This HTTP status, with a `Status` object; seconds to wait where they are given.
     Status(u16, Option<u32>),
+    /// What priority and fairness answers: 429 in plain words, the rest in a header.
+    Limited,
     /// No answer at all.
     Hang,
     /// The request is carried out, and the connection breaks in the middle of the answer.
@@ -153,6 +155,15 @@ impl KubeServer {
         drop(store);
         self.tell();
         stored
+    }
+
+    /// Stores objects that were there before anybody watched: no event tells of them.
+    pub fn fill(&self, resource: &str, namespace: &str, objects: impl IntoIterator<Item = Value>) {
+        let mut store = self.shared.store.lock().unwrap();
+        for object in objects {
+            store.put(resource, namespace, object);
+            store.events.pop();
+        }
     }
 
     fn tell(&self) {
@@ -313,6 +324,10 @@ async fn answer(shared: Arc<Shared>, request: Request<Body>) -> Response {
     match fault {
         None => carry_out(&shared, request).await,
         Some(Fault::Status(code, retry)) => failure(code, "Planned", "a planned refusal", retry),
+        Some(Fault::Limited) => {
+            let words = "Too many requests, please try again later.\n";
+            (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")], words).into_response()
+        }
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::ExpiredInWatch) => {
             let status =

@@ -194,7 +194,6 @@ async fn pulled(link: &Link, namespace: &Name, target: &Value) -> Result<Vec<Pul
     let image = salt::gateway(target).and_then(|container| container["image"].as_str());
     let Some(image) = image.filter(|image| !image.contains('@')) else { return Ok(Vec::new()) };
     let api: Api<core::Pod> = link.api(namespace);
-    let all = link.list(&say!("list the pods of namespace {}", namespace), &api, None).await?;
     let of = |pod: core::Pod| {
         let (spec, status) = (pod.spec?, pod.status?);
         let container = spec.containers.iter().find(|container| container.image.as_deref() == Some(image))?;
@@ -205,7 +204,7 @@ async fn pulled(link: &Link, namespace: &Name, target: &Value) -> Result<Vec<Pul
             created: pod.metadata.creation_timestamp?.0,
         })
     };
-    Ok(all.into_iter().filter_map(of).collect())
+    link.list_kept(&say!("list the pods of namespace {}", namespace), &api, None, of).await
 }
 
 /// Autoscalers whose target is this Deployment.

@@ -74,10 +74,13 @@ pub(super) fn from_status(gate: &Gate, attempt: &Clean, status: &Status) -> Trou
     Trouble::new(kind, say!("could not {}: {} (HTTP {})", attempt, words, status.code)).remedy(Clean::ours(remedy))
 }
 
-/// How long the server asks to be left alone.
+/// How long the server asks to be left alone. Where it limits requests (priority and fairness), it
+/// says so in a header, at least one second, and in no `Status` (apiserver, `server/filters`,
+/// `tooManyRequests`); kube 5 does not hand headers of refusals on.
 pub(super) fn retry_after(error: &kube::Error) -> Option<Duration> {
     let kube::Error::Api(status) = error else { return None };
-    let seconds = status.details.as_ref()?.retry_after_seconds;
+    let asked = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+    let seconds = asked.max(u32::from(status.code == 429));
     (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
 }
 

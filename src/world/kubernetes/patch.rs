@@ -360,8 +360,8 @@ fn warnings(link: &Link, headers: &http::HeaderMap) -> Vec<Clean> {
 async fn migration_jobs(link: &Link, workload: &WorkloadRef, live: &Deployed) -> Option<Vec<MigrationJob>> {
     let api: Api<Job> = link.api(&workload.namespace);
     let attempt = say!("list the Jobs of namespace {}", workload.namespace);
-    let jobs = link.list(&attempt, &api, None).await.ok()?;
-    Some(jobs.iter().filter_map(|job| objects::migration_job(live.instance.as_deref(), job)).collect())
+    let migrates = |job: Job| objects::migration_job(live.instance.as_deref(), &job);
+    link.list_kept(&attempt, &api, None, migrates).await.ok()
 }
 
 #[cfg(test)]

@@ -138,7 +138,7 @@ impl Pods {
                 .remedy(crate::text::Clean::ours("check the name and the namespace in the configuration")))),
             },
             Some(Seen::Changed(selected)) => self.select(selected),
-            Some(Seen::Gone(_) | Seen::Back) | None => {}
+            Some(Seen::Listing(_) | Seen::Gone(_) | Seen::Back) | None => {}
         }
     }
 
@@ -183,6 +183,8 @@ impl Pods {
     /// Keeps the books on losses. Without the right to see ReplicaSets, pods just have no revision.
     fn settle<T>(&mut self, watch: &'static str, seen: Result<Seen<T>, Trouble>) -> Option<Seen<T>> {
         match seen {
+            // A part of a list is no list.
+            Ok(seen @ Seen::Listing(_)) => Some(seen),
             Ok(seen) => {
                 let tells_itself = watch == "pods" && matches!(seen, Seen::Listed(_));
                 if self.lost.found(watch) && self.listed && !tells_itself {
@@ -216,7 +218,7 @@ impl Pods {
             Some(Seen::Gone(set)) => {
                 self.sets.remove(&set.uid);
             }
-            Some(Seen::Back) | None => {}
+            Some(Seen::Listing(_) | Seen::Back) | None => {}
         }
     }
 
@@ -255,7 +257,8 @@ impl Pods {
                     self.tell(PodsItem::Gone(pod.uid));
                 }
             }
-            Some(Seen::Changed(_) | Seen::Back) | None => {}
+            Some(Seen::Listing(count)) if !self.listed => self.out.push_back(Ok(PodsItem::Listing(count))),
+            Some(Seen::Listing(_) | Seen::Changed(_) | Seen::Back) | None => {}
         }
     }
 

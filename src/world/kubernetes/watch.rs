@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use futures::stream::{BoxStream, StreamExt as _};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use kube::api::{Api, DynamicObject, ListParams, WatchEvent, WatchParams};
+use kube::core::ObjectList;
 use serde::de::DeserializeOwned;
 
 use super::backoff::Backoff;
@@ -21,10 +22,13 @@ use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Gate};
 
 /// Objects asked for at a time.
-const PAGE: u32 = 500;
-/// How long one watch request lasts. A connection that died without a word is noticed after this.
+pub(super) const PAGE: u32 = 500;
+/// How long one watch request lasts at least. A connection that died without a word is noticed
+/// soon after this.
 const WATCH_SECONDS: u32 = 60;
-/// How much longer than [`WATCH_SECONDS`] a silence may be.
+/// How much longer it may last: watches that were opened together do not all come back together.
+const SPREAD: u32 = 15;
+/// How much longer than that a silence may be.
 const MARGIN: Duration = Duration::from_secs(5);
 /// A watch that ends sooner than this is not asked for again at once.
 const TOO_SHORT: Duration = Duration::from_secs(1);
@@ -32,6 +36,8 @@ const TOO_SHORT: Duration = Duration::from_secs(1);
 /// What a watch saw.
 #[derive(Debug)]
 pub(super) enum Seen<T> {
+    /// A list goes on, with so many objects kept so far.
+    Listing(usize),
     /// Everything that there is; what is not in it is gone.
     Listed(Vec<T>),
     /// New or changed.
@@ -100,15 +106,26 @@ impl Link {
     }
 }
 
-enum State<K> {
+enum State<K, T> {
     Unlisted,
-    Listed { version: String },
-    Watching { version: String, stream: BoxStream<'static, kube::Result<WatchEvent<K>>>, since: Instant },
+    /// What is kept of the pages so far, and where the next one begins.
+    Listing {
+        kept: Vec<T>,
+        next: Option<String>,
+    },
+    Listed {
+        version: String,
+    },
+    Watching {
+        version: String,
+        stream: BoxStream<'static, kube::Result<WatchEvent<K>>>,
+        since: Instant,
+    },
 }
 
 struct Loop<K, T> {
     watch: Watch<K, T>,
-    state: State<K>,
+    state: State<K, T>,
     backoff: Backoff,
     wait: Option<Duration>,
     lost: bool,
@@ -129,23 +146,16 @@ where
         .boxed()
     }
 
-    async fn list(&self) -> Result<(Vec<T>, String), Failure> {
-        let mut kept = Vec::new();
+    async fn page(&self, next: Option<String>) -> Result<ObjectList<K>, Failure> {
         let mut params = ListParams::default().limit(PAGE);
         params.label_selector.clone_from(&self.labels);
         params.field_selector.clone_from(&self.fields);
-        loop {
-            let page = limited(self.requests.list(&params)).await?;
-            kept.extend(page.items.into_iter().filter_map(&self.keep));
-            params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
-            if params.continue_token.is_none() {
-                return Ok((kept, page.metadata.resource_version.unwrap_or_default()));
-            }
-        }
+        params.continue_token = next;
+        limited(self.requests.list(&params)).await
     }
 
     async fn open(&self, version: &str) -> Result<BoxStream<'static, kube::Result<WatchEvent<K>>>, Failure> {
-        let mut params = WatchParams::default().timeout(WATCH_SECONDS);
+        let mut params = WatchParams::default().timeout(WATCH_SECONDS + fastrand::u32(..=SPREAD));
         params.label_selector.clone_from(&self.labels);
         params.field_selector.clone_from(&self.fields);
         Ok(limited(self.streams.watch(&params, version)).await?.boxed())
@@ -177,8 +187,20 @@ where
     async fn step(&mut self) -> Result<Option<Seen<T>>, Failure> {
         match std::mem::replace(&mut self.state, State::Unlisted) {
             State::Unlisted => {
-                let (kept, version) = self.watch.list().await?;
-                self.state = State::Listed { version };
+                self.state = State::Listing { kept: Vec::new(), next: None };
+                Ok(None)
+            }
+            // A page that fails begins the list anew: its token may be what was wrong.
+            State::Listing { mut kept, next } => {
+                let page = self.watch.page(next).await?;
+                kept.extend(page.items.into_iter().filter_map(&self.watch.keep));
+                let next = page.metadata.continue_.filter(|token| !token.is_empty());
+                if next.is_some() {
+                    let count = kept.len();
+                    self.state = State::Listing { kept, next };
+                    return Ok(Some(Seen::Listing(count)));
+                }
+                self.state = State::Listed { version: page.metadata.resource_version.unwrap_or_default() };
                 self.lost = false;
                 Ok(Some(Seen::Listed(kept)))
             }
@@ -196,7 +218,7 @@ where
                 }
             }
             State::Watching { version, mut stream, since } => {
-                let silence = Duration::from_secs(u64::from(WATCH_SECONDS)) + MARGIN;
+                let silence = Duration::from_secs(u64::from(WATCH_SECONDS + SPREAD)) + MARGIN;
                 match tokio::time::timeout(silence, stream.next()).await {
                     Ok(Some(Ok(event))) => self.event(event, version, stream, since),
                     Ok(Some(Err(why))) => {

@@ -126,6 +126,8 @@ impl Watcher {
 
     fn settle<T>(&mut self, watch: &'static str, seen: Result<Seen<T>, Trouble>) -> Option<Seen<T>> {
         match seen {
+            // A part of a list is no list.
+            Ok(seen @ Seen::Listing(_)) => Some(seen),
             Ok(seen) => {
                 if self.lost.found(watch) {
                     // Says it again, unchanged, so that what was lost counts as seen.
@@ -147,7 +149,7 @@ impl Watcher {
             Some(Seen::Listed(found)) => found.into_iter().next(),
             Some(Seen::Changed(found)) => Some(found),
             Some(Seen::Gone(_)) => None,
-            Some(Seen::Back) | None => return,
+            Some(Seen::Listing(_) | Seen::Back) | None => return,
         };
         match found {
             Some(Ok(deployed)) => self.adopt(deployed),
@@ -218,7 +220,7 @@ impl Watcher {
             Some(Seen::Gone(set)) => {
                 self.sets.get_or_insert_default().remove(&set.uid);
             }
-            Some(Seen::Back) | None => {}
+            Some(Seen::Listing(_) | Seen::Back) | None => {}
         }
     }
 
@@ -244,7 +246,7 @@ impl Watcher {
                     known.remove(&name);
                 }
             }
-            Some(Seen::Back) | None => {}
+            Some(Seen::Listing(_) | Seen::Back) | None => {}
         }
     }
 
