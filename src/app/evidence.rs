@@ -154,8 +154,16 @@ fn current_pods(state: &State) -> Option<Vec<&Pod>> {
     (!state.watched.is_empty()).then_some(all)
 }
 
+/// No pods are seen yet, or none ever will be.
+fn pods_untold(state: &State) -> Evidence {
+    match &state.setting.missing.cluster {
+        Some(why) => Evidence { holds: None, words: why.what.clone() },
+        None => Evidence::untold("the pods are not known yet"),
+    }
+}
+
 fn pods_broken(state: &State) -> Evidence {
-    let Some(pods) = current_pods(state) else { return Evidence::untold("the pods are not known yet") };
+    let Some(pods) = current_pods(state) else { return pods_untold(state) };
     let broken: Vec<&&Pod> = pods.iter().filter(|pod| pod.broken()).collect();
     let Some(first) = broken.first() else {
         return Evidence::is(false, say!("none of {} pods crashes", pods.len()));
@@ -166,13 +174,13 @@ fn pods_broken(state: &State) -> Evidence {
 }
 
 fn pods_healthy(state: &State) -> Evidence {
-    let Some(pods) = current_pods(state) else { return Evidence::untold("the pods are not known yet") };
+    let Some(pods) = current_pods(state) else { return pods_untold(state) };
     let ready = pods.iter().filter(|pod| pod.ready()).count();
     Evidence::is(!pods.is_empty() && ready == pods.len(), say!("{} of {} pods are ready", ready, pods.len()))
 }
 
 fn nothing_serves(state: &State) -> Evidence {
-    let Some(pods) = current_pods(state) else { return Evidence::untold("the pods are not known yet") };
+    let Some(pods) = current_pods(state) else { return pods_untold(state) };
     let ready = pods.iter().filter(|pod| pod.ready()).count();
     Evidence::is(ready == 0, say!("{} of {} pods are ready", ready, pods.len()))
 }

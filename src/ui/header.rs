@@ -94,6 +94,10 @@ fn place(buf: &mut Buffer, area: Rect, scene: &Scene<'_>) {
     if let Some(identity) = identity {
         facts.push(("as", identity.user.to_string()));
     }
+    if matches!(scene.state.identity, Live::Absent(_)) {
+        let database = setting.database.as_ref().map_or("none".to_owned(), ToString::to_string);
+        facts = vec![("cluster", "none".to_owned()), ("database", database)];
+    }
     let mut spans = vec![Span::raw(" ")];
     let mut left = usize::from(area.width).saturating_sub(1);
     for (name, value) in facts {

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::domain::headway::size;
 use crate::domain::name::DatabaseName;
-use crate::text::Clean;
+use crate::text::{Clean, Many};
 
 /// How the comment of a database begins that is being filled.
 pub const INCOMPLETE: &str = "lastgood: incomplete restore of ";
@@ -61,10 +61,10 @@ impl Remnant {
         match self.sessions {
             0 => say!("{}; {} takes it away", what, drop_command(&self.name)),
             some => say!(
-                "{}, and {} sessions work in it: another console's restore, or a pg_restore whose console was \
-                 killed; in the second case {} WITH (FORCE) ends it and takes the database away",
+                "{}, with {} in it: another console's restore, or a pg_restore whose console was killed; in the \
+                 second case {} WITH (FORCE) ends it and takes the database away",
                 what,
-                some,
+                Many(some, "session"),
                 drop_command(&self.name)
             ),
         }
@@ -95,7 +95,7 @@ mod tests {
                 of(incomplete(&file), 0),
                 "incomplete restore that nobody counted; DROP DATABASE \"litellm_restore_1\" takes",
             ),
-            (of(incomplete(&file), 2), "2 sessions work in it"),
+            (of(incomplete(&file), 2), "with 2 sessions in it"),
             (of(Clean::default(), 0), "nothing was filled in; DROP DATABASE"),
             (of(complete(&file, at), 1), "is complete; its comment says: lastgood: restored from x.dump, which holds"),
             (of(Clean::ours("billing"), 0), "is somebody's; its comment says: billing"),
