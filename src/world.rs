@@ -45,9 +45,9 @@ use crate::domain::live::Live;
 use crate::domain::log::{LogItem, LogSource};
 use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution};
 use crate::domain::name::{DatabaseName, ModelName, Name, ReleaseName, RequestId};
-use crate::domain::release::{History, Release, ReleaseRevision, Storage};
+use crate::domain::release::{History, Release, ReleaseRevision, Storage, Trial};
 use crate::domain::restore::{Remnant, RestoreItem, RestoreOrder, RestorePlan, RestoreWish};
-use crate::domain::rollback::{ClearedRollback, HelmProgram, RolledBack};
+use crate::domain::rollback::{ClearedRollback, HelmProgram, Rollback, RolledBack};
 use crate::domain::runbook::NodeRef;
 use crate::domain::salt::{Keys, Opened};
 use crate::domain::schema::LiveSchema;
@@ -112,6 +112,8 @@ pub trait Releases: Send + Sync {
     ) -> Reply<Box<Release>>;
     /// The program that rolls back; [`TroubleKind::Program`] where there is none.
     fn program(&self) -> Reply<HelmProgram>;
+    /// Tries a rollback at the API server, object by object, and changes nothing.
+    fn trial(&self, rollback: Rollback) -> Reply<Trial>;
     /// Rolls back, and reads the record that came of it. What the program says is kept in
     /// `folder`. [`TroubleKind::Changed`] when the release has another newest revision than the
     /// one that was planned on: then nothing was sent. Dropping the future does not end the

@@ -18,10 +18,10 @@ use lastgood::domain::forecast::{Facts as Forecasting, Newest};
 use lastgood::domain::incident::Goal;
 use lastgood::domain::name::ReleaseName;
 use lastgood::domain::release::{
-    ApplyMethod, Concern, Facts, Gravity, History, Release, ReleaseRevision, ReleaseStatus, Storage, Writer, concerns,
-    extras,
+    ApplyMethod, Concern, Facts, Gravity, History, Release, ReleaseRevision, ReleaseStatus, Storage, Trial, Writer,
+    concerns, extras,
 };
-use lastgood::domain::rollback::{Outcome, RolledBack, clear, outcome};
+use lastgood::domain::rollback::{Outcome, Rollback, RolledBack, clear, outcome};
 use lastgood::domain::salt::Verdict;
 use lastgood::domain::trouble::{Trouble, TroubleKind};
 use lastgood::domain::workload::{Rollout, Workload};
@@ -30,6 +30,9 @@ use lastgood::world::helm::Helm;
 use lastgood::world::kubernetes::{ConnectOptions, Kubernetes};
 use lastgood::world::{Cluster as _, Releases as _, Workloads as _};
 use serde_json::{Value, json};
+
+#[path = "yard/trial.rs"]
+mod trial;
 
 mod support {
     pub mod controllers;
@@ -47,6 +50,10 @@ mod support {
 use support::controllers::{Controllers, installed};
 use support::envtest::{Envtest, programs};
 use support::helm_programs::helm;
+use trial::{
+    a_field_of_somebody_else_on_any_object, a_foreign_object_is_found_before, every_object_is_tried_as_it_will_be_sent,
+    what_the_server_refuses_is_found_before,
+};
 
 const OLD: &str = "v1.81.0";
 const NEW: &str = "v1.81.9";
@@ -151,12 +158,26 @@ impl Yard {
         self.kubernetes.coupled(&self.workload(), goal).await.unwrap()
     }
 
+    /// The rollback, tried at the API server.
+    async fn trial(&self, to: u64) -> Trial {
+        let history = self.history().await;
+        let rollback = Rollback {
+            workload: self.workload(),
+            release: self.release(),
+            storage: history.storage,
+            from: history.current.revision,
+            to: revision(to),
+        };
+        self.releases.trial(rollback).await.unwrap()
+    }
+
     /// What is known against a rollback, and how it goes when that is `later` from now.
     async fn judge(&self, to: u64, later: SignedDuration) -> Judged {
         let history = self.history().await;
         let current = self.record(history.current.revision.get().into(), history.storage).await;
         let target = self.record(to, history.storage).await;
         let workload = self.seen().await;
+        let trial = self.trial(to).await;
         let catalog = Catalog::default();
         let newest = Newest::Known(format!("ghcr.io/berriai/litellm:{NEW}").parse().unwrap());
         let forecast = Forecasting::without_database(newest, &catalog);
@@ -167,6 +188,7 @@ impl Yard {
             target: &target,
             workload: &workload,
             switch: switch(&self.coupled(to).await.settings),
+            trial: Some(Ok(&trial)),
             forecast: &forecast,
             context: None,
             now,
@@ -285,6 +307,10 @@ on_both!(
     a_failed_rollback_makes_no_revision_good,
     what_is_in_no_manifest_survives,
     a_field_of_somebody_else,
+    a_field_of_somebody_else_on_any_object,
+    what_the_server_refuses_is_found_before,
+    a_foreign_object_is_found_before,
+    every_object_is_tried_as_it_will_be_sent,
     replicas_that_disappear,
     a_migration_job_collides,
     what_lies_outside_the_release_is_told,
@@ -558,7 +584,8 @@ async fn a_field_of_somebody_else(yard: Yard) {
     }
     assert!(judged.refused("server-side-apply"), "{:#?}", judged.concerns);
     let said = judged.says("server-side-apply");
-    assert!(said.contains("kubectl-set (Update) has written spec.containers[litellm].image"), "{said}");
+    let path = ".spec.template.spec.containers[name=\"litellm\"].image of Deployment/gw";
+    assert!(said.contains(&format!("kubectl-set has written {path}")), "{said}");
     // What would have come of it, and that the remedy is one.
     let failed = yard.helm(&["rollback", "gw", "1", "--wait", "--timeout", "30s"]).await;
     assert!(String::from_utf8_lossy(&failed.stderr).contains("conflict"), "{failed:?}");

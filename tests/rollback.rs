@@ -19,14 +19,15 @@ use lastgood::domain::coupled::ReadConfig;
 use lastgood::domain::incident::Goal;
 use lastgood::domain::name::ReleaseName;
 use lastgood::domain::release::{
-    ApplyMethod, Chart, History, ManifestObject, ObjectKey, Release, ReleaseRevision, ReleaseRow, ReleaseStatus,
-    Storage,
+    ApplyMethod, Chart, Does, History, ManifestObject, ObjectKey, Release, ReleaseRevision, ReleaseRow, ReleaseStatus,
+    Storage, Tried, Verdict,
 };
 use lastgood::domain::rollback::HelmProgram;
 use lastgood::domain::settings::Config;
+use lastgood::domain::trouble::{Trouble, TroubleKind};
 use lastgood::domain::workload::{Owner, Workload};
 use lastgood::text::{Clean, Gate};
-use state::{Desk, NEW, OLD, at, coupled, reference, template, workload};
+use state::{Desk, NEW, OLD, at, coupled, passed, reference, template, workload};
 
 fn name() -> ReleaseName {
     "llm".parse().unwrap()
@@ -115,6 +116,14 @@ fn reads_file(desk: &mut Desk, text: &str) {
     desk.read_sources();
 }
 
+/// The rollback was tried at the API server, with this verdict on the Deployment.
+fn answer_trial(desk: &mut Desk, verdict: Verdict) {
+    let id = desk.look(|look| matches!(look, Look::Trial(_)));
+    let object = record(1, ReleaseStatus::Superseded, OLD, true).objects.remove(0).key;
+    let tried = Tried { object, does: Does::Patches, foreign: false, verdict };
+    desk.answer(id, Sight::Trial(Ok(Box::new(passed(vec![tried])))));
+}
+
 fn refused(desk: &Desk) -> Option<String> {
     match desk.state.overlays.last() {
         Some(Overlay::RefusedRollback(refused)) => Some(refused.refusal.what.to_string()),
@@ -179,4 +188,56 @@ fn a_rollback_waits_for_the_configuration_file() {
     assert!(desk.state.overlays.is_empty(), "{:?}", desk.state.overlays);
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::Act(_))));
     assert!(desk.said().contains("what revision 1 leans on is being read"), "{}", desk.said());
+}
+
+/// What the API server would stop half way is refused before, and tried again until it is repaired.
+#[test]
+fn a_rollback_that_would_stop_half_way_is_refused_until_it_is_repaired() {
+    let mut desk = before_rollback(true);
+    let why = Clean::ours("admission webhook \"policy.example\" denied the request: no image of before May");
+    answer_trial(&mut desk, Verdict::Refused(why));
+    desk.read_sources();
+    desk.arm();
+    let effects = desk.press("R <enter>");
+    let said = refused(&desk).unwrap();
+    assert!(said.contains("the API server refuses Deployment/litellm of revision 1: admission webhook"), "{said}");
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Act(_))));
+    let blocked = |desk: &Desk| findings(&desk.state).iter().any(|one| one.id == "dry-run" && one.blocks.is_some());
+    assert!(blocked(&desk));
+    desk.press("<esc>");
+    let trying = |desk: &Desk| desk.state.looks.values().any(|look| matches!(look, Look::Trial(_)));
+    desk.tick(10);
+    assert!(!trying(&desk), "not at once");
+    desk.tick(25);
+    answer_trial(&mut desk, Verdict::Passes);
+    assert!(!blocked(&desk));
+    desk.tick(90);
+    assert!(!trying(&desk), "what passes is not tried over and over");
+    desk.press("R <enter>");
+    assert!(matches!(desk.state.overlays.last(), Some(Overlay::Rollback(_))), "{:?}", desk.state.overlays);
+}
+
+/// Without a trial there is no rollback; where it cannot be had, that is said.
+#[test]
+fn a_rollback_waits_for_its_trial() {
+    let mut desk = before_rollback(true);
+    let id = desk.look(|look| matches!(look, Look::Trial(_)));
+    let open: Vec<_> = desk.state.looks.iter().map(|(id, look)| (*id, look.clone())).collect();
+    for (other, look) in open {
+        match look {
+            Look::Coupled(_, target) => drop(desk.answer(other, Sight::Coupled(Ok(Box::new(coupled(target)))))),
+            Look::Opened(..) => drop(desk.answer(other, Sight::Opened(Ok(Default::default())))),
+            _ => {}
+        }
+    }
+    desk.arm();
+    desk.press("R <enter>");
+    assert!(desk.state.overlays.is_empty(), "{:?}", desk.state.overlays);
+    assert!(desk.said().contains("ask again in a moment"), "{}", desk.said());
+    let why = Trouble::new(TroubleKind::Unreachable, Clean::ours("no answer within 10 s"));
+    desk.answer(id, Sight::Trial(Err(why)));
+    desk.press("R <enter>");
+    let Some(Overlay::Rollback(review)) = desk.state.overlays.last() else { panic!("{:?}", desk.state.overlays) };
+    let warned = review.concerns.iter().find(|concern| concern.id == "dry-run").unwrap();
+    assert!(warned.what.as_str().contains("no answer within 10 s"), "{}", warned.what);
 }

@@ -317,6 +317,7 @@ pub fn looked(state: &mut State, look: &Look, sight: Sight) {
         | Sight::CacheSurvey(_)
         | Sight::Coupled(_)
         | Sight::Opened(_)
+        | Sight::Trial(_)
         | Sight::RestorePlan(_)
         | Sight::Remnant(_)
         | Sight::Server(_) => {}

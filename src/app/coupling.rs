@@ -17,6 +17,8 @@ use crate::domain::cluster::WorkloadRef;
 use crate::domain::coupled::{Aim, ConfigFile, Coupled, Doubt, Doubts, Drift, MountedConfig, drifted};
 use crate::domain::incident::{Goal, Stepped};
 use crate::domain::live::Live;
+use crate::domain::release::Trial;
+use crate::domain::rollback::Rollback;
 use crate::domain::runbook::NodeKind;
 use crate::domain::salt::{Opened, Outlook, outlook};
 use crate::domain::trouble::Trouble;
@@ -25,6 +27,8 @@ use crate::text::Clean;
 
 /// How often it is looked at again.
 const AGAIN: SignedDuration = SignedDuration::from_secs(60);
+/// How often a rollback that the API server stopped is tried again: somebody repairs it meanwhile.
+const STOPPED_AGAIN: SignedDuration = SignedDuration::from_secs(15);
 /// How many candidates are looked at before one is chosen.
 const CANDIDATES: usize = 2;
 
@@ -35,6 +39,8 @@ pub struct About {
     pub coupled: Live<Coupled>,
     /// Which salt key opens what is stored.
     pub opened: Live<Opened>,
+    /// The rollback to it as the API server tried it, where it is a revision of a Helm release.
+    pub tried: Option<(Rollback, Live<Trial>)>,
     asked: Timestamp,
 }
 
@@ -168,18 +174,65 @@ pub fn due(state: &mut State) -> Vec<Effect> {
         if about.is_some_and(|about| state.now.duration_since(about.asked).abs() < AGAIN) {
             continue;
         }
-        let (coupled, opened) = match about {
-            Some(about) => (about.coupled.clone(), about.opened.clone()),
-            None => (Live::Waiting, state.setting.missing.database.clone().map_or(Live::Waiting, Live::Absent)),
+        let (coupled, opened, tried) = match about {
+            Some(about) => (about.coupled.clone(), about.opened.clone(), about.tried.clone()),
+            None => (Live::Waiting, state.setting.missing.database.clone().map_or(Live::Waiting, Live::Absent), None),
         };
         let (reference, goal) = key.clone();
         if !matches!(opened, Live::Absent(_)) {
             effects.push(state.look(Look::Opened(reference.clone(), goal.clone())));
         }
         effects.push(state.look(Look::Coupled(reference, goal)));
-        state.coupling.0.insert(key, About { coupled, opened, asked: state.now });
+        state.coupling.0.insert(key, About { coupled, opened, tried, asked: state.now });
+    }
+    effects.extend(trials_due(state));
+    effects
+}
+
+/// The rollbacks that are to be tried: those that were not yet, that were planned on another newest
+/// revision, and after a while those that could not be, or that the API server stopped.
+fn trials_due(state: &mut State) -> Vec<Effect> {
+    // While something runs, the objects change.
+    if !state.running.is_empty() || state.setting.missing.releases.is_some() || state.incident.closed.is_some() {
+        return Vec::new();
+    }
+    let planned = wanted(state).into_iter().filter_map(|(reference, goal)| {
+        let rollback = releases::planned(state, &reference, &goal)?;
+        let again = match &state.coupling.about(&reference, &goal)?.tried {
+            Some((of, _)) if *of != rollback => true,
+            Some((_, Live::Lost { since, .. })) => state.now.duration_since(*since).abs() >= AGAIN,
+            Some((_, Live::Seen { value, at, .. })) => {
+                value.stopped().is_some() && state.now.duration_since(*at).abs() >= STOPPED_AGAIN
+            }
+            Some((_, Live::Waiting | Live::Absent(_))) => false,
+            None => true,
+        };
+        (again && !state.looking(&Look::Trial(Box::new(rollback.clone())))).then_some((reference, goal, rollback))
+    });
+    let planned: Vec<_> = planned.collect();
+    let mut effects = Vec::new();
+    for (reference, goal, rollback) in planned {
+        effects.push(state.look(Look::Trial(Box::new(rollback.clone()))));
+        if let Some(about) = state.coupling.0.get_mut(&(reference, goal))
+            && about.tried.as_ref().is_none_or(|(of, _)| *of != rollback)
+        {
+            about.tried = Some((rollback, Live::Waiting));
+        }
     }
     effects
+}
+
+/// A trial of a rollback came back.
+pub fn tried(state: &mut State, rollback: &Rollback, result: Result<Box<Trial>, Trouble>) {
+    let now = state.now;
+    let goal = Goal::Release(rollback.release.clone(), rollback.to);
+    let about = state.coupling.0.get_mut(&(rollback.workload.clone(), goal));
+    let Some((of, trial)) = about.and_then(|about| about.tried.as_mut()) else { return };
+    match result {
+        _ if of != rollback => {}
+        Ok(seen) => trial.see(*seen, now),
+        Err(why) => trial.lose(why, now),
+    }
 }
 
 /// A look at what a target leans on came back.
@@ -211,7 +264,11 @@ pub fn salt(state: &State, workload: &WorkloadRef, target: &Goal) -> Option<Outl
 /// Whether a target is still being looked at for the first time.
 pub fn waits(state: &State, workload: &WorkloadRef, target: &Goal) -> bool {
     let Some(about) = state.coupling.about(workload, target) else { return true };
-    matches!(about.coupled, Live::Waiting) || matches!(about.opened, Live::Waiting)
+    let untried = |tried: &Option<(Rollback, Live<Trial>)>| match tried {
+        Some((_, trial)) => matches!(trial, Live::Waiting),
+        None => matches!(target, Goal::Release(..)),
+    };
+    matches!(about.coupled, Live::Waiting) || matches!(about.opened, Live::Waiting) || untried(&about.tried)
 }
 
 /// What a person must have read before a revert to this target; `None` when nothing is in doubt.

@@ -18,7 +18,7 @@ use crate::domain::name::{DatabaseName, EnvName, ModelName, Name, ReleaseName, R
 use crate::domain::record::{ActId, Entry};
 use crate::domain::release::{ReleaseRow, Storage};
 use crate::domain::restore::{RestoreOrder, RestoreWish};
-use crate::domain::rollback::ClearedRollback;
+use crate::domain::rollback::{ClearedRollback, Rollback};
 use crate::text::Clean;
 
 /// Something that looks and changes nothing.
@@ -36,6 +36,8 @@ pub enum Look {
     Record(WorkloadRef, ReleaseName, Box<ReleaseRow>, Storage),
     /// The program that rolls Helm releases back.
     Helm,
+    /// A rollback of a Helm release, tried at the API server.
+    Trial(Box<Rollback>),
     /// What a Deployment and one of its revisions lean on.
     Coupled(WorkloadRef, Goal),
     /// Which salt key opens what is stored: the live one or this revision's.

@@ -21,7 +21,7 @@ use crate::domain::log::LogItem;
 use crate::domain::migration::{Kept, MigrationTable};
 use crate::domain::name::CacheNamespace;
 use crate::domain::record::ActId;
-use crate::domain::release::{History, Release};
+use crate::domain::release::{History, Release, Trial};
 use crate::domain::restore::{Remnant, RestorePlan, RestoreWish, Restored};
 use crate::domain::rollback::{HelmProgram, RolledBack};
 use crate::domain::salt::Opened;
@@ -46,6 +46,7 @@ pub enum Sight {
     Schema(Result<LiveSchema, Trouble>),
     Coupled(Result<Box<Coupled>, Trouble>),
     Opened(Result<Opened, Trouble>),
+    Trial(Result<Box<Trial>, Trouble>),
     Vitals(Result<Vitals, Trouble>),
     Settings(Result<Settings, Trouble>),
     ModelHealth(Result<ModelHealth, Trouble>),

@@ -21,10 +21,10 @@ use crate::domain::incident::Goal;
 use crate::domain::live::Live;
 use crate::domain::name::ReleaseName;
 use crate::domain::release::{
-    Concern, Facts, Gravity, History, Release, ReleaseCandidate, ReleaseRevision, ReleaseRow, concerns, disagreements,
-    lost, rank, review_lines,
+    Concern, Facts, Gravity, History, Release, ReleaseCandidate, ReleaseRevision, ReleaseRow, Trial, concerns,
+    disagreements, lost, rank, review_lines,
 };
-use crate::domain::rollback::HelmProgram;
+use crate::domain::rollback::{HelmProgram, Rollback};
 use crate::domain::trouble::Trouble;
 use crate::domain::workload::{FieldChange, Owner, Revision, Workload};
 use crate::text::Clean;
@@ -235,9 +235,33 @@ pub fn facts<'a>(
         target: record(to)?,
         workload,
         switch: forecast::switch(state, reference, &Goal::Release(known.release.clone(), to)),
+        trial: trial(state, reference, &Goal::Release(known.release.clone(), to)),
         forecast,
         context: state.setting.context.as_ref(),
         now: state.now,
+    })
+}
+
+/// What the API server said when the rollback was tried; `None` while that is under way.
+fn trial<'a>(state: &'a State, workload: &WorkloadRef, goal: &Goal) -> Option<Result<&'a Trial, Clean>> {
+    match state.coupling.about(workload, goal)?.tried.as_ref()? {
+        (_, Live::Seen { value, .. }) => Some(Ok(value)),
+        (_, Live::Lost { why, .. } | Live::Absent(why)) => Some(Err(why.what.clone())),
+        (_, Live::Waiting) => None,
+    }
+}
+
+/// The rollback that leads to a goal, as it would be planned now.
+pub fn planned(state: &State, reference: &WorkloadRef, goal: &Goal) -> Option<Rollback> {
+    let Goal::Release(release, to) = goal else { return None };
+    let known = known(state, state.workload(reference)?).filter(|known| known.release == *release)?;
+    let history = known.history.fresh()?;
+    (history.current.revision != *to).then(|| Rollback {
+        workload: reference.clone(),
+        release: release.clone(),
+        storage: history.storage,
+        from: history.current.revision,
+        to: *to,
     })
 }
 

@@ -517,6 +517,11 @@ fn looked(state: &mut State, id: LookId, look: &Look, sight: Sight) -> Vec<Effec
                 coupling::opened(state, workload, target, result);
             }
         }
+        Sight::Trial(result) => {
+            if let Look::Trial(rollback) = look {
+                coupling::tried(state, rollback, result);
+            }
+        }
         Sight::Preview(result) => {
             if !preflight::dry_run_seen(state, id, &result) {
                 return change::previewed(state, id, result);

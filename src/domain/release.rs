@@ -4,6 +4,7 @@
 mod candidate;
 mod diff;
 mod judge;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use candidate::{ReleaseCandidate, rank};
 pub use diff::{Extra, ObjectChange, disagreements, extras, manifest_diff, review_lines, values_diff};
 pub use judge::{Concern, Facts, Gravity, concerns, lost, pods_way};
+pub use trial::{Clash, Does, Trial, Tried, Verdict};
 
 use crate::domain::cluster::{Field, WorkloadRef};
 use crate::domain::image::Image;

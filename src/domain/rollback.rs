@@ -131,6 +131,17 @@ pub struct HelmProgram {
     pub major: u32,
 }
 
+impl HelmProgram {
+    /// Whether it takes over an object of the target that is in the cluster and not in the current
+    /// revision. Others stop there (Helm `pkg/kube/client.go`: the change came with v4.2.0, and
+    /// v3.21.4 does not have it).
+    pub fn takes_over(&self) -> bool {
+        let mut numbers = self.version.as_str().trim_start_matches('v').split(['.', '-', '+']);
+        let mut number = || numbers.next().and_then(|number| number.parse::<u32>().ok());
+        (number(), number()) >= (Some(4), Some(2))
+    }
+}
+
 /// A rollback that was sent, and that its record confirms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolledBack {

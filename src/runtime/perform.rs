@@ -63,6 +63,9 @@ pub(in crate::runtime) fn look(world: &World, places: &Places, look: Look) -> Bo
                 Sight::Record(read)
             }
             Look::Helm => Sight::Helm(ask(world.releases, |port| port.program()).await),
+            Look::Trial(rollback) => {
+                Sight::Trial(ask(world.releases, |port| port.trial(*rollback)).await.map(Box::new))
+            }
             Look::Coupled(workload, target) => {
                 Sight::Coupled(ask(world.cluster, |port| port.coupled(&workload, target)).await.map(Box::new))
             }

@@ -3,8 +3,9 @@
 use ratatui::text::Line;
 
 use crate::app::releases::{self as app, RefusedRollback, RollbackReview};
+use crate::domain::incident::Goal;
 use crate::domain::live::Live;
-use crate::domain::release::{Gravity, Release, ReleaseCandidate, ReleaseRow, ReleaseStatus};
+use crate::domain::release::{Gravity, Release, ReleaseCandidate, ReleaseRow, ReleaseStatus, Verdict};
 use crate::domain::workload::Workload;
 use crate::ui::revisions::Marks;
 use crate::ui::scene::Scene;
@@ -163,6 +164,7 @@ pub(super) fn review(scene: &Scene<'_>, review: &RollbackReview) -> Vec<(&'stati
     let mut lines = vec![
         ("command", rollback.command(state.setting.context.as_ref()).to_string(), Role::Command),
         ("guard", review.cleared.why().to_string(), Role::Good),
+        ("dry run", dry_run(scene, review), Role::Text),
         ("undo", undo, Role::Text),
         ("note", "helm goes on when the console is left; its record tells how it ended".to_owned(), Role::Text),
     ];
@@ -170,6 +172,24 @@ pub(super) fn review(scene: &Scene<'_>, review: &RollbackReview) -> Vec<(&'stati
         lines.insert(1, ("program", format!("{} ({})", value.version, value.path), Role::Text));
     }
     lines
+}
+
+/// How the API server's trial went, where it went well; what it found is among the concerns.
+fn dry_run(scene: &Scene<'_>, review: &RollbackReview) -> String {
+    let rollback = review.cleared.rollback();
+    let goal = Goal::Release(rollback.release.clone(), rollback.to);
+    let about = scene.state.coupling.about(&rollback.workload, &goal);
+    match about.and_then(|about| about.tried.as_ref()).map(|(_, trial)| trial) {
+        Some(Live::Seen { value, at }) => {
+            let passed = value.tried.iter().filter(|tried| tried.verdict == Verdict::Passes).count();
+            let of = value.tried.len() + value.left_out;
+            format!(
+                "the API server lets {passed} of {of} objects through, {} ago; once more before helm is started",
+                scene.span(*at)
+            )
+        }
+        _ => "the API server was not asked; see below".to_owned(),
+    }
 }
 
 /// What must be known before the rollback is sent.

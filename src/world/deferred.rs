@@ -24,9 +24,9 @@ use crate::domain::incident::Goal;
 use crate::domain::log::{LogItem, LogSource};
 use crate::domain::migration::{Deletion, Kept, MigrationTable, Resolution};
 use crate::domain::name::{DatabaseName, ModelName, Name, ReleaseName, RequestId};
-use crate::domain::release::{History, Release, ReleaseRevision, Storage};
+use crate::domain::release::{History, Release, ReleaseRevision, Storage, Trial};
 use crate::domain::restore::{Remnant, RestoreItem, RestoreOrder, RestorePlan, RestoreWish};
-use crate::domain::rollback::{ClearedRollback, HelmProgram, RolledBack};
+use crate::domain::rollback::{ClearedRollback, HelmProgram, Rollback, RolledBack};
 use crate::domain::salt::{Keys, Opened};
 use crate::domain::schema::LiveSchema;
 use crate::domain::trouble::Trouble;
@@ -182,6 +182,10 @@ impl<P: Releases + 'static> Releases for Deferred<P> {
 
     fn program(&self) -> Reply<HelmProgram> {
         self.ask(P::program)
+    }
+
+    fn trial(&self, rollback: Rollback) -> Reply<Trial> {
+        self.ask(|port| port.trial(rollback))
     }
 
     fn rollback(&self, cleared: ClearedRollback, folder: PathBuf) -> Reply<RolledBack> {

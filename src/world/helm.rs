@@ -13,7 +13,7 @@ pub use program::Program;
 
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::name::ReleaseName;
-use crate::domain::release::{History, Release, ReleaseRevision, Storage};
+use crate::domain::release::{History, Release, ReleaseRevision, Storage, Trial};
 use crate::domain::rollback::{ClearedRollback, HelmProgram, Outcome, Rollback, RolledBack, TIMEOUT_MINUTES, outcome};
 use crate::domain::span;
 use crate::domain::trouble::{Trouble, TroubleKind};
@@ -70,6 +70,11 @@ impl Helm {
             )));
         }
         let found = self.program.probe(self.gate()).await?;
+        // Where the API server cannot be asked, helm could not be sent off either.
+        let trial = self.cluster.trial(rollback, found.clone()).await?;
+        if let Some(why) = trial.stopped() {
+            return Err(changed(say!("the API server would stop the rollback half way: {}; nothing was sent", why)));
+        }
         let began = Instant::now();
         let output = folder.join(format!("helm-{}-v{}.log", rollback.release, rollback.from.next()));
         let running = self.program.start(rollback, self.cluster.context(), &output, self.gate())?;
@@ -168,6 +173,15 @@ impl Releases for Helm {
     fn program(&self) -> Reply<HelmProgram> {
         let this = self.clone();
         async move { this.program.probe(this.gate()).await }.boxed()
+    }
+
+    fn trial(&self, rollback: Rollback) -> Reply<Trial> {
+        let this = self.clone();
+        async move {
+            let found = this.program.probe(this.gate()).await?;
+            this.cluster.trial(&rollback, found).await
+        }
+        .boxed()
     }
 
     fn rollback(&self, cleared: ClearedRollback, folder: PathBuf) -> Reply<RolledBack> {

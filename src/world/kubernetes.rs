@@ -16,6 +16,7 @@ mod references;
 mod releases;
 mod salt;
 mod template;
+mod trial;
 mod watch;
 mod workload;
 

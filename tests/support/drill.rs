@@ -196,6 +196,7 @@ impl Drill {
             target: &target,
             workload: &workload,
             switch: switch(&coupled.settings),
+            trial: None,
             forecast: &forecast,
             context: None,
             now: self.clock.now(),

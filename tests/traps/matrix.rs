@@ -105,6 +105,25 @@ const MATRIX: &[Trap] = &[
         ],
     },
     Trap {
+        about: "helm: dry run",
+        trap: "Helm's own dry run sends nothing: what admission, quota or an immutable field refuses ends the rollback half way",
+        held: &[
+            "src/domain/release/tests.rs::what_the_api_server_says_of_a_trial_is_weighed",
+            "tests/rollback.rs::a_rollback_that_would_stop_half_way_is_refused_until_it_is_repaired",
+            "tests/rollback.rs::a_rollback_waits_for_its_trial",
+            "tests/yard/trial.rs::what_the_server_refuses_is_found_before",
+            "tests/yard/trial.rs::every_object_is_tried_as_it_will_be_sent",
+        ],
+    },
+    Trap {
+        about: "helm: dry run",
+        trap: "an object of the target is in the cluster and not in the release: Helm stops there",
+        held: &[
+            "src/domain/release/tests.rs::an_object_of_somebody_else_stops_helm_until_4_2",
+            "tests/yard/trial.rs::a_foreign_object_is_found_before",
+        ],
+    },
+    Trap {
         about: "helm: schema",
         trap: "pods or Jobs of the old manifest drop what newer versions made, and nothing can be added to it",
         held: &[
@@ -129,6 +148,7 @@ const MATRIX: &[Trap] = &[
             "src/domain/release/tests.rs::server_side_apply_and_drift_are_told",
             "tests/helm.rs::what_is_in_no_manifest_survives",
             "tests/helm.rs::a_field_of_somebody_else",
+            "tests/yard/trial.rs::a_field_of_somebody_else_on_any_object",
         ],
     },
     Trap {
@@ -433,7 +453,9 @@ fn is_a_test(held: &str) -> bool {
     if file.starts_with("tests/support/") {
         return read("tests/kubernetes.rs").is_ok_and(|runs| runs.contains(name));
     }
-    let on_both = text.split_once("on_both!(").and_then(|(_, after)| after.split_once(')'));
+    // What `tests/yard/` promises, `tests/helm.rs` runs.
+    let Ok(run) = read(if file.starts_with("tests/yard/") { "tests/helm.rs" } else { file }) else { return false };
+    let on_both = run.split_once("on_both!(").and_then(|(_, after)| after.split_once(')'));
     if on_both.is_some_and(|(promises, _)| promises.split(',').any(|promise| promise.trim() == name)) {
         return true;
     }

@@ -1,21 +1,42 @@
 //! Whether the API server lets the planned patch through: its own dry run, with its admission.
 
-use crate::app::preflight::Finding;
+use crate::app::preflight::{self, Finding};
 use crate::app::releases;
 use crate::app::state::State;
+use crate::domain::cluster::WorkloadRef;
 use crate::domain::live::Live;
+use crate::domain::name::ReleaseName;
+use crate::domain::release::{Tried, Verdict};
 use crate::domain::step::StepKind;
 use crate::text::Clean;
+
+/// The rollback of a release as the API server tried it. What it stops is told with what else stands
+/// against the target.
+fn rollback(state: &State, reference: &WorkloadRef, release: &ReleaseName) -> Option<Finding> {
+    let (aim, _) = preflight::aim(state, state.workload(reference)?)?;
+    let about = state.coupling.about(reference, &aim.goal)?;
+    let Some((rollback, trial)) = &about.tried else { return None };
+    match trial {
+        Live::Waiting | Live::Absent(_) => {
+            Some(Finding::waiting("dry-run", say!("the API server tries the rollback of Helm release {}", release)))
+        }
+        Live::Lost { .. } => None,
+        Live::Seen { value, .. } => {
+            let passes = |tried: &&Tried| tried.verdict == Verdict::Passes && !tried.foreign;
+            let evidence =
+                say!("{} objects sent as helm {} would, with dryRun=All", value.tried.len(), value.helm.version);
+            value.tried.iter().all(|tried| passes(&tried)).then(|| {
+                Finding::fine("dry-run", say!("the API server's dry run passes: {}", rollback.sentence()))
+                    .because(evidence)
+            })
+        }
+    }
+}
 
 pub(super) fn findings(state: &State, found: &mut Vec<Finding>) {
     for reference in &state.setting.workloads {
         if let Some(release) = state.workload(reference).and_then(releases::release_of) {
-            found.push(Finding::unknown(
-                "dry-run",
-                say!("a rollback of Helm release {} is not tried beforehand", release),
-                Clean::ours("what admission of the cluster refuses shows only when helm sends it"),
-                Clean::ours("the record, the rollout and the live objects are compared with the target afterwards"),
-            ));
+            found.extend(rollback(state, reference, &release));
             continue;
         }
         let Some(dry_run) = state.preflight.dry_run(reference) else { continue };

@@ -186,7 +186,10 @@ fn judged(
     let forecast = forecast::facts(state);
     let facts = facts(state, workload, to, &forecast)?;
     if coupling::waits(state, reference, &Goal::Release(facts.target.name.clone(), to)) {
-        return Err(say!("what revision {} leans on is being read; ask again in a moment", to));
+        return Err(say!(
+            "what revision {} leans on is being read, and the API server tries the rollback; ask again in a moment",
+            to
+        ));
     }
     Ok(match clear(&facts, accepted) {
         Ok(cleared) => Ok((cleared, concerns(&facts), review_lines(facts.current, facts.target))),

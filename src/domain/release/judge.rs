@@ -4,6 +4,7 @@
 
 mod objects;
 mod starting;
+mod trial;
 mod upgrade;
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,7 +16,7 @@ pub use upgrade::pods_way;
 use crate::domain::forecast;
 use crate::domain::name::ContextName;
 use crate::domain::release::candidate::never;
-use crate::domain::release::{History, Release, ReleaseStatus};
+use crate::domain::release::{History, Release, ReleaseStatus, Trial};
 use crate::domain::settings::SchemaSwitch;
 use crate::domain::span;
 use crate::domain::workload::{Template, Workload};
@@ -65,6 +66,9 @@ pub struct Facts<'a> {
     pub workload: &'a Workload,
     /// What the configuration file that the target's pods find says about the schema.
     pub switch: SchemaSwitch,
+    /// What the API server said when the rollback was tried, or why it could not be; `None` where
+    /// it was not tried yet.
+    pub trial: Option<Result<&'a Trial, Clean>>,
     /// What a forecast of pods and Jobs rests on.
     pub forecast: &'a forecast::Facts<'a>,
     /// The kube context, for commands.
@@ -98,6 +102,7 @@ pub fn concerns(facts: &Facts<'_>) -> Vec<Concern> {
     found.extend(deployment(facts));
     found.extend(paused(facts));
     found.extend(starting::concerns(facts));
+    found.extend(trial::concerns(facts));
     found.extend(objects::concerns(facts));
     found.sort_by_key(|concern| concern.gravity);
     found

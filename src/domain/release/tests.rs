@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::catalog::Catalog;
 use crate::domain::forecast::{Facts as Forecasting, Newest};
-use crate::domain::rollback::{Outcome, clear, outcome};
+use crate::domain::rollback::{HelmProgram, Outcome, clear, outcome};
 use crate::domain::settings::SchemaSwitch;
 use crate::domain::workload::{Container, EnvValue, EnvVar, MigrationJob, Owner, RolloutNumbers, Workload};
 use crate::text::Gate;
@@ -85,6 +85,10 @@ fn row(number: u64, status: ReleaseStatus, minutes: i64) -> ReleaseRow {
     ReleaseRow { revision: revision(number), status, created: Some(at), modified: None }
 }
 
+fn helm(version: &'static str) -> HelmProgram {
+    HelmProgram { path: Clean::ours("helm"), version: Clean::ours(version), major: 3 }
+}
+
 /// A world that may be rolled back: 5 was good, 6 failed, 7 is the newest.
 struct World {
     history: History,
@@ -92,6 +96,7 @@ struct World {
     target: Release,
     workload: Workload,
     switch: SchemaSwitch,
+    trial: Trial,
     forecast: Forecasting<'static>,
 }
 
@@ -118,6 +123,7 @@ impl World {
                 conditions: vec![],
             },
             switch: SchemaSwitch::Unset,
+            trial: Trial { helm: helm("v3.18.0"), tried: vec![], left_out: 0 },
             forecast: Forecasting::without_database(Newest::Known(NEW.parse().unwrap()), catalog()),
         }
     }
@@ -129,6 +135,7 @@ impl World {
             target: &self.target,
             workload: &self.workload,
             switch: self.switch.clone(),
+            trial: Some(Ok(&self.trial)),
             forecast: &self.forecast,
             context: None,
             now: Timestamp::from_second(1_795_000_000).unwrap(),
@@ -315,18 +322,13 @@ fn server_side_apply_and_drift_are_told() {
         let fields = fields.iter().map(|field| Clean::ours(field)).collect();
         Some(vec![Writer { who: Clean::ours("kubectl-set (Update)"), fields }])
     };
-    let image = "spec.containers[litellm].image";
     world.history.writers = by(&["metadata.annotations.kubectl.kubernetes.io/restartedAt", Writer::REPLICAS]);
     assert_eq!(world.ids(), [("server-side-apply", Warns)], "nothing that the target sets otherwise");
     assert!(world.says("server-side-apply").contains("kubectl-set (Update)"));
-    world.history.writers = by(&[image]);
-    assert_eq!(world.ids(), [("server-side-apply", Refuses)], "a field of somebody else is a conflict");
+    let image = "spec.containers[litellm].image";
+    world.history.writers = by(&[image, Writer::REPLICAS]);
     let said = world.says("server-side-apply");
-    assert!(said.contains("kubectl-set (Update) has written spec.containers[litellm].image"), "{said}");
-    assert!(said.ends_with("--history-max 0 --force-conflicts"), "{said}");
-    world.history.writers = by(&[Writer::REPLICAS]);
-    world.workload.numbers.wanted = Some(5);
-    assert!(world.ids().contains(&("server-side-apply", Refuses)), "an autoscaler's number is a conflict as well");
+    assert!(said.contains("kubectl-set (Update): spec.containers[litellm].image and 1 more"), "{said}");
     world.target.apply = ApplyMethod::ClientSide;
     assert!(!world.ids().iter().any(|(id, _)| *id == "server-side-apply"), "patches of Helm 3 ask nobody");
     let mut world = World::new();
@@ -416,4 +418,61 @@ fn helms_words_for_a_status_are_read_and_written() {
         assert_eq!(ReleaseStatus::of(&Clean::ours(word)).word().as_str(), word);
     }
     assert_eq!(ReleaseStatus::of(&Clean::default()).word().as_str(), "unknown");
+}
+
+#[test]
+fn what_the_api_server_says_of_a_trial_is_weighed() {
+    let key = |kind, name| object(kind, name, None).key;
+    let tried = |kind, does, verdict| Tried { object: key(kind, "gw"), does, foreign: false, verdict };
+    let mut world = World::new();
+    let refused = || Verdict::Refused(Clean::ours("field is immutable"));
+    world.trial.tried = vec![
+        tried("Deployment", Does::Patches, Verdict::Passes),
+        tried("ConfigMap", Does::Patches, refused()),
+        tried("Service", Does::Patches, refused()),
+    ];
+    assert_eq!(world.ids(), [("dry-run", Refuses)]);
+    let said = world.says("dry-run");
+    let whole = "the API server refuses ConfigMap/gw of revision 5: field is immutable (the same of Service/gw)";
+    assert!(said.starts_with(whole), "{said}");
+    assert!(world.trial.stopped().unwrap().as_str().starts_with("ConfigMap/gw: "));
+    // What Helm may not delete stays: before 4.2 it goes on.
+    world.trial.tried = vec![tried("Service", Does::Deletes, refused())];
+    assert_eq!((world.ids(), world.trial.stopped()), (vec![("dry-run", Warns)], None));
+    world.trial.helm = helm("v4.2.0");
+    assert_eq!(world.ids(), [("dry-run", Refuses)]);
+    assert!(world.trial.stopped().is_some());
+    // Fields of others, on any object.
+    let clash = |field| Clash { by: Clean::ours("kubectl-edit"), field: Clean::ours(field) };
+    let clashes = Verdict::Conflicts(vec![clash(".spec.maxReplicas"), clash(".spec.minReplicas")]);
+    world.trial.tried = vec![tried("HorizontalPodAutoscaler", Does::Patches, clashes)];
+    assert_eq!(world.ids(), [("server-side-apply", Refuses)]);
+    let said = world.says("server-side-apply");
+    assert!(said.contains("kubectl-edit has written .spec.maxReplicas of HorizontalPodAutoscaler/gw"), "{said}");
+    assert!(said.ends_with("--force-conflicts"), "{said}");
+    // What could not be tried is said, and stops nothing.
+    world.trial.tried = vec![tried("Secret", Does::Patches, Verdict::Untold(Clean::ours("no answer within 10 s")))];
+    world.trial.left_out = 4;
+    assert_eq!((world.ids(), world.trial.stopped()), (vec![("dry-run", Warns)], None));
+    assert!(world.says("dry-run").contains("no answer within 10 s; 4 objects more were not tried"));
+}
+
+#[test]
+fn an_object_of_somebody_else_stops_helm_until_4_2() {
+    for (version, refused) in [
+        ("v3.17.0", true),
+        ("v3.21.4", true),
+        ("v4.1.4", true),
+        ("v4.2.0-rc.1", false),
+        ("v4.2.4", false),
+        ("v5.0.0", false),
+        ("", true),
+    ] {
+        let mut world = World::new();
+        world.trial.helm = helm(version);
+        let object = object("PodDisruptionBudget", "gw", None).key;
+        world.trial.tried = vec![Tried { object, does: Does::Patches, foreign: true, verdict: Verdict::Passes }];
+        assert_eq!(world.ids(), [("foreign-object", if refused { Refuses } else { Warns })], "{version}");
+        assert_eq!(world.trial.stopped().is_some(), refused, "{version}");
+    }
 }

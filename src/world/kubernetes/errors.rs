@@ -63,7 +63,7 @@ pub(super) fn from_status(gate: &Gate, attempt: &Clean, status: &Status) -> Trou
         403 => (TroubleKind::Forbidden, "ask for this permission in this namespace"),
         404 => (TroubleKind::NotFound, "check the namespace and the name"),
         409 => (TroubleKind::Changed, "look at the object again and plan again"),
-        400 if status.message.contains(NO_DRY_RUN) => (
+        400 if no_dry_run(status) => (
             TroubleKind::Invalid,
             "its owner has to declare sideEffects: None or NoneOnDryRun; nothing is sent that was not tried before",
         ),
@@ -72,6 +72,16 @@ pub(super) fn from_status(gate: &Gate, attempt: &Clean, status: &Status) -> Trou
         _ => (TroubleKind::Unreachable, "the API server has trouble of its own; try again"),
     };
     Trouble::new(kind, say!("could not {}: {} (HTTP {})", attempt, words, status.code)).remedy(Clean::ours(remedy))
+}
+
+/// The server's own words of a refusal.
+pub(super) fn words(gate: &Gate, status: &Status) -> Clean {
+    gate.clean(shortened(&status.message))
+}
+
+/// An admission webhook that may have side effects is in the way of a dry run, and of nothing else.
+pub(super) fn no_dry_run(status: &Status) -> bool {
+    status.code == 400 && status.message.contains(NO_DRY_RUN)
 }
 
 /// How long the server asks to be left alone. Where it limits requests (priority and fairness), it

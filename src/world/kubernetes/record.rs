@@ -170,25 +170,58 @@ fn objects(reader: &Reader, namespace: &Name, manifest: &str) -> Result<Vec<Mani
 }
 
 fn object(reader: &Reader, namespace: &Name, object: &Value) -> ManifestObject {
-    let text = |value: &Value| reader.gate.clean(value.as_str().unwrap_or_default());
     learn(reader, object);
-    let api_version = object["apiVersion"].as_str().unwrap_or_default();
-    let group = api_version.split_once('/').map_or("", |(group, _)| group);
-    let metadata = &object["metadata"];
-    let elsewhere = metadata["namespace"].as_str().filter(|name| *name != namespace.as_str());
     ManifestObject {
-        key: ObjectKey {
-            group: reader.gate.clean(group),
-            kind: text(&object["kind"]),
-            namespace: elsewhere.map(|name| reader.gate.clean(name)),
-            name: text(&metadata["name"]),
-        },
-        api_version: reader.gate.clean(api_version),
-        keep: metadata["annotations"]["helm.sh/resource-policy"].as_str().is_some_and(|policy| policy.trim() == "keep"),
+        key: key(reader, namespace, object),
+        api_version: reader.gate.clean(object["apiVersion"].as_str().unwrap_or_default()),
+        keep: kept(object),
         replicas: object["spec"]["replicas"].as_u64().and_then(|count| u32::try_from(count).ok()),
         template: template(reader, object),
         fields: reader.object(object),
     }
+}
+
+/// Which object of a release in this namespace it is.
+pub(super) fn key(reader: &Reader, namespace: &Name, object: &Value) -> ObjectKey {
+    let text = |value: &Value| reader.gate.clean(value.as_str().unwrap_or_default());
+    let api_version = object["apiVersion"].as_str().unwrap_or_default();
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    let metadata = &object["metadata"];
+    let elsewhere = metadata["namespace"].as_str().filter(|name| *name != namespace.as_str());
+    ObjectKey {
+        group: reader.gate.clean(group),
+        kind: text(&object["kind"]),
+        namespace: elsewhere.map(|name| reader.gate.clean(name)),
+        name: text(&metadata["name"]),
+    }
+}
+
+/// `helm.sh/resource-policy: keep`: Helm never deletes it.
+pub(super) fn kept(object: &Value) -> bool {
+    let policy = &object["metadata"]["annotations"]["helm.sh/resource-policy"];
+    policy.as_str().is_some_and(|policy| policy.trim() == "keep")
+}
+
+/// What a record sends, word for word: for the API server alone.
+pub(super) struct Raw {
+    pub(super) apply: ApplyMethod,
+    pub(super) namespace: Name,
+    pub(super) objects: Vec<Value>,
+    /// The hooks that run at a rollback.
+    pub(super) hooks: Vec<Value>,
+}
+
+/// The objects and hooks of a record, word for word. The gate learns its secrets first.
+pub(super) fn raw(reader: &Reader, record: &Value) -> Result<Raw, Clean> {
+    let read = release(reader, record)?;
+    let mut hooks = Vec::new();
+    for one in record["hooks"].as_array().into_iter().flatten() {
+        if hook(reader, one)?.at_rollback() {
+            hooks.extend(flat(documents(one["manifest"].as_str().unwrap_or_default())?));
+        }
+    }
+    let objects = flat(documents(record["manifest"].as_str().unwrap_or_default())?);
+    Ok(Raw { apply: read.apply, namespace: read.namespace, objects, hooks })
 }
 
 /// What a Secret of a manifest holds may come back in anything that Helm or the server says.

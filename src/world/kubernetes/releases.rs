@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIResource, ManagedFieldsEntry};
 use kube::Resource;
 use kube::api::{Api, ListParams};
 use kube::core::{ObjectMeta, PartialObjectMeta};
@@ -32,7 +32,7 @@ const BELIEVED: Duration = Duration::from_secs(300);
 pub(super) struct Served(Mutex<HashMap<String, (Instant, BTreeSet<String>)>>);
 
 /// The object that holds a revision (Helm `pkg/storage/storage.go`).
-fn object_name(release: &ReleaseName, revision: ReleaseRevision) -> String {
+pub(super) fn object_name(release: &ReleaseName, revision: ReleaseRevision) -> String {
     format!("sh.helm.release.v1.{release}.v{revision}")
 }
 
@@ -141,7 +141,7 @@ fn unusable(release: &ReleaseName, revision: ReleaseRevision, why: &Clean) -> Tr
 }
 
 /// Reads in a record beside the loop: it unpacks to megabytes, and the panes must not wait for it.
-async fn unpacked<T: Send + 'static>(
+pub(super) async fn unpacked<T: Send + 'static>(
     release: &ReleaseName,
     revision: ReleaseRevision,
     read: impl FnOnce() -> Result<T, Clean> + Send + 'static,
@@ -153,7 +153,7 @@ async fn unpacked<T: Send + 'static>(
 
 impl Link {
     /// What a record holds, packed.
-    async fn stored(
+    pub(super) async fn stored(
         &self,
         workload: &WorkloadRef,
         release: &ReleaseName,
@@ -199,6 +199,12 @@ impl Link {
     /// The kinds of one API version; none when the server does not have it, `None` when it does
     /// not tell.
     async fn kinds(&self, version: &str) -> Option<BTreeSet<String>> {
+        Some(self.served(version).await?.into_iter().map(|resource| resource.kind).collect())
+    }
+
+    /// What the server serves of one API version; nothing when it does not have it, `None` when it
+    /// does not tell.
+    pub(super) async fn served(&self, version: &str) -> Option<Vec<APIResource>> {
         let limit = super::connect::READ_TIMEOUT;
         let answer = if version.contains('/') {
             tokio::time::timeout(limit, self.requests.list_api_group_resources(version)).await
@@ -206,8 +212,8 @@ impl Link {
             tokio::time::timeout(limit, self.requests.list_core_api_resources(version)).await
         };
         match answer.ok()? {
-            Ok(list) => Some(list.resources.into_iter().map(|resource| resource.kind).collect()),
-            Err(why) if errors::code(&why) == Some(404) => Some(BTreeSet::new()),
+            Ok(list) => Some(list.resources),
+            Err(why) if errors::code(&why) == Some(404) => Some(Vec::new()),
             Err(_) => None,
         }
     }

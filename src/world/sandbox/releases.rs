@@ -14,7 +14,8 @@ use crate::domain::forecast::DISABLE_SCHEMA_UPDATE;
 use crate::domain::image::Image;
 use crate::domain::name::ReleaseName;
 use crate::domain::release::{
-    ApplyMethod, Chart, History, ManifestObject, ObjectKey, Release, ReleaseRevision, ReleaseRow, Storage,
+    ApplyMethod, Chart, Does, History, ManifestObject, ObjectKey, Release, ReleaseRevision, ReleaseRow, Storage, Trial,
+    Tried, Verdict,
 };
 use crate::domain::rollback::{ClearedRollback, HelmProgram, Outcome, Rollback, RolledBack, outcome};
 use crate::domain::scenario::{HelmPlan, Setting};
@@ -144,6 +145,30 @@ impl Sandbox {
         })
     }
 
+    /// A drill's API server lets everything through.
+    fn tried(&self, rollback: &Rollback) -> Result<Trial, Trouble> {
+        let helm = self.release(&rollback.workload, &rollback.release)?;
+        self.look(|model, _| {
+            let record = |number| {
+                let record = model.records.iter().find(|record| record.number == number);
+                let record = record.map(|record| self.see_record(model, helm, record));
+                record.ok_or_else(|| {
+                    Trouble::new(TroubleKind::NotFound, say!("release {} has no revision {}", helm.release, number))
+                })
+            };
+            let (current, target) = (record(rollback.from)?, record(rollback.to)?);
+            let has = |release: &Release, key: &ObjectKey| release.objects.iter().any(|object| object.key == *key);
+            let tried =
+                |key: &ObjectKey, does| Tried { object: key.clone(), does, foreign: false, verdict: Verdict::Passes };
+            let sent = target.objects.iter().map(|object| {
+                tried(&object.key, if has(&current, &object.key) { Does::Patches } else { Does::Creates })
+            });
+            let gone = current.objects.iter().filter(|object| !has(&target, &object.key));
+            let tried = sent.chain(gone.map(|object| tried(&object.key, Does::Deletes))).collect();
+            Ok(Trial { helm: program(helm), tried, left_out: 0 })
+        })
+    }
+
     /// How the record stands that a rollback made.
     fn made(&self, rollback: &Rollback) -> Outcome {
         self.look(|model, _| {
@@ -151,6 +176,10 @@ impl Sandbox {
             outcome(rollback.to, record.map(|record| (&record.status, &record.description)))
         })
     }
+}
+
+fn program(helm: &HelmPlan) -> HelmProgram {
+    HelmProgram { path: Clean::ours("helm"), version: helm.program.clone(), major: 3 }
 }
 
 fn object(
@@ -191,10 +220,15 @@ impl Releases for Sandbox {
 
     fn program(&self) -> Reply<HelmProgram> {
         let found = match &self.scenario.helm {
-            Some(helm) => Ok(HelmProgram { path: Clean::ours("helm"), version: helm.program.clone(), major: 3 }),
+            Some(helm) => Ok(program(helm)),
             None => Err(Trouble::new(TroubleKind::Program, Clean::ours("this drill has no Helm"))),
         };
         async { found }.boxed()
+    }
+
+    fn trial(&self, rollback: Rollback) -> Reply<Trial> {
+        let tried = self.tried(&rollback);
+        async { tried }.boxed()
     }
 
     fn rollback(&self, cleared: ClearedRollback, _folder: PathBuf) -> Reply<RolledBack> {

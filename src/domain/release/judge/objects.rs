@@ -1,11 +1,7 @@
 //! What a rollback does to the objects of the release, and what it leaves as it is.
 
-use std::collections::BTreeMap;
-
-use super::{Concern, Facts, refuses, warns};
-use crate::domain::cluster::Field;
-use crate::domain::release::{ApplyMethod, ObjectChange, Release, Writer, disagreements, manifest_diff};
-use crate::domain::rollback;
+use super::{Concern, Facts, warns};
+use crate::domain::release::{ApplyMethod, ObjectChange, Release, disagreements, manifest_diff};
 use crate::text::Clean;
 
 pub(super) fn concerns(facts: &Facts<'_>) -> Vec<Concern> {
@@ -68,29 +64,20 @@ fn deleted(facts: &Facts<'_>) -> Option<Concern> {
     ))
 }
 
-/// Server-side apply: what other managers own stays or conflicts (rancher/fleet#4879,
-/// microsoft/Docker-Provider#1667).
+/// Server-side apply: what other managers own stays as it is (rancher/fleet#4879). Where the target
+/// sets it otherwise, the trial tells (microsoft/Docker-Provider#1667).
 fn server_side(facts: &Facts<'_>) -> Option<Concern> {
     let what = match &facts.target.apply {
         ApplyMethod::ClientSide => return None,
         ApplyMethod::ServerSide => say!("revision {} is sent by server-side apply (Helm 4)", facts.target.revision),
         ApplyMethod::Unknown(word) => say!("nobody knows how revision {} is sent: {}", facts.target.revision, word),
     };
-    let written = || facts.history.writers.iter().flatten().flat_map(|by| by.fields.iter().map(move |at| (by, at)));
-    if let Some((by, field)) = written().find(|(_, field)| clashes(facts, field.as_str())) {
-        return Some(refuses(
-            "server-side-apply",
-            say!("{}, and {} has written {}, which it sets otherwise", what, by.who, field),
-            Clean::ours("Helm answers `conflict occurred while applying object`, and the rollback fails half way"),
-            say!(
-                "if what {} wrote may be overwritten, send it by hand with {} --force-conflicts",
-                by.who,
-                rollback::plan(facts).command(facts.context)
-            ),
-        ));
-    }
     let writers = facts.history.writers.as_ref().map_or(Clean::ours("(not known)"), |all| {
-        let names = all.iter().map(|writer| writer.who.clone());
+        let names = all.iter().map(|writer| match &writer.fields[..] {
+            [] => writer.who.clone(),
+            [field] => say!("{}: {}", writer.who, field),
+            [first, more @ ..] => say!("{}: {} and {} more", writer.who, first, more.len()),
+        });
         names.reduce(|all, one| say!("{}, {}", all, one)).unwrap_or(Clean::ours("nobody else"))
     });
     Some(warns(
@@ -99,22 +86,6 @@ fn server_side(facts: &Facts<'_>) -> Option<Concern> {
         Clean::ours("fields of others stay as they are, or the rollback fails with a conflict"),
         Clean::ours("compare the live template afterwards; the console never forces a conflict"),
     ))
-}
-
-/// Whether the target sets a field of somebody else to something else than what is live.
-fn clashes(facts: &Facts<'_>, field: &str) -> bool {
-    let Some(target) = facts.target.deployment(&facts.workload.reference) else { return false };
-    if field == Writer::REPLICAS {
-        return target.replicas.is_some() && target.replicas != facts.workload.numbers.wanted;
-    }
-    let under = |fields: &BTreeMap<Clean, Field>| -> BTreeMap<Clean, Field> {
-        let inside = |path: &&Clean| {
-            path.as_str().strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        };
-        fields.iter().filter(|(path, _)| inside(path)).map(|(path, value)| (path.clone(), value.clone())).collect()
-    };
-    let wanted = target.template.as_ref().map(|template| under(&template.fields)).unwrap_or_default();
-    !wanted.is_empty() && wanted != under(&facts.workload.template.fields)
 }
 
 /// What is live and in no manifest survives.
