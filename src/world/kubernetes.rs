@@ -15,6 +15,7 @@ mod record;
 mod references;
 mod releases;
 mod salt;
+mod slim;
 mod template;
 mod trial;
 mod watch;

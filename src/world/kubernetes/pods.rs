@@ -4,9 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use futures::stream::{BoxStream, SelectAll, StreamExt as _};
-use k8s_openapi::api::core::v1 as core;
 use kube::api::{Api, DynamicObject};
 
+use super::slim::Slim;
 use super::watch::{Seen, Watch};
 use super::{Link, objects};
 use crate::domain::cluster::{Pod, PodsItem, WorkloadRef};
@@ -173,7 +173,7 @@ impl Pods {
             fields: None,
             attempt: say!("watch the pods of {}", self.workload),
             gate: self.link.gate().clone(),
-            keep: Box::new(move |pod: core::Pod| objects::pod(&gate, &workload, &pod)),
+            keep: Box::new(move |Slim(pod)| objects::pod(&gate, &workload, &pod)),
         }
         .stream()
         .map(Event::Pod)
