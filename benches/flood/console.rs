@@ -113,7 +113,7 @@ fn quiet(terminal: &Terminal, time: Duration) -> Quiet {
     std::thread::sleep(time);
     let (after, written, took) = (look(), process::writes(terminal.pid()), begin.elapsed().as_secs_f64());
     let frames = (after.1 - before.1) as f64;
-    let calls = written.zip(writes).map_or(f64::NAN, |(after, before)| (after.0 - before.0) as f64);
+    let calls = process::calls_between(&writes, &written).map_or(f64::NAN, |calls| calls as f64);
     Quiet {
         bytes: (after.0 - before.0) as f64 / took,
         frames: frames / took,

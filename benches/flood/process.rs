@@ -1,5 +1,7 @@
 //! What a process took, as the system says.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Linux tells times of processes in hundredths of a second (`USER_HZ`, proc(5)).
@@ -34,28 +36,39 @@ fn mebibytes(pid: u32, name: &str) -> Option<f64> {
     line.split_whitespace().nth(1)?.parse::<f64>().ok().map(|kib| kib / 1024.0)
 }
 
-/// The calls of `write` of the thread of a process that has written most: in a console, the one
-/// that writes to the terminal. The calls, and the bytes.
-pub fn writes(pid: u32) -> Option<(u64, u64)> {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+/// The calls of `write` of each thread of a process, and the bytes that they wrote.
+pub fn writes(pid: u32) -> BTreeMap<PathBuf, (u64, u64)> {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return BTreeMap::new() };
     let of = |task: std::fs::DirEntry| {
         let io = std::fs::read_to_string(task.path().join("io")).ok()?;
         let value = |name: &str| io.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
-        Some((value("syscw:")?, value("wchar:")?))
+        Some((task.path(), (value("syscw:")?, value("wchar:")?)))
     };
-    tasks.filter_map(of).max_by_key(|(_, bytes)| *bytes)
+    tasks.flatten().filter_map(of).collect()
 }
 
-/// The machine: cores, model, kernel.
+/// The calls of the thread that wrote most in between: in a console, the one that writes to the
+/// terminal.
+pub fn calls_between(before: &BTreeMap<PathBuf, (u64, u64)>, after: &BTreeMap<PathBuf, (u64, u64)>) -> Option<u64> {
+    let written = after.iter().map(|(task, (calls, bytes))| {
+        let (calls_before, bytes_before) = before.get(task).copied().unwrap_or_default();
+        (bytes - bytes_before, calls - calls_before)
+    });
+    written.max().map(|(_, calls)| calls)
+}
+
+/// The machine: cores, model, kernel, and how many processes want its cores.
 pub fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
     let uname = rustix::system::uname();
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     format!(
-        "{cores} cores ({}), {} {}",
+        "{cores} cores ({}), {} {}, load average {}",
         model.map_or("unknown model", |(_, name)| name.trim()),
         uname.sysname().to_string_lossy(),
-        uname.release().to_string_lossy()
+        uname.release().to_string_lossy(),
+        load.split(' ').next().unwrap_or("unknown")
     )
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::process;
 
@@ -37,12 +37,16 @@ pub struct Report {
     rows: Vec<Row>,
     goals: Vec<String>,
     raw: Option<File>,
+    machine: String,
 }
 
 impl Report {
     /// A report whose raw data goes to this file.
     pub fn new(raw: Option<&str>) -> Self {
-        Self { raw: raw.map(|path| File::create(path).unwrap()), ..Self::default() }
+        let mut report =
+            Self { raw: raw.map(|path| File::create(path).unwrap()), machine: process::machine(), ..Self::default() };
+        report.raw(&json!({"part": "machine", "machine": report.machine}));
+        report
     }
 
     pub fn row(&mut self, row: Row) {
@@ -78,7 +82,7 @@ impl Report {
     /// Both tables, as Markdown.
     pub fn print(&self) {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-        println!("Machine: {}\n", process::machine());
+        println!("Machine: {}\n", self.machine);
         println!(
             "| program | lines | lost | repeated | processor, s per million lines | peak memory | to the terminal | freezes |"
         );
