@@ -40,7 +40,7 @@ pub fn feeds(state: &State) -> BTreeSet<Feed> {
 /// The containers whose log is followed: the first of those whose log can be read. Asked with every
 /// message, so no more pods are put into order than have room.
 pub fn followed(state: &State) -> Vec<LogSource> {
-    let logs = |pod: &&Arc<Pod>| pod.containers.iter().any(|container| has_log(container));
+    let logs = |pod: &&Arc<Pod>| pod.containers.iter().any(has_log);
     let mut pods: Vec<&Arc<Pod>> = state.each_pod().filter(logs).collect();
     if pods.len() > MOST_LOGS {
         pods.select_nth_unstable_by(MOST_LOGS, |a, b| order(a).cmp(&order(b)));
