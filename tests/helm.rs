@@ -31,6 +31,8 @@ use lastgood::world::kubernetes::{ConnectOptions, Kubernetes};
 use lastgood::world::{Cluster as _, Releases as _, Workloads as _};
 use serde_json::{Value, json};
 
+#[path = "yard/records.rs"]
+mod records;
 #[path = "yard/trial.rs"]
 mod trial;
 
@@ -38,6 +40,8 @@ mod support {
     pub mod controllers;
     pub mod envtest;
     pub mod helm_programs;
+    #[allow(dead_code, reason = "other tests use the rest")]
+    pub mod helm_records;
 
     /// A plain client for one kubeconfig.
     pub async fn client(path: &std::path::Path) -> kube::Client {
@@ -47,12 +51,13 @@ mod support {
     }
 }
 
+use records::records_are_built_as_helm_writes_them;
 use support::controllers::{Controllers, installed};
 use support::envtest::{Envtest, programs};
 use support::helm_programs::helm;
 use trial::{
     a_field_of_somebody_else_on_any_object, a_foreign_object_is_found_before, every_object_is_tried_as_it_will_be_sent,
-    what_the_server_refuses_is_found_before,
+    what_a_failed_upgrade_left_is_told, what_the_server_refuses_is_found_before,
 };
 
 const OLD: &str = "v1.81.0";
@@ -298,6 +303,7 @@ macro_rules! on_both {
 }
 on_both!(
     records_are_read,
+    records_are_built_as_helm_writes_them,
     a_large_record_is_read,
     a_killed_upgrade_is_taken_back,
     a_killed_installation_is_left_to_a_person,
@@ -311,6 +317,7 @@ on_both!(
     what_the_server_refuses_is_found_before,
     a_foreign_object_is_found_before,
     every_object_is_tried_as_it_will_be_sent,
+    what_a_failed_upgrade_left_is_told,
     replicas_that_disappear,
     a_migration_job_collides,
     what_lies_outside_the_release_is_told,

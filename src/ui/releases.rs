@@ -5,7 +5,7 @@ use ratatui::text::Line;
 use crate::app::releases::{self as app, RefusedRollback, RollbackReview};
 use crate::domain::incident::Goal;
 use crate::domain::live::Live;
-use crate::domain::release::{Gravity, Release, ReleaseCandidate, ReleaseRow, ReleaseStatus, Verdict};
+use crate::domain::release::{Does, Gravity, Release, ReleaseCandidate, ReleaseRow, ReleaseStatus, Verdict};
 use crate::domain::workload::Workload;
 use crate::ui::revisions::Marks;
 use crate::ui::scene::Scene;
@@ -181,8 +181,9 @@ fn dry_run(scene: &Scene<'_>, review: &RollbackReview) -> String {
     let about = scene.state.coupling.about(&rollback.workload, &goal);
     match about.and_then(|about| about.tried.as_ref()).map(|(_, trial)| trial) {
         Some(Live::Seen { value, at }) => {
-            let passed = value.tried.iter().filter(|tried| tried.verdict == Verdict::Passes).count();
-            let of = value.tried.len() + value.left_out;
+            let sent = || value.tried.iter().filter(|tried| tried.does != Does::Leaves);
+            let passed = sent().filter(|tried| tried.verdict == Verdict::Passes).count();
+            let of = sent().count() + value.left_out;
             format!(
                 "the API server lets {passed} of {of} objects through, {} ago; once more before helm is started",
                 scene.span(*at)

@@ -91,6 +91,22 @@ pub async fn a_field_of_somebody_else_on_any_object(yard: Yard) {
     assert_eq!(yard.get(&path).await["spec"]["maxReplicas"], 9);
 }
 
+/// An upgrade that failed leaves what it brought; the next one starts from the revision before it.
+pub async fn what_a_failed_upgrade_left_is_told(yard: Yard) {
+    yard.roll("install", &[]).await;
+    let chart = chart().display().to_string();
+    let bad = ["upgrade", "gw", &chart, "--set", "image.tag=v1.81.8-bad", "--set", "autoscaling.enabled=true"];
+    assert!(!yard.helm(&[&bad[..], &["--wait", "--timeout", "3s"]].concat()).await.status.success());
+    yard.roll("upgrade", &[&format!("image.tag={NEW}")]).await;
+    let judged = yard.judge(1, jiff::SignedDuration::ZERO).await;
+    let said = judged.says("leftovers");
+    assert!(said.contains("HorizontalPodAutoscaler/gw is left over from an upgrade that failed"), "{said}");
+    assert!(said.contains("neither revision 3 nor 1 has it"), "{said}");
+    yard.send(judged).await.unwrap();
+    let path = format!("/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers/gw", yard.namespace);
+    assert_eq!(yard.get(&path).await["spec"]["maxReplicas"], 5, "it is still there");
+}
+
 /// The way over from a release that Helm 3 made: what it wrote is no conflict for Helm 4.
 pub async fn every_object_is_tried_as_it_will_be_sent(yard: Yard) {
     yard.roll("install", &["budget=gw"]).await;

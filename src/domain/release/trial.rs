@@ -21,6 +21,9 @@ pub enum Does {
     Patches,
     /// It is there and not in the target, and is deleted.
     Deletes,
+    /// A revision in between that failed brought it. It is there, and in neither of the two: Helm
+    /// knows nothing of it.
+    Leaves,
 }
 
 /// A field of the target that another field manager owns and that is set otherwise.

@@ -258,12 +258,17 @@ fn hook(reader: &Reader, hook: &Value) -> Result<Hook, Clean> {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/support/helm_records.rs"]
+mod helm_records;
+
+#[cfg(test)]
 mod tests {
     use std::io::Write as _;
     use std::sync::Arc;
 
     use serde_json::json;
 
+    use super::helm_records::Written;
     use super::*;
     use crate::domain::cluster::Field;
     use crate::text::Gate;
@@ -336,6 +341,58 @@ mod tests {
             assert!(!all.contains(secret), "{secret}");
         }
         assert_eq!(reader.gate.clean("Error: sk-of-the-manifest-1234").as_str(), "Error: [masked]");
+    }
+
+    /// The records of both programs, built as they write them (`tests/helm.rs` holds that).
+    #[test]
+    fn what_either_helm_writes_is_read() {
+        let written = |major, apply| Written {
+            major,
+            name: "litellm".to_owned(),
+            namespace: "llm".to_owned(),
+            version: 7,
+            status: "superseded".to_owned(),
+            description: "Rollback to 5".to_owned(),
+            deployed: ["2026-05-01T10:00:00.123456789Z", "2026-05-02T11:00:00.5Z"].map(str::to_owned),
+            chart: ["litellm-helm", "1.2.3", "v2", "v1.81.0"].map(str::to_owned),
+            templates: vec![(
+                "templates/all.yaml".to_owned(),
+                b"{{ .Values.x }}".to_vec(),
+                "2026-05-01T09:00:00Z".to_owned(),
+            )],
+            values: json!({"replicaCount": 1, "masterkey": "sk-of-the-chart-1234"}),
+            modified: "2026-05-01T09:00:00Z".to_owned(),
+            config: Some(json!({"replicaCount": 3, "envVars": {"ODD": "a<b&c>\"d"}})),
+            manifest: MANIFEST.to_owned(),
+            hooks: vec![["check", "Job", "litellm-helm/templates/hook.yaml",
+                "kind: Job\nmetadata: {name: check}\nspec: {template: {spec: {containers: [{name: a, image: 'b:1'}]}}}",
+                "pre-rollback", "before-hook-creation"].map(str::to_owned)],
+            apply,
+        };
+        for (major, apply, expected) in
+            [(3, "", ApplyMethod::ClientSide), (4, "ssa", ApplyMethod::ServerSide), (4, "csa", ApplyMethod::ClientSide)]
+        {
+            let case = format!("Helm {major} {apply}");
+            let reader = reader();
+            let record = unwrapped(&written(major, apply).stored()).unwrap();
+            let read = release(&reader, &record).unwrap();
+            assert_eq!((read.revision.get(), read.apply), (7, expected), "{case}");
+            assert_eq!(read.status, ReleaseStatus::Superseded, "{case}");
+            assert_eq!(read.description.as_str(), "Rollback to 5", "{case}");
+            assert_eq!(read.deployed_at.unwrap().to_string(), "2026-05-02T11:00:00.5Z", "{case}");
+            assert_eq!(read.chart.app_version.as_str(), "v1.81.0", "{case}");
+            let odd = &read.values[&Clean::ours("envVars.ODD")];
+            assert!(!format!("{odd:?}").contains("u003c"), "{case}: {odd:?}");
+            assert_eq!(read.objects.len(), 3, "{case}");
+            assert!(read.hooks[0].at_rollback() && read.hooks[0].template.is_some(), "{case}");
+            let raw = raw(&reader, &record).unwrap();
+            assert_eq!((raw.objects.len(), raw.hooks.len()), (3, 1), "{case}");
+            assert_eq!(
+                raw.objects[0]["stringData"]["masterkey"], "sk-of-the-manifest-1234",
+                "{case}: sent word for word"
+            );
+            assert_eq!(reader.gate.clean("sk-of-the-manifest-1234").as_str(), "[masked]", "{case}");
+        }
     }
 
     #[test]

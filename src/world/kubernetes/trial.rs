@@ -6,13 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::StreamExt as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResource;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, ValidationDirective};
-use kube::core::Status;
+use kube::core::{ObjectMeta, Status};
 use serde_json::{Value, json};
 
 use super::releases::{object_name, unpacked};
 use super::{Kubernetes, Link, connect, errors, record};
 use crate::domain::name::Name;
-use crate::domain::release::{ApplyMethod, Clash, Does, ObjectKey, ReleaseRevision, Storage, Trial, Tried, Verdict};
+use crate::domain::release::{
+    ApplyMethod, Clash, Does, ObjectKey, ReleaseRevision, ReleaseStatus, Storage, Trial, Tried, Verdict,
+};
 use crate::domain::rollback::{HelmProgram, Rollback};
 use crate::domain::trouble::Trouble;
 use crate::text::Clean;
@@ -21,6 +23,8 @@ use crate::text::Clean;
 const MOST: usize = 80;
 /// How many of them at once.
 const AT_ONCE: usize = 6;
+/// How many failed revisions are looked into for what they left behind.
+const MOST_FAILED: usize = 3;
 /// The field manager of the program (Helm `cmd/helm/helm.go`).
 const MANAGER: &str = "helm";
 /// The reason of a cause in the answer to server-side apply (`metav1.CauseTypeFieldManagerConflict`).
@@ -34,12 +38,14 @@ enum Step {
     Made(Value),
     /// An object that the target does not have.
     Gone(Value),
+    /// An object of a revision in between that failed, and of neither of the two.
+    Left(Value),
 }
 
 impl Step {
     fn object(&self) -> &Value {
         match self {
-            Step::Sent { object, .. } | Step::Made(object) | Step::Gone(object) => object,
+            Step::Sent { object, .. } | Step::Made(object) | Step::Gone(object) | Step::Left(object) => object,
         }
     }
 }
@@ -48,6 +54,7 @@ impl Step {
 struct Way<'a> {
     link: &'a Link,
     home: Name,
+    release: String,
     server_side: bool,
     helm: &'a HelmProgram,
     resources: BTreeMap<(String, String), (ApiResource, bool)>,
@@ -65,19 +72,30 @@ impl Kubernetes {
             let read = move || record::raw(&reader, &record::unwrapped(&data)?);
             unpacked(&rollback.release, revision, read).await
         };
-        let (current, target) = tokio::try_join!(read(rollback.from), read(rollback.to))?;
+        let (current, target, failed) =
+            tokio::try_join!(read(rollback.from), read(rollback.to), self.failed(rollback))?;
         let home = target.namespace.clone();
         let key = |object: &Value| record::key(&self.link.reader, &home, object);
         let [before, after] = [&current, &target].map(|of| of.objects.iter().map(key).collect::<BTreeSet<ObjectKey>>());
         let gone = current.objects.iter().filter(|object| !after.contains(&key(object)) && !record::kept(object));
         let gone: Vec<Step> = gone.cloned().map(Step::Gone).collect();
+        let mut left = BTreeMap::new();
+        for revision in failed {
+            // One that cannot be read leaves only its leftovers unseen.
+            for object in read(revision).await.into_iter().flat_map(|record| record.objects) {
+                let key = key(&object);
+                if !before.contains(&key) && !after.contains(&key) {
+                    left.insert(key, object);
+                }
+            }
+        }
         let sent = target.objects.into_iter().map(|mut object| {
             let known = before.contains(&key(&object));
             mark(&mut object, rollback);
             Step::Sent { object, known }
         });
         let made = std::iter::once(new_record(rollback)).chain(target.hooks).map(Step::Made);
-        let mut steps: Vec<Step> = made.chain(sent).chain(gone).collect();
+        let mut steps: Vec<Step> = made.chain(sent).chain(gone).chain(left.into_values().map(Step::Left)).collect();
         let left_out = steps.len().saturating_sub(MOST);
         steps.truncate(MOST);
         let way = Way {
@@ -86,11 +104,22 @@ impl Kubernetes {
             helm: &helm,
             resources: self.link.resources(&steps).await,
             home: home.clone(),
+            release: rollback.release.to_string(),
         };
         let each: Vec<_> = steps.iter().map(|step| way.tried(step, key(step.object()))).collect();
         let tried: Vec<Option<Tried>> = futures::stream::iter(each).buffered(AT_ONCE).collect().await;
         let tried = tried.into_iter().flatten().collect();
         Ok(Trial { helm, tried, left_out })
+    }
+}
+
+impl Kubernetes {
+    /// The newest revisions between the two that failed or never ended.
+    async fn failed(&self, rollback: &Rollback) -> Result<Vec<ReleaseRevision>, Trouble> {
+        let history = self.history(&rollback.workload, &rollback.release).await?;
+        let between = history.rows().filter(|row| row.revision > rollback.to && row.revision < rollback.from);
+        let failed = between.filter(|row| row.status.pending() || row.status == ReleaseStatus::Failed);
+        Ok(failed.map(|row| row.revision).take(MOST_FAILED).collect())
     }
 }
 
@@ -172,6 +201,13 @@ impl Way<'_> {
                     tried(Does::Creates, false, Verdict::Passes)
                 }
                 other => tried(Does::Creates, false, said(other)),
+            },
+            // Somebody else's is no leftover of ours.
+            Step::Left(_) => match self.ask(api.get_metadata(&name)).await {
+                Ok(there) if owner(&there.metadata) == Some(&self.release) => {
+                    tried(Does::Leaves, false, Verdict::Passes)
+                }
+                _ => None,
             },
             Step::Sent { object, known: true } => {
                 let (does, verdict) = self.send(&api, &name, object).await;
@@ -300,6 +336,11 @@ impl Way<'_> {
 enum Failed {
     Answered(Box<Status>),
     Lost(Clean),
+}
+
+/// The release that an object says to belong to.
+fn owner(metadata: &ObjectMeta) -> Option<&String> {
+    metadata.annotations.as_ref()?.get("meta.helm.sh/release-name")
 }
 
 fn said(outcome: Result<(), Verdict>) -> Verdict {

@@ -14,9 +14,10 @@ pub(super) fn concerns(facts: &Facts<'_>) -> Vec<Concern> {
             Clean::ours("what admission, quota or permissions refuse shows only when helm sends it, half way"),
             Clean::ours("look at the objects that change, and be ready to send the rollback a second time"),
         )],
-        Some(Ok(_)) => {
-            [refused(facts), conflicts(facts), foreign(facts), untold(facts)].into_iter().flatten().collect()
-        }
+        Some(Ok(_)) => [refused(facts), conflicts(facts), foreign(facts), untold(facts), leftovers(facts)]
+            .into_iter()
+            .flatten()
+            .collect(),
     }
 }
 
@@ -43,7 +44,7 @@ fn refused(facts: &Facts<'_>) -> Option<Concern> {
                     why
                 )
             }
-            Does::Creates | Does::Patches => {
+            Does::Creates | Does::Patches | Does::Leaves => {
                 say!("the API server refuses {} of revision {}: {}", tried.object, revision, why)
             }
         }),
@@ -133,6 +134,33 @@ fn foreign(facts: &Facts<'_>) -> Option<Concern> {
             ),
         )
     })
+}
+
+/// What an upgrade that failed brought, and nobody takes away: the next upgrade starts from the
+/// revision that was deployed before it.
+fn leftovers(facts: &Facts<'_>) -> Option<Concern> {
+    let (current, target) = (facts.current.revision, facts.target.revision);
+    let (first, what) = said(facts, |tried| {
+        (tried.does == Does::Leaves).then(|| {
+            say!(
+                "{} is left over from an upgrade that failed: neither revision {} nor {} has it",
+                tried.object,
+                current,
+                target
+            )
+        })
+    })?;
+    let namespace = first.object.namespace.clone().unwrap_or_else(|| say!("{}", facts.target.namespace));
+    Some(warns(
+        "leftovers",
+        what,
+        Clean::ours("Helm leaves it, and it goes on working: an autoscaler goes on setting the replicas"),
+        say!(
+            "see whether anybody needs it, and take it away by hand: kubectl -n {} delete {}",
+            namespace,
+            first.object
+        ),
+    ))
 }
 
 fn untold(facts: &Facts<'_>) -> Option<Concern> {
