@@ -115,6 +115,11 @@ fn a_terminal_that_takes_bytes_again_gets_the_present() {
     let mut session = opened(Start { size: (200, 50), ..start });
     fill(&mut session);
     let before = session.raw().len();
+    // Two seconds of frames that nobody takes.
+    for _ in 0..200 {
+        session.send("\x0c");
+        std::thread::park_timeout(std::time::Duration::from_millis(10));
+    }
     session.send("?");
     session.hold(false);
     session.wait_for("Everywhere", SOON);
