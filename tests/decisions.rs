@@ -5,9 +5,12 @@
 #[path = "support/state.rs"]
 mod state;
 
-use lastgood::app::effect::{Act, Effect, Feed, Look};
+use std::collections::BTreeMap;
+
+use lastgood::app::effect::{Act, Effect, Exit, Feed, Look};
 use lastgood::app::msg::{Done, Item, JournalNews, Msg, Sight};
 use lastgood::app::overlay::Overlay;
+use lastgood::app::pilot::{self, BackupOrders, Confirmations, Move, Orders};
 use lastgood::app::preflight::{Severity, findings};
 use lastgood::app::runbook::{Progress, progress};
 use lastgood::app::state::Arming;
@@ -657,4 +660,31 @@ fn a_restore_of_unknown_outcome_says_which_database_there_is() {
     let id = desk.look(|look| matches!(look, Look::Remnant(_)));
     desk.answer(id, Sight::Remnant(Ok(None)));
     assert!(fact(&desk).contains("there is no database litellm_restore_1"), "{}", fact(&desk));
+}
+
+#[test]
+fn without_a_screen_nobody_waits_for_ever_at_a_question() {
+    let mut desk = Desk::at("litellm-rollback:restore-decide");
+    let orders = Orders {
+        arm: None,
+        confirm: Confirmations::Given(vec![]),
+        consent: false,
+        protect: false,
+        may_drop: vec![],
+        backup: BackupOrders::Skip,
+        targets: BTreeMap::new(),
+        manual: None,
+        explore: false,
+    };
+    desk.tick(59);
+    assert!(matches!(pilot::next(&desk.state, &orders), Move::Wait(_)), "evidence may still change");
+    desk.tick(60);
+    let Move::Stop(exit, words) = pilot::next(&desk.state, &orders) else { panic!("it waits on") };
+    assert_eq!(exit, Exit::NotReached);
+    assert!(words.as_str().starts_with("a person decides: Switch to the restored database?"), "{words}");
+
+    // What could suggest an answer is not known yet.
+    let mut desk = Desk::at("litellm-rollback:backup-failed");
+    desk.tick(600);
+    assert!(matches!(pilot::next(&desk.state, &orders), Move::Wait(_)));
 }

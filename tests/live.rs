@@ -354,10 +354,13 @@ async fn what_does_not_answer_is_told_by_its_code() {
         .unwrap();
     let good = "[env.lab]\ncontext = \"replay\"\nnamespace = \"llm\"\nworkloads = [\"litellm\"]\ndatabase = { file = \"db.url\" }\n";
     std::fs::write(folder.path().join("lastgood.toml"), good).unwrap();
+    let bare = "[env.lab]\ncontext = \"replay\"\nnamespace = \"llm\"\nworkloads = [\"litellm\"]\n";
+    std::fs::write(folder.path().join("bare.toml"), bare).unwrap();
     let bad = "[env.lab]\ncontxt = \"replay\"\ndatabase = \"postgresql://litellm:hunter2-secret@h/d\"\n";
     std::fs::write(folder.path().join("bad.toml"), bad).unwrap();
     // arguments, exit code, what the answer says
-    let rows: [(&[&str], i32, &str); 7] = [
+    let rows: [(&[&str], i32, &str); 8] = [
+        (&["--config", "bare.toml", "run", "--to", "1", "--arm", "lab"], 2, "--skip-backup 'WHY' goes on without one"),
         (&["preflight"], 4, "onnection refused"),
         (&["plan", "--to", "1"], 4, "deployment/litellm cannot be seen"),
         (&["migrations", "list"], 4, "connection refused"),

@@ -116,6 +116,9 @@ pub enum Move {
 /// How long a check must have failed before a step is left because of it.
 const PERSISTENT: SignedDuration = SignedDuration::from_secs(20);
 
+/// How long a question waits for evidence to change, once all of it is known.
+const UNDECIDED: SignedDuration = SignedDuration::from_secs(60);
+
 const ENTER: Msg = Msg::Key(Key::plain(Code::Enter));
 
 fn press(c: char) -> Move {
@@ -168,6 +171,13 @@ pub fn next(state: &State, orders: &Orders) -> Move {
                 || Move::Stop(Exit::NotReached, Clean::ours("more answers than keys")),
                 |action| act(*action),
             ),
+            None if undecided(state) => Move::Stop(
+                Exit::NotReached,
+                say!(
+                    "a person decides: {} Nothing that is known suggests an answer; `lastgood resume` asks",
+                    node.title
+                ),
+            ),
             None => Move::Wait(say!("evidence that suggests an answer to: {}", node.title)),
         },
         NodeKind::Do { step, .. } => step_on(state, orders, *step),
@@ -183,6 +193,13 @@ pub fn next(state: &State, orders: &Orders) -> Move {
         NodeKind::End { reached: true } if !state.checks.list.complete() => open_check(state),
         NodeKind::End { .. } => go_on(),
     }
+}
+
+/// The question stood for a while, and everything that could suggest an answer is known.
+fn undecided(state: &State) -> bool {
+    let entered = state.incident.path.last().map(|visit| visit.entered_at);
+    let known = runbook::gathered(state).iter().all(|(_, evidence)| evidence.holds.is_some());
+    known && entered.is_some_and(|at| state.now.duration_since(at) >= UNDECIDED)
 }
 
 /// What is already known to stop these orders, before anything is started: a plan that ends at a

@@ -355,6 +355,11 @@ pub(super) async fn run(chosen: &Chosen, run: &Run, gate: &Gate) -> eyre::Result
         Ok(targets) => targets,
         Err(trouble) => return Ok(Err(trouble)),
     };
+    if let (BackupChoice::Dump { .. }, Some(why)) = (&run.backup, &scene.setting.missing.backup) {
+        return Ok(Err(Trouble::new(why.kind, say!("no backup can be made here: {}", why.what)).remedy(Clean::ours(
+            "nothing was changed; --skip-backup 'WHY' goes on without one, --snapshot ID names one that was taken elsewhere",
+        ))));
+    }
     let (start, backup, notes) = match &run.backup {
         BackupChoice::Dump { without_spend_logs: false } => ("backup-dump", BackupOrders::Full, vec![]),
         BackupChoice::Dump { without_spend_logs: true } => ("backup-dump", BackupOrders::WithoutSpendLogs, vec![]),
