@@ -12,7 +12,7 @@ use crate::domain::live::Live;
 use crate::domain::migration::Row as Migration;
 use crate::domain::migration::{MigrationTable, RowState};
 use crate::ui::scene::Scene;
-use crate::ui::sheet::{Room, Row, Sheet, Standing, first, standing, wrapped};
+use crate::ui::sheet::{Room, Row, Sheet, Standing, first, standing, told, wrapped};
 use crate::ui::theme::{Role, Sign};
 
 /// How the state of a row is drawn.
@@ -61,6 +61,7 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
     }
     let cursor = scene.state.view.selected(Pane::Migrations, shown.len());
     let detail = shown.get(cursor).map(|row| detail(scene, room, row)).unwrap_or_default();
+    let detail = told(scene, room, sheet.lines.len() + shown.len(), detail);
     let rows = room.height.saturating_sub(sheet.lines.len() + detail.len()).max(1);
     let from = first(cursor, shown.len(), rows);
     for i in from..shown.len().min(from + rows) {
@@ -252,7 +253,5 @@ fn detail<'a>(scene: &Scene<'a>, room: Room, row: &Migration) -> Vec<Line<'a>> {
             say(finding.does().as_str(), Role::Muted);
         }
     }
-    let most = if room.focused { room.height / 2 } else { room.height / 4 };
-    lines.truncate(most);
     lines
 }

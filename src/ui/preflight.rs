@@ -4,7 +4,7 @@ use ratatui::text::Line;
 
 use crate::app::preflight::{Finding, Severity, selected};
 use crate::ui::scene::Scene;
-use crate::ui::sheet::{Room, Row, Sheet, fact, first, wrapped};
+use crate::ui::sheet::{Room, Row, Sheet, fact, first, told, wrapped};
 use crate::ui::theme::{Role, Sign};
 
 fn drawn(severity: Severity) -> (Sign, Role) {
@@ -34,7 +34,7 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
     }
     let cursor = selected(scene.state, findings);
     let detail = findings.get(cursor).filter(|_| room.focused).map(|finding| detail(scene, room, finding));
-    let detail = detail.unwrap_or_default();
+    let detail = told(scene, room, findings.len(), detail.unwrap_or_default());
     let rows = room.height.saturating_sub(detail.len());
     let from = first(cursor, findings.len(), rows);
     for (i, finding) in findings.iter().enumerate().skip(from).take(rows) {
@@ -70,6 +70,5 @@ fn detail<'a>(scene: &Scene<'a>, room: Room, finding: &Finding) -> Vec<Line<'a>>
     if let Some(step) = finding.blocks {
         lines.extend(fact(scene, room.width, "step", step.title(), Role::Text));
     }
-    lines.truncate(room.height / 2);
     lines
 }

@@ -144,8 +144,6 @@ pub(super) fn reasons<'a>(
         };
         lines.extend(hanging(scene, room.width, sign, &format!("{}; {}", concern.what, concern.consequence), role));
     }
-    let most = if room.focused { room.height / 2 } else { (room.height / 3).min(3) };
-    lines.truncate(most);
     lines
 }
 

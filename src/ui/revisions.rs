@@ -12,7 +12,7 @@ use crate::domain::live::Live;
 use crate::domain::release::ReleaseCandidate;
 use crate::domain::workload::{Owner, Revision, RevisionStatus, Workload};
 use crate::ui::scene::Scene;
-use crate::ui::sheet::{Room, Row, Sheet, first, hanging, watched, wrapped};
+use crate::ui::sheet::{Room, Row, Sheet, first, hanging, told, watched, wrapped};
 use crate::ui::theme::{Role, Sign};
 use crate::ui::{pods, releases};
 
@@ -61,7 +61,7 @@ pub fn sheet<'a>(scene: &Scene<'a>, room: Room) -> Sheet<'a> {
             _ => Vec::new(),
         }
     });
-    let detail = detail.unwrap_or_default();
+    let detail = told(scene, room, sheet.lines.len() + revisions.len(), detail.unwrap_or_default());
     let rows = room.height.saturating_sub(sheet.lines.len() + detail.len()).max(1);
     let from = first(cursor, revisions.len(), rows);
     for (i, past) in revisions.iter().enumerate().skip(from).take(rows) {
@@ -268,7 +268,5 @@ fn reasons<'a>(scene: &Scene<'a>, room: Room, revision: &Revision, ranked: &[Can
         let words = format!("its image holds {}", told.words);
         lines.extend(hanging(scene, room.width, sign, &words, role));
     }
-    let most = if room.focused { room.height / 2 } else { (room.height / 3).min(3) };
-    lines.truncate(most);
     lines
 }

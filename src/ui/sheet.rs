@@ -8,7 +8,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use crate::app::action::Pane;
+use crate::app::action::{Action, Pane};
 use crate::domain::live::Live;
 use crate::domain::trouble::Trouble;
 use crate::text::Clean;
@@ -88,6 +88,25 @@ pub fn fact<'a>(scene: &Scene<'a>, width: usize, name: &'static str, words: &str
         Line::from(vec![Span::styled(head, scene.style(Role::Muted)), Span::styled(line.into_owned(), style)])
     });
     named.collect()
+}
+
+/// What is told of the selected line, below a list that would take `listed` lines: in the pane that
+/// gets the keys as much as the list leaves free, at least half of it, and what does not fit is
+/// counted; elsewhere a few lines.
+pub fn told<'a>(scene: &Scene<'a>, room: Room, listed: usize, mut lines: Vec<Line<'a>>) -> Vec<Line<'a>> {
+    if !room.focused {
+        lines.truncate((room.height / 3).min(3));
+        return lines;
+    }
+    let most = room.height.saturating_sub(listed).max(room.height / 2);
+    if lines.len() > most {
+        lines.truncate(most.saturating_sub(1));
+        let zoom = scene.key(Pane::Runbook, Action::Zoom).filter(|_| scene.overview);
+        let zoom = zoom.map_or(String::new(), |key| format!(": {key} makes room"));
+        let words = format!("{} there is more{zoom}", scene.sign(Sign::Cut));
+        lines.push(Row::plain(scene, room.width).rest(&words, Role::Warn).line());
+    }
+    lines
 }
 
 /// The first line of a window of `height` lines over `len` lines that keeps `cursor` in sight.
