@@ -391,7 +391,11 @@ fn a_refresh_brings_what_was_published_since_and_says_so() {
 fn no_index(folder: &Path) -> PathBuf {
     use std::os::unix::fs::PermissionsExt as _;
     let file = folder.join("pip");
-    std::fs::write(&file, "#!/bin/sh\necho 'ERROR: No matching distribution found' >&2\nexit 1\n").unwrap();
+    std::fs::write(
+        &file,
+        "#!/bin/sh\n[ \"$1\" = --version ] && exit 0\necho 'ERROR: No matching distribution found' >&2\nexit 1\n",
+    )
+    .unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
     folder.to_owned()
 }
@@ -406,5 +410,5 @@ fn a_refresh_without_an_index_leaves_everything_as_it_was() {
     assert!(!home.refreshed().exists());
     let (exit, _, stderr) = told(home.command(&["refresh"]).env("PATH", "/nonexistent").output().unwrap());
     assert_eq!(exit, 2, "{stderr}");
-    assert!(stderr.contains("the program pip is not on the PATH"), "{stderr}");
+    assert!(stderr.contains("pip is not here, neither as a module of python3 nor on the PATH"), "{stderr}");
 }

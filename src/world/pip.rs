@@ -36,6 +36,8 @@ impl From<Trouble> for NotBrought {
 #[derive(Clone, Debug)]
 pub struct Pip {
     program: PathBuf,
+    /// What stands before pip's own arguments.
+    leading: &'static [&'static str],
     cache: PathBuf,
     gate: Gate,
 }
@@ -69,11 +71,23 @@ impl Pip {
     /// # Errors
     /// [`TroubleKind::Program`] without pip, [`TroubleKind::Disk`] without a place for the cache.
     pub fn find(cache: PathBuf, gate: &Gate) -> Result<Self, Trouble> {
-        let program = which::which("pip").or_else(|_| which::which("pip3")).map_err(|_| {
-            Trouble::new(TroubleKind::Program, Clean::ours("the program pip is not on the PATH"))
-                .remedy(Clean::ours("install Python's pip 23.1 or newer; the catalog is built with it"))
+        // Python's module before the program: what stands on the PATH as pip may be a wrapper (pyenv's
+        // counts its own failures as pip's, which show when several run at once).
+        let ways: [(&str, &'static [&'static str]); 4] =
+            [("python3", &["-m", "pip"]), ("python", &["-m", "pip"]), ("pip", &[]), ("pip3", &[])];
+        let found = ways.into_iter().find_map(|(name, leading)| {
+            let program = which::which(name).ok()?;
+            let asked = std::process::Command::new(&program).args(leading).arg("--version").output().ok()?;
+            asked.status.success().then_some((program, leading))
+        });
+        let (program, leading) = found.ok_or_else(|| {
+            Trouble::new(
+                TroubleKind::Program,
+                Clean::ours("pip is not here, neither as a module of python3 nor on the PATH"),
+            )
+            .remedy(Clean::ours("install Python's pip 23.1 or newer; the catalog is built with it"))
         })?;
-        let pip = Self { program, cache, gate: gate.clone() };
+        let pip = Self { program, leading, cache, gate: gate.clone() };
         std::fs::create_dir_all(&pip.cache).map_err(|why| pip.disk(&pip.cache, &why))?;
         Ok(pip)
     }
@@ -205,7 +219,7 @@ impl Pip {
 
     async fn run(&self, arguments: &[&str]) -> Result<Output, Trouble> {
         let mut command = Command::new(&self.program);
-        command.args(arguments).args(["--disable-pip-version-check", "--no-input"]);
+        command.args(self.leading).args(arguments).args(["--disable-pip-version-check", "--no-input"]);
         command.stdin(Stdio::null()).kill_on_drop(true);
         command.output().await.map_err(|why| {
             Trouble::new(TroubleKind::Program, say!("pip cannot be started: {}", self.gate.clean(&why.to_string())))
