@@ -887,11 +887,11 @@ fn play(scenario: &str, moves: Vec<Move>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_keys_never_panic_and_never_act_without_an_announcement(
-        scenario in prop::sample::select(vec!["bad-image", "failed-migration", "schema-trap", "salt-key", "slow-burn", "pending-helm", "config-drift"]),
+        scenario in prop::sample::select(vec!["bad-image", "failed-migration", "schema-trap", "ledger-lies", "salt-key", "slow-burn", "pending-helm", "config-drift"]),
         moves in prop::collection::vec(any_move(), 150),
     ) {
         play(scenario, moves);
