@@ -175,7 +175,8 @@ async fn main() {
         let home = tempfile::tempdir().unwrap();
         configuration(home.path(), &server);
         let begin = Instant::now();
-        let session = tokio::task::block_in_place(|| Start::lastgood(home.path(), &[]).open());
+        let session =
+            tokio::task::block_in_place(|| Start { size: (160, 46), ..Start::lastgood(home.path(), &[]) }.open());
         let ready = format!("{own} of {own} ready");
         let seen = |what: &str, words: &str| {
             session.wait_until(what, PATIENCE, |screen, _| screen.contents().contains(words));
