@@ -12,19 +12,22 @@
 use std::collections::VecDeque;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use portable_pty::{Child, MasterPty};
 use serde_json::json;
 
 #[allow(dead_code, reason = "tests use the rest")]
 #[path = "../tests/support/kube_server.rs"]
 mod kube_server;
+#[allow(dead_code, reason = "tests use the rest")]
+#[path = "../tests/support/pty.rs"]
+mod pty;
 
 use kube_server::{Flow, KubeServer};
+use pty::Start;
 
 const SIZE: (u16, u16) = (80, 24);
 const PODS: usize = 20;
@@ -47,12 +50,48 @@ struct Seen {
     tail: Vec<u8>,
 }
 
-/// Bytes on their way, with the time at which they arrive.
+/// Bytes on their way.
 #[derive(Default)]
 struct Way {
-    queue: Mutex<VecDeque<(Instant, Vec<u8>)>>,
-    waiting: AtomicUsize,
-    over: AtomicBool,
+    under: Mutex<Under>,
+    /// Something came, arrived or ended.
+    moved: Condvar,
+}
+
+#[derive(Default)]
+struct Under {
+    /// With the time at which each piece arrives.
+    queue: VecDeque<(Instant, Vec<u8>)>,
+    /// Bytes that have not arrived.
+    waiting: usize,
+    over: bool,
+}
+
+impl Way {
+    /// Puts bytes on their way, when there is room for them.
+    fn put(&self, at: impl FnOnce() -> Instant, bytes: &[u8]) {
+        let full = |under: &mut Under| under.waiting > BUFFER && !under.over;
+        let mut under = self.moved.wait_while(self.under.lock().unwrap(), full).unwrap();
+        under.waiting += bytes.len();
+        under.queue.push_back((at(), bytes.to_vec()));
+        self.moved.notify_all();
+    }
+
+    /// The bytes that arrive next, at the time at which they do; `None` at the end.
+    fn take(&self) -> Option<Vec<u8>> {
+        let empty = |under: &mut Under| under.queue.is_empty() && !under.over;
+        let next = self.moved.wait_while(self.under.lock().unwrap(), empty).unwrap().queue.pop_front();
+        let (at, bytes) = next?;
+        std::thread::sleep(at.saturating_duration_since(Instant::now()));
+        self.under.lock().unwrap().waiting -= bytes.len();
+        self.moved.notify_all();
+        Some(bytes)
+    }
+
+    fn end(&self) {
+        self.under.lock().unwrap().over = true;
+        self.moved.notify_all();
+    }
 }
 
 /// The console behind a line.
@@ -67,50 +106,30 @@ struct Far {
 impl Far {
     /// Starts it; without a line, bytes arrive as they are written.
     fn start(home: &Path, ssh: bool, line: Option<(f64, Duration)>) -> Self {
-        let pair = native_pty_system()
-            .openpty(PtySize { rows: SIZE.1, cols: SIZE.0, pixel_width: 0, pixel_height: 0 })
-            .unwrap();
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_lastgood"));
-        command.cwd(home);
-        command.env_clear();
-        for (name, value) in [("TERM", "xterm-256color"), ("LANG", "C.UTF-8"), ("PATH", "/usr/bin:/bin")] {
-            command.env(name, value);
-        }
-        command.env("HOME", home);
-        command.env("KUBECONFIG", home.join("kubeconfig"));
-        if ssh {
-            command.env("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22");
-        }
-        let child = pair.slave.spawn_command(command).unwrap();
-        drop(pair.slave);
+        let far = [("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22")];
+        let env = if ssh { &far[..] } else { &[] };
+        let (child, master) = Start { size: SIZE, env, ..Start::lastgood(home, &[]) }.spawn();
         let (rate, half) = line.unwrap_or((f64::INFINITY, Duration::ZERO));
-        let (mut reader, mut writer) = (pair.master.try_clone_reader().unwrap(), pair.master.take_writer().unwrap());
+        let (mut reader, mut writer) = (master.try_clone_reader().unwrap(), master.take_writer().unwrap());
         let way = Arc::new(Way::default());
         let into = Arc::clone(&way);
         std::thread::spawn(move || {
             let mut free = Instant::now();
             let mut bytes = [0; 4096];
             while let Ok(count @ 1..) = reader.read(&mut bytes) {
-                while into.waiting.load(Ordering::SeqCst) > BUFFER {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                free = free.max(Instant::now()) + Duration::from_secs_f64(count as f64 / rate);
-                into.waiting.fetch_add(count, Ordering::SeqCst);
-                into.queue.lock().unwrap().push_back((free + half, bytes[..count].to_vec()));
+                let arrives = || {
+                    free = free.max(Instant::now()) + Duration::from_secs_f64(count as f64 / rate);
+                    free + half
+                };
+                into.put(arrives, &bytes[..count]);
             }
-            into.over.store(true, Ordering::SeqCst);
+            into.end();
         });
         let parser = vt100::Parser::new(SIZE.1, SIZE.0, 0);
         let seen = Arc::new((Mutex::new(Seen { parser, bytes: 0, frames: 0, tail: Vec::new() }), Condvar::new()));
         let (out, to) = (Arc::clone(&way), Arc::clone(&seen));
         std::thread::spawn(move || {
-            while !out.over.load(Ordering::SeqCst) {
-                let Some((at, bytes)) = out.queue.lock().unwrap().pop_front() else {
-                    std::thread::sleep(Duration::from_micros(500));
-                    continue;
-                };
-                std::thread::sleep(at.saturating_duration_since(Instant::now()));
-                out.waiting.fetch_sub(bytes.len(), Ordering::SeqCst);
+            while let Some(bytes) = out.take() {
                 to.0.lock().unwrap().take(&bytes);
                 to.1.notify_all();
             }
@@ -123,7 +142,7 @@ impl Far {
                 writer.flush().unwrap();
             }
         });
-        Self { child, _master: pair.master, keys, seen, way }
+        Self { child, _master: master, keys, seen, way }
     }
 
     fn send(&self, text: &str) {
@@ -154,7 +173,7 @@ impl Far {
 
 impl Drop for Far {
     fn drop(&mut self) {
-        self.way.over.store(true, Ordering::SeqCst);
+        self.way.end();
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

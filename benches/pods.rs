@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 #[allow(dead_code, reason = "tests use the rest")]
 #[path = "../tests/support/kube_server.rs"]
 mod kube_server;
+#[allow(dead_code, reason = "the flood uses the rest")]
+#[path = "../tests/support/process.rs"]
+mod process;
 #[allow(dead_code, reason = "tests use the rest")]
 #[path = "../tests/support/pty.rs"]
 mod pty;
@@ -128,19 +131,9 @@ fn configuration(folder: &Path, server: &KubeServer) {
     std::fs::write(folder.join("lastgood.toml"), text).unwrap();
 }
 
-/// A figure of `/proc/PID/status`, in MB.
-fn memory(session: &Session, what: &str) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", session.process())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
-    let kilobytes: f64 = line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap();
-    kilobytes / 1024.0
-}
-
-/// Processor time so far: user and system, in ticks of 10 ms.
+/// Processor time so far, in seconds.
 fn processor(session: &Session) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", session.process())).unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+    process::processor(session.process()).unwrap().as_secs_f64()
 }
 
 /// Share of a processor during a time, in per cent.
@@ -188,7 +181,8 @@ async fn main() {
         let used = processor(&session) * 1e3;
         // What follows the list: logs, questions.
         tokio::time::sleep(Duration::from_secs(3)).await;
-        let (peak, now) = (memory(&session, "VmHWM"), memory(&session, "VmRSS"));
+        let (peak, now) =
+            (process::taken(session.process()).unwrap().peak, process::resident(session.process()).unwrap());
         let requests = server.requests("GET", "").len() + server.requests("POST", "").len();
         let pods = server.requests("GET", "/pods?").len();
         let idle = share(&session, IDLE, async || tokio::time::sleep(Duration::from_millis(500)).await).await;
@@ -197,10 +191,10 @@ async fn main() {
             changed["status"]["containerStatuses"][0]["restartCount"] = json!(fastrand::u32(..100));
             server.put("pods", NAMESPACE, changed);
             tokio::time::sleep(Duration::from_secs(1) / CHANGES).await;
-        });
+        })
+        .await;
         println!(
-            "{own:>7} {all:>7}  {painted:>6.0} ms {first:>6.0} ms {last:>6.0} ms {used:>6.0} ms  {peak:>9.1} {now:>9.1}  {idle:>7.2} {:>12.1}  {requests:>9} {pods:>7}",
-            busy.await
+            "{own:>7} {all:>7}  {painted:>6.0} ms {first:>6.0} ms {last:>6.0} ms {used:>6.0} ms  {peak:>9.1} {now:>9.1}  {idle:>7.2} {busy:>12.1}  {requests:>9} {pods:>7}"
         );
     }
 }

@@ -106,11 +106,7 @@ async fn bad_image_by_keys() {
 
 /// To the revert of the schema trap, armed, where the console has refused the plain one.
 async fn into_the_trap() -> Console {
-    let mut c = Console::drill("schema-trap").await;
-    c.press("<enter>").await;
-    c.take_suggestion("Yes: roll back now").await;
-    c.take_suggestion("Code: another image").await;
-    c.take_suggestion("EMERGENCY: revert now").await;
+    let mut c = Console::emergency("schema-trap").await;
     c.shows("MAY DROP tables or columns");
     c.press("<enter>").await;
     c.wait_at("revert").await;
@@ -464,11 +460,7 @@ async fn back_takes_answers_and_finished_steps_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_revert_that_was_gone_back_from_is_not_repeated() {
-    let mut c = Console::drill("bad-image").await;
-    c.press("<enter>").await;
-    c.take_suggestion("Yes: roll back now").await;
-    c.take_suggestion("Code: another image").await;
-    c.take_suggestion("EMERGENCY: revert now").await;
+    let mut c = Console::emergency("bad-image").await;
     c.press("<enter> A drill-bad-image <enter> R <enter> p y").await;
     c.wait_at("migrations").await;
     c.press("R b").await;
@@ -712,11 +704,7 @@ async fn the_runbook_leads_to_the_cache_and_back_to_the_checks() {
 
 #[tokio::test(start_paused = true)]
 async fn handing_over_closes_without_the_goal() {
-    let mut c = Console::drill("bad-image").await;
-    c.press("<enter>").await;
-    c.take_suggestion("Yes: roll back now").await;
-    c.take_suggestion("Code: another image").await;
-    c.take_suggestion("EMERGENCY: revert now").await;
+    let mut c = Console::emergency("bad-image").await;
     c.press("R F").await;
     c.enter("nobody may patch here").await;
     c.wait_at("handover").await;

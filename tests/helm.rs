@@ -42,13 +42,6 @@ mod support {
     pub mod helm_programs;
     #[allow(dead_code, reason = "other tests use the rest")]
     pub mod helm_records;
-
-    /// A plain client for one kubeconfig.
-    pub async fn client(path: &std::path::Path) -> kube::Client {
-        let file = kube::config::Kubeconfig::read_from(path).unwrap();
-        let config = kube::Config::from_custom_kubeconfig(file, &Default::default()).await.unwrap();
-        kube::Client::try_from(config).unwrap()
-    }
 }
 
 use records::records_are_built_as_helm_writes_them;

@@ -25,13 +25,6 @@ mod support {
     pub mod envtest;
     #[allow(dead_code, reason = "other tests use the rest")]
     pub mod kube_server;
-
-    /// A plain client for one kubeconfig.
-    pub async fn client(path: &std::path::Path) -> kube::Client {
-        let file = kube::config::Kubeconfig::read_from(path).unwrap();
-        let config = kube::Config::from_custom_kubeconfig(file, &Default::default()).await.unwrap();
-        kube::Client::try_from(config).unwrap()
-    }
 }
 
 use support::cluster_contract::{self as contract, NEW, Stage, next_that, reference};
@@ -53,7 +46,7 @@ impl Replay {
         }
         let kubeconfig = server.kubeconfig(folder.path(), "admin");
         let viewer = server.kubeconfig(folder.path(), "viewer");
-        let stage = Stage { admin: support::client(&kubeconfig).await, kubeconfig, viewer };
+        let stage = Stage { admin: support::envtest::client(&kubeconfig).await, kubeconfig, viewer };
         Self { server, stage, _folder: folder }
     }
 }

@@ -11,12 +11,15 @@ mod frames;
 mod kinds;
 #[path = "terminal/loss.rs"]
 mod loss;
+#[allow(dead_code, reason = "benches use the rest")]
+#[path = "support/process.rs"]
+mod process;
 #[path = "support/pty.rs"]
 mod pty;
 #[path = "terminal/start.rs"]
 mod start;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pty::{SOON, Session, Start, find};
 use rustix::process::Signal;
@@ -49,11 +52,14 @@ fn incidents(home: &Path) -> Vec<String> {
     std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap()).collect()
 }
 
+/// The folder of the only drill.
+fn only_drill(home: &Path) -> PathBuf {
+    home.join(".local/state/lastgood/drills").join(incidents(home).remove(0))
+}
+
 /// How many answers are in the journal of the only drill.
 fn chosen(home: &Path) -> usize {
-    let only = incidents(home).remove(0);
-    let journal = home.join(".local/state/lastgood/drills").join(only).join("journal.jsonl");
-    std::fs::read_to_string(journal).unwrap().matches("\"chose\"").count()
+    std::fs::read_to_string(only_drill(home).join("journal.jsonl")).unwrap().matches("\"chose\"").count()
 }
 
 #[test]
@@ -262,7 +268,7 @@ fn a_full_disk_stops_every_change_and_says_so() {
     session.send("q");
     session.wait_end(SOON);
     session.assert_restored();
-    let folder = home.path().join(".local/state/lastgood/drills").join(incidents(home.path()).remove(0));
+    let folder = only_drill(home.path());
     let world = std::fs::read_to_string(folder.join("world.jsonl")).unwrap();
     assert_eq!(world.lines().count(), 1, "{world}");
 }
@@ -281,7 +287,7 @@ fn an_act_that_cannot_be_announced_does_not_start() {
     // These are written by themselves, and come first.
     session.wait_for("✓ ticked    Cache", SOON);
     session.wait_for("✗ failed    Admin UI", SOON);
-    let folder = home.path().join(".local/state/lastgood/drills").join(incidents(home.path()).remove(0));
+    let folder = only_drill(home.path());
     let journal = || std::fs::read_to_string(folder.join("journal.jsonl")).unwrap();
     let mut note = |words: &str, mark: &str| {
         session.send("n");

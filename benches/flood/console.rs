@@ -11,8 +11,7 @@ use crate::report::{Report, Row};
 use crate::server::{PODS, Server};
 use crate::terminal::Terminal;
 
-/// The console and its configuration.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_lastgood");
+/// The configuration of the console.
 const CONFIGURATION: &str =
     "[env.flood]\nkind = \"staging\"\ncontext = \"flood\"\nnamespace = \"llm\"\nworkloads = [\"litellm\"]\n";
 /// A key that is answered later than this is a freeze.
@@ -35,7 +34,7 @@ fn open(server: &Server, home: &std::path::Path, line: Line) -> Terminal {
     std::fs::write(home.join("lastgood.toml"), CONFIGURATION).unwrap();
     let far = [("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22")];
     let env: &[_] = if line == Line::Far { &far } else { &[] };
-    let mut terminal = Terminal::open(PROGRAM, &[], home, env, server.flow);
+    let mut terminal = Terminal::open(home, env, server.flow);
     terminal.wait("the first question", PATIENCE, |screen| screen.contains("What has to go back?"));
     let following = format!("following {PODS} of {PODS}");
     terminal.press("L", "the log", |screen| screen.contains(&following));

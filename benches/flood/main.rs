@@ -23,7 +23,11 @@ mod follow;
 #[allow(dead_code, reason = "tests use the rest")]
 mod kube_server;
 mod others;
+#[path = "../../tests/support/process.rs"]
 mod process;
+#[path = "../../tests/support/pty.rs"]
+#[allow(dead_code, reason = "tests use the rest")]
+mod pty;
 mod report;
 mod server;
 mod terminal;

@@ -7,10 +7,11 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use portable_pty::{Child, MasterPty};
 
 use crate::kube_server::Flow;
 use crate::number_in;
+use crate::pty::Start;
 
 /// The end of a synchronized update (DEC private mode 2026), which is the end of a frame.
 const END: &[u8] = b"\x1b[?2026l";
@@ -66,24 +67,12 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    pub fn open(program: &str, arguments: &[&str], home: &Path, env: &[(&str, &str)], flow: Flow) -> Self {
+    /// The console in this home.
+    pub fn open(home: &Path, env: &[(&str, &str)], flow: Flow) -> Self {
         let (cols, rows) = SIZE;
-        let pair = native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
-        let mut command = CommandBuilder::new(program);
-        command.args(arguments);
-        command.cwd(home);
-        command.env_clear();
-        command.env("TERM", "xterm-256color");
-        command.env("LANG", "C.UTF-8");
-        command.env("HOME", home);
-        command.env("KUBECONFIG", home.join("kubeconfig"));
-        for (name, value) in env {
-            command.env(name, value);
-        }
-        let mut reader = pair.master.try_clone_reader().unwrap();
-        let keys = pair.master.take_writer().unwrap();
-        let child = pair.slave.spawn_command(command).unwrap();
-        drop(pair.slave);
+        let (child, master) = Start { size: SIZE, env, ..Start::lastgood(home, &[]) }.spawn();
+        let mut reader = master.try_clone_reader().unwrap();
+        let keys = master.take_writer().unwrap();
         let seen = Seen {
             parser: vt100::Parser::new(rows, cols, 0),
             open: Vec::new(),
@@ -105,7 +94,7 @@ impl Terminal {
             to.0.lock().unwrap().over = true;
             to.1.notify_all();
         });
-        Self { child, keys, shared, _master: pair.master }
+        Self { child, keys, shared, _master: master }
     }
 
     pub fn pid(&self) -> u32 {

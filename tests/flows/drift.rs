@@ -21,11 +21,7 @@ fn finds(c: &Console, words: &str) {
 
 /// To the revert of the drifted ConfigMap, armed, in the emergency that looks at no check first.
 async fn to_the_drifted_revert() -> Console {
-    let mut c = Console::drill("config-drift").await;
-    c.press("<enter>").await;
-    c.take_suggestion("Yes: roll back now").await;
-    c.take_suggestion("Code: another image").await;
-    c.take_suggestion("EMERGENCY: revert now").await;
+    let mut c = Console::emergency("config-drift").await;
     c.press("<enter>").await;
     c.wait_at("revert").await;
     c.press("A drill-config-drift <enter> R <enter>").await;

@@ -23,11 +23,7 @@ use crate::prove;
 
 #[tokio::test(start_paused = true)]
 async fn pending_helm_by_keys() {
-    let mut c = Console::drill("pending-helm").await;
-    c.press("<enter>").await;
-    c.take_suggestion("Yes: roll back now").await;
-    c.take_suggestion("Code: another image").await;
-    c.take_suggestion("EMERGENCY: revert now").await;
+    let mut c = Console::emergency("pending-helm").await;
     c.wait_at("emergency-target").await;
     let best = |state: &State| best_target(state).is_some();
     c.wait("the records", best).await;
@@ -71,11 +67,7 @@ async fn pending_helm_by_keys() {
 /// Helm goes on when the console dies; the record tells the next one how it ended.
 #[tokio::test(start_paused = true)]
 async fn a_rollback_outlives_the_console() {
-    let mut c = Console::drill("pending-helm").await;
-    c.press("<enter>").await;
-    c.take_suggestion("Yes: roll back now").await;
-    c.take_suggestion("Code: another image").await;
-    c.take_suggestion("EMERGENCY: revert now").await;
+    let mut c = Console::emergency("pending-helm").await;
     c.wait("the records", |state| best_target(state).is_some()).await;
     c.press("V <home> <down> <down> t").await;
     c.press("A drill-pending-helm <enter> R <enter> y").await;
@@ -96,11 +88,7 @@ async fn a_rollback_outlives_the_console() {
 
 /// To the rollback to revision 4, armed, which the console refuses: its pods and its Job may drop.
 async fn to_the_rollback_that_drops() -> Console {
-    let mut c = Console::drill("pending-helm").await;
-    c.press("<enter>").await;
-    c.take_suggestion("Yes: roll back now").await;
-    c.take_suggestion("Code: another image").await;
-    c.take_suggestion("EMERGENCY: revert now").await;
+    let mut c = Console::emergency("pending-helm").await;
     c.wait("the records", |state| best_target(state).is_some()).await;
     c.press("V <end> t").await;
     c.wait_at("revert").await;

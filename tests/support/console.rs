@@ -112,6 +112,16 @@ impl Console {
         Self::sized(id, (120, 36)).await
     }
 
+    /// In a drill where nobody is served: on the way to the revert, before its target is chosen.
+    pub async fn emergency(id: &str) -> Self {
+        let mut console = Self::drill(id).await;
+        console.press("<enter>").await;
+        console.take_suggestion("Yes: roll back now").await;
+        console.take_suggestion("Code: another image").await;
+        console.take_suggestion("EMERGENCY: revert now").await;
+        console
+    }
+
     pub async fn sized(id: &str, size: (u16, u16)) -> Self {
         let home = Home::new(id);
         let runtime = home.begin();

@@ -31,6 +31,13 @@ pub fn programs() -> Option<PathBuf> {
     ["etcd", "kube-apiserver"].iter().all(|program| found.join(program).is_file()).then_some(found)
 }
 
+/// A plain client for one kubeconfig.
+pub async fn client(path: &Path) -> kube::Client {
+    let file = kube::config::Kubeconfig::read_from(path).unwrap();
+    let config = kube::Config::from_custom_kubeconfig(file, &Default::default()).await.unwrap();
+    kube::Client::try_from(config).unwrap()
+}
+
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -113,7 +120,7 @@ impl Envtest {
     pub async fn client(&self) -> kube::Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let path = self.kubeconfig(self.folder.path(), "admin", "llm");
-        super::client(&path).await
+        client(&path).await
     }
 
     #[allow(dead_code)]

@@ -48,7 +48,8 @@ impl<'a> Start<'a> {
         Self { program: env!("CARGO_BIN_EXE_lastgood"), arguments, home, size: (120, 36), env: &[] }
     }
 
-    pub fn open(self) -> Session {
+    /// The program in its terminal, and the other side of that.
+    pub fn spawn(&self) -> (Box<dyn Child + Send + Sync>, Box<dyn MasterPty + Send>) {
         let (cols, rows) = self.size;
         let pair = native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
         let mut command = CommandBuilder::new(self.program);
@@ -63,12 +64,16 @@ impl<'a> Start<'a> {
         for (name, value) in self.env {
             command.env(name, value);
         }
-        let child = pair.slave.spawn_command(command).unwrap();
-        drop(pair.slave);
+        (pair.slave.spawn_command(command).unwrap(), pair.master)
+    }
+
+    pub fn open(self) -> Session {
+        let (cols, rows) = self.size;
+        let (child, master) = self.spawn();
         let seen = Seen { raw: Vec::new(), parser: vt100::Parser::new(rows, cols, 0), over: false };
         let shared: Shared = Arc::new((Mutex::new(seen), Condvar::new()));
         let (closing, held) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let mut reader = pair.master.try_clone_reader().unwrap();
+        let mut reader = master.try_clone_reader().unwrap();
         let (to, stop, stuck) = (Arc::clone(&shared), Arc::clone(&closing), Arc::clone(&held));
         std::thread::spawn(move || {
             let mut bytes = [0; 65_536];
@@ -88,8 +93,8 @@ impl<'a> Start<'a> {
             to.0.lock().unwrap_or_else(PoisonError::into_inner).over = true;
             to.1.notify_all();
         });
-        let writer = pair.master.take_writer().unwrap();
-        Session { child, master: Some(pair.master), writer: Some(writer), shared, closing, held }
+        let writer = master.take_writer().unwrap();
+        Session { child, master: Some(master), writer: Some(writer), shared, closing, held }
     }
 }
 

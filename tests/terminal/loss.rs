@@ -2,8 +2,9 @@
 
 use rustix::process::Signal;
 
+use super::process::processor;
 use super::pty::{SOON, Session, Start, wait_until};
-use super::{QUESTION, drill, home, incidents, opened};
+use super::{QUESTION, drill, home, only_drill, opened};
 
 #[test]
 fn a_terminal_that_goes_away_ends_it() {
@@ -13,13 +14,6 @@ fn a_terminal_that_goes_away_ends_it() {
     session.wait_end(SOON);
     let again = Start::lastgood(home.path(), &["resume"]).open();
     again.wait_for(QUESTION, SOON);
-}
-
-/// Processor time so far, in the kernel's ticks (user and system); `None` once it ended.
-fn processor(session: &Session) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", session.process())).ok()?;
-    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
-    Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
 }
 
 /// The signal went to the shell, or nobody sends one: `env` starts the console with it blocked.
@@ -34,15 +28,15 @@ fn a_terminal_that_goes_away_without_a_word_ends_it_and_what_runs_is_on_record()
     session.wait_for(" ARMED ", SOON);
     session.send("Pr");
     session.wait_for("Restart: review what will be sent", SOON);
-    let folder = home.path().join(".local/state/lastgood/drills").join(incidents(home.path()).remove(0));
+    let folder = only_drill(home.path());
     let journal = || std::fs::read_to_string(folder.join("journal.jsonl")).unwrap();
     session.send("y");
     wait_until("the restart on record", SOON, || journal().contains("\"started\""));
-    let before = processor(&session).unwrap();
+    let before = processor(session.process()).unwrap();
     session.hang_up();
     let mut last = before;
     let begin = std::time::Instant::now();
-    wait_until("the end", SOON, || match processor(&session) {
+    wait_until("the end", SOON, || match processor(session.process()) {
         Some(now) if !is_over(&session) => {
             last = now;
             false
@@ -51,8 +45,8 @@ fn a_terminal_that_goes_away_without_a_word_ends_it_and_what_runs_is_on_record()
     });
     session.wait_end(SOON);
     // A loop that spins takes all of a processor; it ends in a fraction of that.
-    let ticks = begin.elapsed().as_secs_f64() * 100.0;
-    assert!((last - before) as f64 <= 20.0 + ticks / 2.0, "{} of {ticks:.0} ticks of processor", last - before);
+    let (used, took) = ((last - before).as_secs_f64(), begin.elapsed().as_secs_f64());
+    assert!(used <= 0.2 + took / 2.0, "{used:.2} of {took:.2} s of processor");
     let journal = journal();
     let count = |word: &str| journal.matches(word).count();
     assert_eq!(count("\"started\""), count("\"finished\""), "{journal}");

@@ -18,11 +18,15 @@ pub struct Taken {
 
 /// What this process took so far; `None` when it is gone, or where the system does not tell.
 pub fn taken(pid: u32) -> Option<Taken> {
+    Some(Taken { cpu: processor(pid)?, peak: mebibytes(pid, "VmHWM")? })
+}
+
+/// Its processor time so far, user and system, of all its threads.
+pub fn processor(pid: u32) -> Option<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(") ")?;
     let ticks = |at: usize| fields.split(' ').nth(at)?.parse::<u64>().ok();
-    let cpu = Duration::from_secs_f64((ticks(11)? + ticks(12)?) as f64 / TICKS);
-    Some(Taken { cpu, peak: mebibytes(pid, "VmHWM")? })
+    Some(Duration::from_secs_f64((ticks(11)? + ticks(12)?) as f64 / TICKS))
 }
 
 /// Memory that it has resident now, in MiB.
