@@ -1,9 +1,15 @@
 //! The console without a screen: what an operator with these orders would do next. It drives the
 //! same state by the same messages as a person does, and passes the same gates.
 
-use std::collections::BTreeMap;
+mod aim;
+mod forestall;
+mod orders;
 
 use jiff::SignedDuration;
+
+pub use aim::aimed;
+pub use forestall::forestalled;
+pub use orders::{BackupOrders, Confirmations, Orders, Wanted};
 
 use crate::app::action::{Action, Pane};
 use crate::app::effect::Exit;
@@ -11,96 +17,18 @@ use crate::app::evidence::evidence;
 use crate::app::key::{Code, Key};
 use crate::app::msg::Msg;
 use crate::app::overlay::{Overlay, Purpose};
-use crate::app::preflight;
 use crate::app::runbook::{self, Progress};
 use crate::app::state::{Arming, State};
-use crate::app::{backup, change, coupling, forecast, migrations, releases};
-use crate::domain::acceptance::{Acceptance, Undertaking};
+use crate::app::{backup, coupling, migrations, preflight, releases};
 use crate::domain::cache::Clearance;
-use crate::domain::change::{Change, ChangeKind};
+use crate::domain::change::Refusal;
 use crate::domain::checklist::{Check, Mark};
 use crate::domain::cluster::WorkloadRef;
-use crate::domain::confirm::{Confirm, Subject as _};
-use crate::domain::forecast::{Forecast, Newest};
-use crate::domain::incident::Goal;
-use crate::domain::live::Live;
-use crate::domain::name::Uid;
+use crate::domain::confirm::Confirm;
 use crate::domain::record::End;
-use crate::domain::release::ReleaseRevision;
-use crate::domain::release::{Concern, Gravity};
 use crate::domain::runbook::NodeKind;
 use crate::domain::step::{Fact, StepKind};
-use crate::domain::trouble::{Trouble, TroubleKind};
-use crate::domain::workload::{Revision, Workload};
 use crate::text::{Clean, Secret};
-
-/// Which phrases were given to confirm with.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Confirmations {
-    /// Whatever is asked for: only in the embedded sandbox.
-    Any,
-    /// These, spelled out on the command line.
-    Given(Vec<String>),
-}
-
-/// A revision as an operator names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// By its number.
-    Number(u64),
-    /// By its ReplicaSet's UID.
-    Uid(Uid),
-}
-
-impl Wanted {
-    /// The revision of a workload that is meant.
-    pub fn find<'a>(&self, workload: &'a Workload) -> Option<&'a Revision> {
-        workload.revisions.iter().find(|revision| match self {
-            Wanted::Number(number) => revision.number == *number,
-            Wanted::Uid(uid) => revision.uid == *uid,
-        })
-    }
-}
-
-/// What is to become of the backup step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BackupOrders {
-    /// Everything.
-    Full,
-    /// Without the rows of the spend log.
-    WithoutSpendLogs,
-    /// None; the step is left as not done.
-    Skip,
-}
-
-/// What the operator ordered before walking away.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Orders {
-    /// The name to arm with; `None` stays read-only.
-    pub arm: Option<String>,
-    /// Confirmations.
-    pub confirm: Confirmations,
-    /// Checks may call real models.
-    pub consent: bool,
-    /// `DISABLE_SCHEMA_UPDATE=true` may go into the patch where the guard asks for it.
-    pub protect: bool,
-    /// What may be lost, spelled out as the guard asks for it.
-    pub may_drop: Vec<String>,
-    /// The backup.
-    pub backup: BackupOrders,
-    /// Targets by workload; where none is given, the best candidate.
-    pub targets: BTreeMap<WorkloadRef, Wanted>,
-    /// What to write at manual steps; `None` stops there.
-    pub manual: Option<String>,
-    /// Follow the tree beyond steps that failed; otherwise it ends there.
-    pub explore: bool,
-}
-
-impl Orders {
-    fn may_drop(&self, phrase: &Clean) -> bool {
-        self.may_drop.iter().any(|given| given == phrase.as_str())
-    }
-}
 
 /// The next move.
 #[derive(Clone, Debug, PartialEq)]
@@ -202,221 +130,6 @@ fn undecided(state: &State) -> bool {
     known && entered.is_some_and(|at| state.now.duration_since(at) >= UNDECIDED)
 }
 
-/// What is already known to stop these orders, before anything is started: a plan that ends at a
-/// gate must not begin with an hour of backup. `None`: nothing does. The gates themselves stay.
-pub fn forestalled(state: &State, orders: &Orders) -> Option<Move> {
-    for (reference, wanted) in &orders.targets {
-        let workload = match state.watched.get(reference).map(|watched| &watched.workload) {
-            Some(Live::Seen { value, .. }) => value,
-            Some(Live::Lost { why, .. }) if !why.kind.passing() => return Some(lost(why)),
-            Some(Live::Absent(why)) => return Some(lost(why)),
-            _ => return Some(Move::Wait(say!("{} to be seen", reference))),
-        };
-        if matches!(state.permissions, Live::Waiting) {
-            return Some(Move::Wait(Clean::ours("the permissions to be known")));
-        }
-        if let Some(what) = forecast::waits(state) {
-            return Some(Move::Wait(what));
-        }
-        if releases::release_of(workload).is_some() {
-            match aimed(state, workload, wanted).and_then(|goal| rollback_forestalled(state, orders, workload, &goal)) {
-                Ok(()) => continue,
-                Err(stop) => return Some(stop),
-            }
-        }
-        if let Err(why) = change::may_touch(state, workload) {
-            return Some(Move::Stop(Exit::Refused, why));
-        }
-        let revision = match chosen(workload, wanted) {
-            Ok(revision) => revision,
-            Err(stop) => return Some(stop),
-        };
-        let newest = change::newest(state);
-        if let Newest::Unseen(unseen) = &newest {
-            return Some(Move::Wait(say!("{} and its pods to be seen", unseen)));
-        }
-        // What the configuration file says about the schema is among it.
-        let goal = Goal::Template(revision.uid.clone());
-        if let Some(first) = unlooked(state, reference, &goal) {
-            return Some(first);
-        }
-        if let Some(why) = stopped(state, orders, workload, revision) {
-            return Some(Move::Stop(Exit::Refused, why));
-        }
-        if let Some(stop) = unheeded(state, orders, reference, &goal) {
-            return Some(stop);
-        }
-    }
-    unconfirmed(state, orders)
-}
-
-/// Why the schema guard is going to stop these orders, and which flags would not.
-fn stopped(state: &State, orders: &Orders, workload: &Workload, revision: &Revision) -> Option<Clean> {
-    let forecast = forecast::of_revision(state, &workload.reference, revision);
-    let way = forecast.stopped().filter(|way| !(way.protect_helps && orders.protect))?;
-    let kind = ChangeKind::Revert { to: revision.uid.clone(), revision: revision.number };
-    let change = Change::on(workload, kind, false);
-    let lost = Acceptance { of: Undertaking::Change(change), stake: forecast.stake(), unreadable: Vec::new() };
-    let missing = unspelt(orders, &lost);
-    if missing.is_none() && matches!(forecast, Forecast::MayDrop { .. }) {
-        return None;
-    }
-    let protect = if way.protect_helps { Clean::ours(": --protect does it") } else { Clean::default() };
-    let accept = missing.map_or(Clean::default(), spell);
-    let sentence = forecast.sentence();
-    Some(say!("{} was not changed: {}; {}{}{}", workload.reference, sentence, way.remedy, protect, accept))
-}
-
-/// The first object that is lost, and that the orders do not name.
-fn unspelt(orders: &Orders, lost: &Acceptance) -> Option<Clean> {
-    lost.phrases().into_iter().find(|phrase| !orders.may_drop(phrase))
-}
-
-fn spell(phrase: Clean) -> Clean {
-    say!("; to lose it all the same, spell each object: --may-drop '{}'", phrase.in_single_quotes())
-}
-
-/// What is already known against a rollback of the release.
-fn rollback_forestalled(state: &State, orders: &Orders, workload: &Workload, goal: &Goal) -> Result<(), Move> {
-    let Goal::Release(release, to) = goal else { return Ok(()) };
-    if let Newest::Unseen(unseen) = change::newest(state) {
-        return Err(Move::Wait(say!("{} and its pods to be seen", unseen)));
-    }
-    match &state.releases.program {
-        Live::Waiting => return Err(Move::Wait(Clean::ours("the program helm to be found"))),
-        Live::Lost { why, .. } | Live::Absent(why) => return Err(lost(why)),
-        Live::Seen { .. } => {}
-    }
-    let refused =
-        |why: &Clean| Move::Stop(Exit::Refused, say!("{} was not rolled back: revision {}: {}", release, *to, why));
-    let mut ranked = releases::ranked(state, workload).into_iter();
-    if let Some(why) = ranked.find(|candidate| candidate.revision == *to).and_then(|candidate| candidate.refused) {
-        return Err(refused(&why));
-    }
-    // What the configuration file says about the schema is among it.
-    if let Some(first) = unlooked(state, &workload.reference, goal) {
-        return Err(first);
-    }
-    let concerns = releases::against(state, workload, *to).map_err(|why| Move::Stop(Exit::Refused, why))?;
-    if let Some(Concern { gravity, what, consequence, remedy, .. }) = releases::refusal(&concerns) {
-        let typed = match gravity {
-            Gravity::Typed => releases::at_stake(state, workload, *to).ok().map(|lost| unspelt(orders, &lost)),
-            Gravity::Refuses | Gravity::Warns => Some(None),
-        };
-        // Every object of it was spelled out.
-        if !matches!((gravity, &typed), (Gravity::Typed, Some(None))) {
-            let accept = typed.flatten().map_or(Clean::default(), spell);
-            let why = say!("{} was not rolled back: {}; {}; {}{}", release, what, consequence, remedy, accept);
-            return Err(Move::Stop(Exit::Refused, why));
-        }
-    }
-    unheeded(state, orders, &workload.reference, goal).map_or(Ok(()), Err)
-}
-
-/// What the target leans on is not read yet. Nobody looks at that before the target is chosen, so
-/// that comes first.
-fn unlooked(state: &State, reference: &WorkloadRef, goal: &Goal) -> Option<Move> {
-    if state.incident.targets.get(reference).is_none_or(|target| &target.goal != goal) {
-        return Some(Move::Send(vec![Msg::Target(reference.clone(), goal.clone())]));
-    }
-    coupling::waits(state, reference, goal).then(|| Move::Wait(Clean::ours("what the target leans on to be read")))
-}
-
-/// What a named revision means for this workload: of its own, or of the Helm release that owns it.
-///
-/// # Errors
-/// What is waited for, or why it cannot be gone back to.
-pub fn aimed(state: &State, workload: &Workload, wanted: &Wanted) -> Result<Goal, Move> {
-    let Some(release) = releases::release_of(workload) else {
-        return chosen(workload, wanted).map(|revision| Goal::Template(revision.uid.clone()));
-    };
-    let Wanted::Number(number) = wanted else {
-        let why =
-            say!("{} belongs to Helm release {}: name one of its revisions by number", workload.reference, release);
-        return Err(Move::Stop(Exit::Usage, why));
-    };
-    let history = match releases::known(state, workload).map(|known| &known.history) {
-        Some(Live::Seen { value, .. }) => value,
-        Some(Live::Lost { why, .. } | Live::Absent(why)) => return Err(lost(why)),
-        Some(Live::Waiting) | None => return Err(Move::Wait(say!("the history of Helm release {}", release))),
-    };
-    let row = ReleaseRevision::new(*number).and_then(|number| history.row(number));
-    let Some(row) = row else {
-        let why = say!("Helm release {} has no revision {}; `lastgood plan` lists them", release, *number);
-        return Err(Move::Stop(Exit::Usage, why));
-    };
-    if row.revision == history.current.revision {
-        return Err(Move::Stop(
-            Exit::Refused,
-            say!("revision {} is the newest of Helm release {}", row.revision, release),
-        ));
-    }
-    if releases::reading(state, workload) {
-        return Err(Move::Wait(say!("the records of Helm release {}", release)));
-    }
-    Ok(Goal::Release(release, row.revision))
-}
-
-/// What speaks against a target, as far as nobody spelled it out.
-fn unheeded(state: &State, orders: &Orders, reference: &WorkloadRef, target: &Goal) -> Option<Move> {
-    let Confirmations::Given(given) = &orders.confirm else { return None };
-    let doubts = coupling::doubts(state, reference, target)?;
-    let open = doubts.each().iter().find(|doubt| !given.iter().any(|phrase| phrase == doubt.phrase.as_str()))?;
-    let words = say!(
-        "{} was not changed: {}; {}; to go on all the same: --confirm '{}'",
-        reference,
-        open.why,
-        open.remedy,
-        open.phrase
-    );
-    Some(Move::Stop(Exit::Refused, words))
-}
-
-/// The failed rows that the plan deletes, as far as nobody spelled them out.
-fn unconfirmed(state: &State, orders: &Orders) -> Option<Move> {
-    let Confirmations::Given(given) = &orders.confirm else { return None };
-    let table = match &state.migrations {
-        Live::Seen { value, .. } => value,
-        Live::Waiting => return Some(Move::Wait(Clean::ours("the migration table to be read"))),
-        // Without a database the revert still helps; the migration step then says what is missing.
-        Live::Absent(_) | Live::Lost { .. } => return None,
-    };
-    let spelt = |wanted: &Clean| given.iter().any(|phrase| phrase == wanted.as_str());
-    let mut open = table.failed().flat_map(|row| {
-        let phrases = migrations::deletion(state, row).phrases();
-        phrases.into_iter().map(move |phrase| (row, phrase))
-    });
-    let (row, phrase) = open.find(|(_, phrase)| !spelt(phrase))?;
-    let words = say!(
-        "nothing was changed: the plan deletes the failed migration row {}, which is not confirmed; spell it: --confirm '{}'",
-        row.name,
-        phrase.in_single_quotes()
-    );
-    Some(Move::Stop(Exit::Refused, words))
-}
-
-/// It ends here, because a part of the world does not answer, or not to us.
-fn lost(why: &Trouble) -> Move {
-    let exit = match why.kind {
-        TroubleKind::Missing | TroubleKind::NotFound | TroubleKind::Invalid => Exit::Usage,
-        TroubleKind::Forbidden | TroubleKind::Refused => Exit::Refused,
-        _ => Exit::Unreachable,
-    };
-    Move::Stop(exit, why.sentence())
-}
-
-/// The revision that is meant, when it can be gone back to.
-fn chosen<'a>(workload: &'a Workload, wanted: &Wanted) -> Result<&'a Revision, Move> {
-    let reference = &workload.reference;
-    match wanted.find(workload) {
-        None => Err(Move::Stop(Exit::Usage, say!("{} has no such revision; `lastgood plan` lists them", reference))),
-        Some(revision) if revision.current() => {
-            Err(Move::Stop(Exit::Refused, say!("revision {} of {} is the live one", revision.number, reference)))
-        }
-        Some(revision) => Ok(revision),
-    }
-}
-
 /// The answer to a dialog.
 pub fn answer(state: &State, orders: &Orders, overlay: &Overlay) -> Move {
     match overlay {
@@ -431,28 +144,13 @@ pub fn answer(state: &State, orders: &Orders, overlay: &Overlay) -> Move {
             None => press('y'),
         },
         Overlay::Rollback(_) | Overlay::Restore(_) => press('y'),
-        Overlay::RefusedRollback(refused)
-            if refused.refusal.acceptance.as_ref().is_some_and(|lost| unspelt(orders, lost).is_none()) =>
-        {
-            press('t')
-        }
-        Overlay::RefusedRollback(refused) => {
-            Move::Stop(Exit::Refused, say!("{}; {}", refused.refusal.what, refused.refusal.remedy))
-        }
         Overlay::Refused(refused) if refused.refusal.protect_helps && orders.protect => press('p'),
-        Overlay::Refused(refused)
-            if refused.refusal.acceptance.as_ref().is_some_and(|lost| unspelt(orders, lost).is_none()) =>
-        {
-            press('t')
-        }
-        // What is lost is never confirmed by a wildcard, not even in a drill.
+        Overlay::Refused(refused) => accept(orders, &refused.refusal),
+        Overlay::RefusedRollback(refused) => accept(orders, &refused.refusal),
         Overlay::Accept { confirm, .. } | Overlay::AcceptRollback { confirm, .. }
             if orders.may_drop(&confirm.wanted()) =>
         {
             typed(confirm.wanted().as_str())
-        }
-        Overlay::Refused(refused) => {
-            Move::Stop(Exit::Refused, say!("{}; {}", refused.refusal.what, refused.refusal.remedy))
         }
         Overlay::Doubts { .. } if repairs(state, orders) => Move::Send(vec![Msg::Key(Key::plain(Code::Esc))]),
         Overlay::Doubts { confirm, .. } | Overlay::RollbackDoubts { confirm, .. } => phrase(orders, &confirm.wanted()),
@@ -486,13 +184,19 @@ pub fn answer(state: &State, orders: &Orders, overlay: &Overlay) -> Move {
     }
 }
 
+/// A refusal is gone past only where all that is lost was spelled out.
+fn accept(orders: &Orders, refusal: &Refusal) -> Move {
+    match &refusal.acceptance {
+        Some(lost) if orders.unspelt(lost).is_none() => press('t'),
+        _ => Move::Stop(Exit::Refused, say!("{}; {}", refusal.what, refusal.remedy)),
+    }
+}
+
 fn phrase(orders: &Orders, wanted: &Clean) -> Move {
-    match &orders.confirm {
-        Confirmations::Any => typed(wanted.as_str()),
-        Confirmations::Given(given) if given.iter().any(|phrase| phrase == wanted.as_str()) => typed(wanted.as_str()),
-        Confirmations::Given(_) => {
-            Move::Stop(Exit::Refused, say!("not confirmed; spell it: --confirm '{}'", wanted.in_single_quotes()))
-        }
+    if orders.confirm.hold(wanted) {
+        typed(wanted.as_str())
+    } else {
+        Move::Stop(Exit::Refused, say!("not confirmed; spell it: --confirm '{}'", wanted.in_single_quotes()))
     }
 }
 
