@@ -9,11 +9,8 @@ use crate::AWAY;
 use crate::process;
 use crate::report::{Report, Row};
 use crate::server::{PODS, Server};
-use crate::terminal::Terminal;
+use crate::terminal::{FAR, Terminal};
 
-/// The configuration of the console.
-const CONFIGURATION: &str =
-    "[env.flood]\nkind = \"staging\"\ncontext = \"flood\"\nnamespace = \"llm\"\nworkloads = [\"litellm\"]\n";
 /// A key that is answered later than this is a freeze.
 const FREEZE: Duration = Duration::from_millis(250);
 /// How long the rest may take to come after the last line was written.
@@ -28,30 +25,18 @@ pub enum Line {
     Far,
 }
 
-/// A console on its logs.
-fn open(server: &Server, home: &std::path::Path, line: Line) -> Terminal {
-    server.kubeconfig(home);
-    std::fs::write(home.join("lastgood.toml"), CONFIGURATION).unwrap();
-    let far = [("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22")];
-    let env: &[_] = if line == Line::Far { &far } else { &[] };
-    let mut terminal = Terminal::open(home, env, server.flow);
-    terminal.wait("the first question", PATIENCE, |screen| screen.contains("What has to go back?"));
-    let following = format!("following {PODS} of {PODS}");
-    terminal.press("L", "the log", |screen| screen.contains(&following));
-    terminal
-}
-
 /// Follows the flood to its end: the first third undisturbed, the second with keys, the last with
 /// this many restarts of the server.
 pub fn run(mut server: Server, line: Line, cuts: u32, report: &mut Report) {
-    let home = tempfile::tempdir().unwrap();
+    let home = server.home();
     let flow = server.flow;
-    let mut terminal = open(&server, home.path(), line);
+    let env = if line == Line::Far { &FAR[..] } else { &[] };
+    let terminal = Terminal::console(&server, home.path(), env, None);
     let opens = Duration::try_from(flow.opens.duration_since(jiff::Timestamp::now())).expect("the flood begins later");
     std::thread::sleep(opens + Duration::from_secs(1));
     let third = Duration::from_secs_f64(flow.count as f64 / flow.rate as f64) / 3;
     let quiet = quiet(&terminal, third - Duration::from_secs(1));
-    let mut keys = keys(&mut terminal, third);
+    let mut keys = keys(&terminal, third);
     for _ in 0..cuts {
         std::thread::sleep(third.saturating_sub(AWAY * cuts) / (cuts + 1));
         server.restart(AWAY);
@@ -74,6 +59,7 @@ pub fn run(mut server: Server, line: Line, cuts: u32, report: &mut Report) {
         peak: Some(taken.peak),
         bytes: Some(quiet.bytes),
         freezes: Some(freezes),
+        last: Some(terminal.with(|seen| seen.newest) == Some(flow.count - 1)),
     });
     let millis = |time: Duration| (time.as_secs_f64() * 1e5).round() / 1e2;
     report.raw(&json!({
@@ -122,7 +108,7 @@ fn quiet(terminal: &Terminal, time: Duration) -> Quiet {
 }
 
 /// Keys in no rhythm: dialogs, typing, panes, holding and scrolling. How long each took.
-fn keys(terminal: &mut Terminal, time: Duration) -> Vec<Duration> {
+fn keys(terminal: &Terminal, time: Duration) -> Vec<Duration> {
     const DIALOG: &str = "Filter the log";
     const HELP: &str = "Help: Logs";
     let end = Instant::now() + time;
@@ -186,8 +172,8 @@ fn percentile(sorted: &[Duration], share: usize) -> Duration {
 
 /// An hour's lines, delivered as fast as they are taken: memory must not grow.
 pub fn hour(server: &Server, report: &mut Report) {
-    let home = tempfile::tempdir().unwrap();
-    let terminal = open(server, home.path(), Line::Local);
+    let home = server.home();
+    let terminal = Terminal::console(server, home.path(), &[], None);
     terminal.wait("the first lines", PATIENCE, |screen| screen.contains("dropped: "));
     let lines = server.flow.count * PODS as u64;
     let (begin, mut samples) = (Instant::now(), Vec::new());
@@ -211,8 +197,7 @@ pub fn hour(server: &Server, report: &mut Report) {
         repeated: Some(counted.saturating_sub(lines)),
         cpu: Some(taken.cpu),
         peak: Some(taken.peak),
-        bytes: None,
-        freezes: None,
+        ..Row::default()
     });
     report.raw(&json!({
         "part": "hour", "lines": counted, "sent": lines, "seconds": took.as_secs_f64(),

@@ -15,10 +15,11 @@ use lastgood::world::kubernetes::{ConnectOptions, Kubernetes};
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::AWAY;
 use crate::process::{self, Taken};
 use crate::report::{Report, Row};
 use crate::server::{PODS, Server, sources};
-use crate::{AWAY, number_in};
+use crate::terminal::number_in;
 
 /// How long the rest may take to come after the last line was written.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -92,8 +93,7 @@ pub fn run(mut server: Server, cuts: u32, report: &mut Report) {
         repeated: Some(repeated),
         cpu: Some(taken.cpu),
         peak: Some(taken.peak),
-        bytes: None,
-        freezes: None,
+        ..Row::default()
     });
     report.raw(&json!({
         "part": "follow", "pods": PODS, "rate": flow.rate * PODS as u64, "lines": lines, "lost": missing, "repeated": repeated,

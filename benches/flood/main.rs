@@ -2,13 +2,13 @@
 //! killed and started again in the middle: `cargo bench --bench flood`.
 //!
 //! ```text
-//! cargo bench --bench flood -- [--seconds 60] [--raw FILE] [follow] [kubectl] [console] [far] [hour]
+//! cargo bench --bench flood -- [--seconds 60] [--raw FILE] [PART…]
 //! ```
 //!
-//! `follow` accounts for every line by its number, in the engine without a screen. `kubectl` lets
-//! `kubectl logs -f` follow the same flood where it is installed. `console` and `far` are the program
-//! itself in a terminal, here and as over SSH. `hour` delivers an hour of 10,000 lines/s as fast as
-//! they are taken. The server is this same program, in a process of its own.
+//! `follow` accounts for every line by its number, in the engine without a screen. `kubectl`, `stern`,
+//! `kubetui` and `kdash` follow the same flood where they are on the PATH. `console` and `far` are the
+//! program itself in a terminal, here and as over SSH. `hour` delivers an hour of 10,000 lines/s as
+//! fast as they are taken. The server is this same program, in a process of its own.
 
 #![allow(
     missing_docs,
@@ -18,6 +18,9 @@
 )]
 
 mod console;
+#[path = "../support/far.rs"]
+#[allow(dead_code, reason = "the bench of the line uses the rest")]
+mod far;
 mod follow;
 #[path = "../../tests/support/kube_server.rs"]
 #[allow(dead_code, reason = "tests use the rest")]
@@ -29,7 +32,10 @@ mod process;
 #[allow(dead_code, reason = "tests use the rest")]
 mod pty;
 mod report;
+#[path = "../support/server.rs"]
 mod server;
+#[path = "../support/terminal.rs"]
+#[allow(dead_code, reason = "the bench of the line uses the rest")]
 mod terminal;
 
 use std::time::Duration;
@@ -37,7 +43,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use kube_server::Flow;
 use report::Report;
-use server::{PODS, SERVE, Server};
+use server::{PODS, Server};
 
 /// Lines a second of each pod: 50,000 of all.
 const RATE: u64 = 2_500;
@@ -56,14 +62,7 @@ const HOUR: Flow = Flow {
     count: 3_600 * 500,
     ends: false,
 };
-const PARTS: [&str; 5] = ["follow", "kubectl", "console", "far", "hour"];
-
-/// The number of a line: the digits after its `#`.
-fn number_in(text: &str) -> Option<u64> {
-    let (_, rest) = text.split_once('#')?;
-    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-    rest[..digits].parse().ok()
-}
+const PARTS: [&str; 8] = ["follow", "kubectl", "stern", "kubetui", "kdash", "console", "far", "hour"];
 
 /// A server whose flood begins soon.
 fn flood(seconds: u64) -> Server {
@@ -71,10 +70,10 @@ fn flood(seconds: u64) -> Server {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    if arguments.first().is_some_and(|first| first == SERVE) {
-        return server::serve(&arguments[1..]);
+    if server::serves() {
+        return;
     }
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let option =
         |name: &str| arguments.iter().position(|argument| argument == name).map(|at| arguments[at + 1].as_str());
     let seconds = option("--seconds").map_or(60, |seconds| seconds.parse().unwrap());
@@ -86,8 +85,15 @@ fn main() {
     if wanted("follow") {
         follow::run(flood(seconds), CUTS, &mut report);
     }
-    if wanted("kubectl") {
-        others::kubectl(seconds, &mut report);
+    for other in [others::KUBECTL, others::STERN] {
+        if wanted(other.program) {
+            other.run(seconds, &mut report);
+        }
+    }
+    for other in [others::KUBETUI, others::KDASH] {
+        if wanted(other.program) {
+            other.run(seconds, &mut report);
+        }
     }
     if wanted("console") {
         console::run(flood(seconds), console::Line::Local, CUTS, &mut report);

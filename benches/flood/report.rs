@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 
 use crate::process;
 
-/// One program under the flood.
+/// One program under the flood. `None` is what cannot be counted.
+#[derive(Default)]
 pub struct Row {
     pub what: String,
-    /// Lines that it got.
+    /// Lines that it got; those that were written, where it does not say.
     pub lines: u64,
-    /// Lines that it should have shown and did not; `None` where that cannot be counted.
+    /// Lines that it should have shown and did not.
     pub lost: Option<u64>,
     pub repeated: Option<u64>,
     pub cpu: Option<Duration>,
@@ -22,6 +23,8 @@ pub struct Row {
     pub bytes: Option<f64>,
     /// Keys that were answered after more than a quarter of a second.
     pub freezes: Option<usize>,
+    /// The last line that was written is on its screen in the end.
+    pub last: Option<bool>,
 }
 
 impl Row {
@@ -36,6 +39,7 @@ impl Row {
 pub struct Report {
     rows: Vec<Row>,
     goals: Vec<String>,
+    absent: Vec<String>,
     raw: Option<File>,
     machine: String,
 }
@@ -51,6 +55,12 @@ impl Report {
 
     pub fn row(&mut self, row: Row) {
         self.rows.push(row);
+    }
+
+    /// A program that is not installed.
+    pub fn absent(&mut self, program: &str) {
+        self.raw(&json!({"part": program, "installed": false}));
+        self.absent.push(program.to_owned());
     }
 
     /// Processor time beside that of kubectl, where both were measured.
@@ -84,12 +94,12 @@ impl Report {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         println!("Machine: {}\n", self.machine);
         println!(
-            "| program | lines | lost | repeated | processor, s per million lines | peak memory | to the terminal | freezes |"
+            "| program | lines | lost | repeated | processor, s per million lines | peak memory | to the terminal | freezes | last line shown |"
         );
-        println!("|---|---|---|---|---|---|---|---|");
+        println!("|---|---|---|---|---|---|---|---|---|");
         for row in &self.rows {
             println!(
-                "| {} | {} | {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
                 row.what,
                 row.lines,
                 or_dash(row.lost.map(|lost| lost.to_string())),
@@ -98,7 +108,11 @@ impl Report {
                 or_dash(row.peak.map(|peak| format!("{peak:.0} MiB"))),
                 or_dash(row.bytes.map(|bytes| format!("{:.1} KB/s", bytes / 1e3))),
                 or_dash(row.freezes.map(|freezes| freezes.to_string())),
+                or_dash(row.last.map(|last| if last { "yes" } else { "no" }.to_owned())),
             );
+        }
+        if !self.absent.is_empty() {
+            println!("\nNot measured, because not installed: {}.", self.absent.join(", "));
         }
         println!("\n| figure | found | goal | |\n|---|---|---|---|");
         self.goals.iter().for_each(|goal| println!("{goal}"));

@@ -1,5 +1,5 @@
-//! The API server of the flood: a process of its own, so that it can be killed, and so that what
-//! it takes of the processor is not counted to anybody else.
+//! A workload of twenty pods that write, and its API server: a process of its own, so that it can be
+//! killed, and so that what it takes of the processor is not counted to anybody else.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -9,13 +9,19 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use lastgood::domain::log::LogSource;
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::kube_server::{Flow, KubeServer};
 
 /// Pods that write.
 pub const PODS: usize = 20;
 /// The word that makes this program the server.
-pub const SERVE: &str = "serve";
+const SERVE: &str = "serve";
+/// The namespace of the workload.
+pub const NAMESPACE: &str = "llm";
+/// The configuration of the console.
+const CONFIGURATION: &str =
+    "[env.flood]\nkind = \"staging\"\ncontext = \"flood\"\nnamespace = \"llm\"\nworkloads = [\"litellm\"]\n";
 
 /// The server as a process, and what it serves.
 pub struct Server {
@@ -40,6 +46,14 @@ impl Server {
         std::thread::sleep(away);
         (self.child, self.port) = spawn(self.port, self.flow);
         Instant::now()
+    }
+
+    /// A home folder with a kubeconfig, and with a configuration of the console.
+    pub fn home(&self) -> TempDir {
+        let home = tempfile::tempdir().unwrap();
+        self.kubeconfig(home.path());
+        std::fs::write(home.path().join("lastgood.toml"), CONFIGURATION).unwrap();
+        home
     }
 
     /// A kubeconfig in this folder.
@@ -96,8 +110,17 @@ pub fn sources() -> Vec<LogSource> {
     (0..PODS).map(source).collect()
 }
 
-/// This process is the server, until its standard input ends.
-pub fn serve(arguments: &[String]) {
+/// Whether this process was started to be the server. It is one until its standard input ends.
+pub fn serves() -> bool {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let serves = arguments.first().is_some_and(|first| first == SERVE);
+    if serves {
+        serve(&arguments[1..]);
+    }
+    serves
+}
+
+fn serve(arguments: &[String]) {
     let number = |at: usize| arguments[at].parse::<u64>().unwrap();
     let time = |at: usize| arguments[at].parse::<Timestamp>().unwrap();
     let port = u16::try_from(number(0)).unwrap();
@@ -133,7 +156,7 @@ fn fill(server: &KubeServer, flow: Flow) {
     });
     server.put(
         "deployments",
-        "llm",
+        NAMESPACE,
         json!({
             "metadata": {"name": "litellm", "uid": "uid-deployment", "labels": {"app": "litellm"}},
             "spec": {
@@ -146,7 +169,7 @@ fn fill(server: &KubeServer, flow: Flow) {
     let owned = |kind: &str, name: &str, uid: &str| json!([{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid, "controller": true}]);
     server.put(
         "replicasets",
-        "llm",
+        NAMESPACE,
         json!({
             "metadata": {
                 "name": "litellm-proxy-7f9c6d5b8", "uid": "uid-set", "labels": labels,
@@ -163,7 +186,7 @@ fn fill(server: &KubeServer, flow: Flow) {
     for source in sources() {
         server.put(
             "pods",
-            "llm",
+            NAMESPACE,
             json!({
                 "metadata": {
                     "name": source.pod.as_str(), "uid": source.uid.as_str(), "labels": labels,
