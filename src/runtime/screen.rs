@@ -207,7 +207,7 @@ async fn looped(runtime: &mut Runtime, theme: &Theme, screen: &mut Screen, mut e
     let mut tick = Runtime::ticker();
     let mut pace = Pace::new(screen.manners);
     runtime.dispatch(screen.size());
-    let mut dirty = Some(Cause::Asked);
+    pace.want(Cause::Asked);
     // Said once; the loop goes on until the journal has what it was given.
     let mut gone = false;
     loop {
@@ -223,10 +223,9 @@ async fn looped(runtime: &mut Runtime, theme: &Theme, screen: &mut Screen, mut e
             Some(()) = async { resized.as_mut()?.recv().await } => (screen.size(), Cause::Asked),
             () = screen.writer.wait_idle(), if !idle => continue,
             // A terminal that takes nothing gets nothing: old frames never queue up before new ones.
-            () = pace.due(dirty), if idle => match screen.draw(runtime, theme) {
+            () = pace.due(), if idle => match screen.draw(runtime, theme) {
                 Ok(bytes) if !screen.writer.lost() => {
                     pace.drew(bytes);
-                    dirty = None;
                     continue;
                 }
                 _ => (Msg::Hangup, Cause::Asked),
@@ -242,7 +241,7 @@ async fn looped(runtime: &mut Runtime, theme: &Theme, screen: &mut Screen, mut e
             }
             msg = runtime.next(&mut tick) => (msg, Cause::Fed),
         };
-        dirty = dirty.max(Some(cause));
+        pace.want(cause);
         runtime.dispatch(msg);
         runtime.drain(BATCH);
         if PANICKED.load(Ordering::SeqCst) {
