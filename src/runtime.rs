@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Interval;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::app::effect::{Act, Effect, Exit, Feed, LookId};
 use crate::app::feeds::feeds;
@@ -89,7 +89,8 @@ pub struct Runtime {
     updates: u64,
     urgent: (mpsc::UnboundedSender<Msg>, mpsc::UnboundedReceiver<Msg>),
     fed: (mpsc::Sender<Msg>, mpsc::Receiver<Msg>),
-    feeds: BTreeMap<Feed, AbortOnDrop>,
+    /// What ends each feed that runs.
+    feeds: BTreeMap<Feed, DropGuard>,
     looks: BTreeMap<LookId, AbortOnDrop>,
     /// What cancels each act that runs, where it can be cancelled; none goes on without its console.
     acts: BTreeMap<ActId, (CancellationToken, AbortOnDrop)>,
@@ -368,9 +369,10 @@ impl Runtime {
             if self.feeds.contains_key(&feed) {
                 continue;
             }
-            let task =
-                perform::feed(self.world.clone(), feed.clone(), Arc::clone(&self.state.signatures), self.fed.0.clone());
-            self.feeds.insert(feed, AbortOnDrop(tokio::spawn(task).abort_handle()));
+            let stop = CancellationToken::new();
+            let (world, signatures) = (self.world.clone(), Arc::clone(&self.state.signatures));
+            tokio::spawn(perform::feed(world, feed.clone(), signatures, self.fed.0.clone(), stop.clone()));
+            self.feeds.insert(feed, stop.drop_guard());
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::app::effect::Feed;
+use crate::app::logs::Stream;
 use crate::app::releases;
 use crate::app::state::State;
 use crate::domain::cluster::{ContainerStatus, Pod, WorkloadRef};
@@ -28,6 +29,7 @@ pub fn feeds(state: &State) -> BTreeSet<Feed> {
         wanted
             .extend(releases::followed(state).into_iter().map(|(workload, release)| Feed::Releases(workload, release)));
         wanted.extend(followed(state).into_iter().map(Feed::Logs));
+        wanted.extend(state.logs.leaving().cloned().map(Feed::Logs));
     }
     if state.setting.missing.database.is_none() {
         wanted.insert(Feed::Migrations);
@@ -83,8 +85,11 @@ fn log_sources(state: &State, mut pods: Vec<&Arc<Pod>>) -> Vec<LogSource> {
                 container: container.name.clone(),
                 previous: false,
             };
-            if state.logs.previous && container.restarts > 0 {
-                sources.push(LogSource { previous: true, ..source.clone() });
+            let previous = LogSource { previous: true, ..source.clone() };
+            // Once it was read it is kept, and what came after it was followed.
+            let read = state.logs.streams().get(&previous) == Some(&Stream::Ended);
+            if state.logs.previous && container.restarts > 0 && !read {
+                sources.push(previous);
             }
             if has_log(container) {
                 sources.push(source);
@@ -97,5 +102,11 @@ fn log_sources(state: &State, mut pods: Vec<&Arc<Pod>>) -> Vec<LogSource> {
 /// Forgets what was known of streams that are not wanted any more.
 pub fn prune(state: &mut State) {
     let wanted = followed(state);
-    state.logs.keep_streams(|source| wanted.contains(source));
+    let there = state.watched.values().filter_map(|watched| watched.pods.last());
+    let there: Vec<_> = there.collect();
+    state.logs.keep_streams(
+        |source| wanted.contains(source),
+        |uid| there.iter().any(|pods| pods.contains_key(uid)),
+        state.now,
+    );
 }

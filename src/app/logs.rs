@@ -8,7 +8,7 @@ mod tally;
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::app::action::Action;
 use crate::app::effect::Effect;
@@ -26,6 +26,10 @@ pub use tally::Tally;
 
 /// Lines of history that are asked for when a stream is opened.
 pub const TAIL: u32 = 1_000;
+
+/// How long the last lines of a pod that is gone are waited for: a pod that is deleted by force may
+/// write as long as it usually takes to end.
+const LAST_LINES: SignedDuration = SignedDuration::from_secs(30);
 
 /// How a stream stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +57,8 @@ pub struct Logs {
     /// The lines.
     pub ring: Ring,
     streams: BTreeMap<LogSource, Stream>,
+    /// Followed logs of pods that are gone, and since when: their last lines are still under way.
+    leaving: BTreeMap<LogSource, Timestamp>,
     /// The last line of each signature.
     matches: BTreeMap<u16, Match>,
     /// Lines that matched a signature.
@@ -81,6 +87,7 @@ impl Default for Logs {
         Self {
             ring: Ring::default(),
             streams: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             matches: BTreeMap::new(),
             matched: 0,
             tally: Tally::default(),
@@ -128,9 +135,26 @@ impl Logs {
         &self.tally
     }
 
-    /// Forgets streams that nobody wants any more: what is opened again starts anew.
-    pub fn keep_streams(&mut self, wanted: impl Fn(&LogSource) -> bool) {
-        self.streams.retain(|source, stream| wanted(source) || *stream == Stream::Ended);
+    /// The logs of pods that are gone and were followed until then. Each is read until it ends.
+    pub fn leaving(&self) -> impl Iterator<Item = &LogSource> {
+        self.leaving.keys()
+    }
+
+    /// Pods are gone: their logs end by themselves, after the last lines.
+    pub fn left(&mut self, gone: impl Fn(&Uid) -> bool, now: Timestamp) {
+        let followed = self.streams.iter().filter(|(_, stream)| matches!(stream, Stream::Following(_)));
+        let left = followed.filter(|(source, _)| gone(&source.uid)).map(|(source, _)| (source.clone(), now));
+        self.leaving.extend(left);
+    }
+
+    /// Forgets streams that nobody wants any more, and that of a pod which does not exist.
+    pub fn keep_streams(&mut self, wanted: impl Fn(&LogSource) -> bool, there: impl Fn(&Uid) -> bool, now: Timestamp) {
+        self.leaving.retain(|_, since| now.duration_since(*since).abs() < LAST_LINES);
+        let leaving = &self.leaving;
+        self.streams.retain(|source, stream| match stream {
+            Stream::Ended => there(&source.uid),
+            _ => wanted(source) || leaving.contains_key(source),
+        });
     }
 
     /// The last line of a kind that Lago's logger wrote: in which pod, and when.
@@ -182,6 +206,7 @@ pub fn fed(state: &mut State, source: &LogSource, item: LogItem) {
         }
         LogItem::Lines(segment) => state.logs.push(segment),
         LogItem::Ended => {
+            state.logs.leaving.remove(source);
             state.logs.streams.insert(source.clone(), Stream::Ended);
         }
         LogItem::Lost(why) => {

@@ -471,12 +471,16 @@ fn pods(state: &mut State, reference: &WorkloadRef, result: Result<PodsItem, Tro
         _ => BTreeMap::new(),
     };
     match result {
-        Ok(PodsItem::Listed(pods)) => known = pods.into_iter().map(|pod| (pod.uid.clone(), pod)).collect(),
+        Ok(PodsItem::Listed(pods)) => {
+            let before = std::mem::replace(&mut known, pods.into_iter().map(|pod| (pod.uid.clone(), pod)).collect());
+            state.logs.left(|uid| before.contains_key(uid) && !known.contains_key(uid), now);
+        }
         Ok(PodsItem::Changed(pod)) => {
             known.insert(pod.uid.clone(), pod);
         }
         Ok(PodsItem::Gone(uid)) => {
             known.remove(&uid);
+            state.logs.left(|gone| *gone == uid, now);
         }
         Ok(PodsItem::Listing(_)) => {}
         Err(why) => {

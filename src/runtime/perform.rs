@@ -192,10 +192,17 @@ fn silent() -> Trouble {
         .remedy(Clean::ours("start it again"))
 }
 
-/// A feed as a task: it sends until nobody wants it.
-pub(in crate::runtime) async fn feed(world: World, feed: Feed, signatures: Arc<Signatures>, sender: mpsc::Sender<Msg>) {
+/// A feed as a task: it sends until nobody wants it. What it has by then is sent still: a log that
+/// is followed again goes on after it.
+pub(in crate::runtime) async fn feed(
+    world: World,
+    feed: Feed,
+    signatures: Arc<Signatures>,
+    sender: mpsc::Sender<Msg>,
+    stop: CancellationToken,
+) {
     let Some(mut items) = items(world, &feed, signatures) else { return };
-    while let Some(item) = items.next().await {
+    while let Some(Some(item)) = stop.run_until_cancelled(items.next()).await {
         if sender.send(Msg::Feed(feed.clone(), item)).await.is_err() {
             break;
         }

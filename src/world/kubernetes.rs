@@ -64,6 +64,7 @@ struct Shared {
     first_seen: OnceLock<Option<Uid>>,
     forwards: forward::Forwards,
     served: releases::Served,
+    parking: Arc<logs::Parking>,
 }
 
 impl Kubernetes {
@@ -85,6 +86,7 @@ impl Kubernetes {
             first_seen: OnceLock::new(),
             forwards: forward::Forwards::default(),
             served: releases::Served::default(),
+            parking: Arc::default(),
         };
         Ok(Self { link, shared: Arc::new(shared) })
     }
@@ -177,7 +179,7 @@ impl Cluster for Kubernetes {
     }
 
     fn logs(&self, source: &LogSource, tail: u32) -> Feed<LogItem> {
-        logs::feed(&self.link, source, tail)
+        logs::feed(&self.link, &self.shared.parking, source, tail)
     }
 }
 

@@ -58,6 +58,12 @@ pub struct Log {
     pub cut_after: Option<usize>,
     /// Streams of an earlier epoch stay open and bring nothing any more.
     pub epoch: u32,
+    /// What a stream that asks from a time on begins with: the rest of a line that began before.
+    pub rest: Option<String>,
+    /// What the node says without a time when the lines are over; the stream ends then.
+    pub remark: Option<String>,
+    /// These bytes are the log, before the lines.
+    pub raw: Vec<u8>,
 }
 
 /// What there is to run in a container.
@@ -598,6 +604,12 @@ fn log(shared: &Arc<Shared>, at: &Target, asked: &BTreeMap<String, String>) -> R
     let (tx, rx) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(16);
     tokio::spawn(async move {
         let mut sent = 0;
+        if !start.raw.is_empty() && tx.send(Ok(start.raw.clone().into())).await.is_err() {
+            return;
+        }
+        if let Some(rest) = start.rest.clone().filter(|_| since.is_some()) {
+            drop(tx.send(Ok(format!("{rest}\n").into())).await);
+        }
         loop {
             let mut text = String::new();
             let mut broken = false;
@@ -616,7 +628,10 @@ fn log(shared: &Arc<Shared>, at: &Target, asked: &BTreeMap<String, String>) -> R
                         sent += 1;
                     }
                 }
-                log.ended || !follow
+                if let Some(remark) = &log.remark {
+                    text.push_str(&format!("{remark}\n"));
+                }
+                log.ended || !follow || log.remark.is_some()
             };
             if !text.is_empty() && tx.send(Ok(text.into())).await.is_err() {
                 return;

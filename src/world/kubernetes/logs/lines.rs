@@ -2,11 +2,18 @@
 
 use jiff::Timestamp;
 
-/// Splits chunks at line feeds. Lines may be of any length and contain any bytes.
+/// The most that is kept of one line, in bytes: a program that never ends its line must not take all
+/// memory.
+const MOST: usize = 4 * 1024 * 1024;
+
+/// Splits chunks at line feeds. Lines may contain any bytes; what is longer than [`MOST`] is cut, and
+/// says by how much.
 #[derive(Debug, Default)]
 pub(super) struct Splitter {
     /// The line that has no end yet.
     open: Vec<u8>,
+    /// How much of it was cut.
+    cut: usize,
 }
 
 impl Splitter {
@@ -17,19 +24,29 @@ impl Splitter {
             if self.open.is_empty() {
                 line(&rest[..end]);
             } else {
-                self.open.extend_from_slice(&rest[..end]);
-                line(&self.open);
-                self.open.clear();
+                self.keep(&rest[..end]);
+                line(&self.rest());
             }
             rest = &rest[end + 1..];
         }
-        self.open.extend_from_slice(rest);
+        self.keep(rest);
+    }
+
+    fn keep(&mut self, more: &[u8]) {
+        let room = MOST.saturating_sub(self.open.len()).min(more.len());
+        self.open.extend_from_slice(&more[..room]);
+        self.cut += more.len() - room;
     }
 
     /// The line without an end. It is a line only if the log ended there; after a cut it will
     /// come again, whole.
     pub(super) fn rest(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.open)
+        let mut line = std::mem::take(&mut self.open);
+        match std::mem::take(&mut self.cut) {
+            0 => {}
+            cut => line.extend_from_slice(format!(" ({cut} more bytes of this line are not kept)").as_bytes()),
+        }
+        line
     }
 }
 
@@ -71,6 +88,20 @@ mod tests {
         fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
             let _ = stamped(&bytes);
         }
+    }
+
+    #[test]
+    fn a_line_without_an_end_does_not_take_all_memory() {
+        let mut splitter = Splitter::default();
+        let mut lines = Vec::new();
+        for _ in 0..MOST / 1_000 + 8 {
+            splitter.take(&[b'x'; 1_000], |line| lines.push(line.to_vec()));
+        }
+        assert!(splitter.open.capacity() <= 2 * MOST);
+        splitter.take(b"y\nnext\n", |line| lines.push(line.to_vec()));
+        let [long, next] = lines.try_into().unwrap();
+        assert!(long.ends_with(b"xxx (7697 more bytes of this line are not kept)"), "{}", long.len());
+        assert_eq!(next, b"next");
     }
 
     #[test]

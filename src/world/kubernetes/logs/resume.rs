@@ -15,6 +15,11 @@ use jiff::Timestamp;
 /// Seconds before the newest one that are remembered and asked for again: standard output and
 /// standard error are stamped separately, so a later line may carry an earlier time.
 const MARGIN: i64 = 1;
+/// Lines that are remembered however old they are: when the node's clock is set back, older lines
+/// than the last ones come again.
+const LEAST: usize = 1_024;
+/// Lines that are remembered at most while a clock that was set back has not caught up.
+const MOST: usize = 500_000;
 
 /// One delivered line: when, and what it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +39,19 @@ impl Mark {
 /// The memory of one container's log stream.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Resume {
-    /// Delivered lines from the second `newest - MARGIN` on, in order.
+    /// Delivered lines in order: those from [`Self::since`] on, and some before.
     recent: VecDeque<Mark>,
-    /// The newest second of a delivered line.
+    /// The newest second of a delivered line, since the node's clock was set back last.
     newest: Option<i64>,
+    /// The newest second of any delivered line.
+    highest: Option<i64>,
+    /// The newest second of a delivered line that is not remembered any more.
+    forgotten: Option<i64>,
+    /// Everything from this second on is asked for and remembered, until the clock is past
+    /// [`Self::highest`]: it was set back further than what was remembered.
+    floor: Option<i64>,
+    /// That was found when the log was opened, and the first line is still to come.
+    jumped: bool,
     /// The first delivered line, while [`Self::recent`] still begins with it: what came before it
     /// was left out by the first request and must stay out.
     first: Option<Timestamp>,
@@ -64,12 +78,20 @@ pub(super) enum Line {
     /// It is to be delivered, and the reopened log begins with it: the lines that were delivered
     /// last, at this time, are not in it any more, and those in between may be gone with them.
     AfterGap(Timestamp),
+    /// It is to be delivered. The node's clock was set back from this time, further than what is
+    /// remembered, so this line and the next ones may have been delivered before.
+    AfterJump(Timestamp),
 }
 
 impl Resume {
     /// What to ask for: everything from this whole second on. `None` when nothing was delivered.
     pub(super) fn since(&self) -> Option<Timestamp> {
-        Timestamp::from_second(self.newest? - MARGIN).ok()
+        Timestamp::from_second(self.since_second()?).ok()
+    }
+
+    fn since_second(&self) -> Option<i64> {
+        let since = self.newest? - MARGIN;
+        Some(self.floor.map_or(since, |floor| floor.min(since)))
     }
 
     /// The time of the newest delivered line, to the second.
@@ -79,6 +101,12 @@ impl Resume {
 
     /// The log was opened again from [`Self::since`].
     pub(super) fn reopened(&mut self) {
+        if let Some(since) = self.since_second() {
+            self.forget(since, 0);
+            if self.forgotten >= Some(since) {
+                (self.floor, self.forgotten, self.jumped) = (Some(since), None, true);
+            }
+        }
         self.overlay = (!self.recent.is_empty()).then_some(Overlay { start: 0, matched: 0 });
     }
 
@@ -94,9 +122,14 @@ impl Resume {
         if self.overlay.is_some() && self.recognize(mark) {
             return Line::Seen;
         }
-        let gap = self.recent.back().filter(|last| unlike && last.at < at).map(|last| last.at);
+        let before = self.recent.back().filter(|_| unlike).map(|last| last.at);
+        let jumped = std::mem::take(&mut self.jumped);
         self.remember(mark);
-        gap.map_or(Line::New, Line::AfterGap)
+        match before {
+            None => Line::New,
+            Some(last) if jumped => Line::AfterJump(self.recent.iter().map(|mark| mark.at).max().unwrap_or(last)),
+            Some(last) => Line::AfterGap(last),
+        }
     }
 
     /// True when the line was delivered before, or was left out by the first request.
@@ -140,16 +173,43 @@ impl Resume {
             self.first = Some(mark.at);
         }
         let second = mark.at.as_second();
-        if self.newest.is_none_or(|newest| second > newest) {
-            self.newest = Some(second);
-            let before = self.recent.len();
-            self.recent.retain(|mark| mark.at.as_second() >= second - MARGIN);
-            if self.first.is_some_and(|first| first.as_second() < second - MARGIN) || self.recent.len() < before {
-                self.first = None;
-            }
+        let before = self.newest.unwrap_or(i64::MIN);
+        self.recent.push_back(mark);
+        if self.highest < Some(second) {
+            self.highest = Some(second);
+            self.floor = None;
         }
-        if self.newest.is_some_and(|newest| second >= newest - MARGIN) {
-            self.recent.push_back(mark);
+        if second > before {
+            self.newest = Some(second);
+            if self.floor.is_none() || self.recent.len() > MOST {
+                self.floor = None;
+                self.forget(second - MARGIN, LEAST);
+            }
+        } else if second < before - MARGIN {
+            // What is written from now on is to be asked for by the clock as it is now.
+            self.newest = Some(second);
+        }
+    }
+
+    /// Forgets lines from before a second, but for the last ones.
+    fn forget(&mut self, second: i64, last: usize) {
+        let before = self.recent.len();
+        let mut old = before.saturating_sub(last);
+        if old == 0 {
+            return;
+        }
+        let forgotten = &mut self.forgotten;
+        self.recent.retain(|mark| {
+            let keep = old == 0 || mark.at.as_second() >= second;
+            old = old.saturating_sub(1);
+            if !keep {
+                *forgotten = (*forgotten).max(Some(mark.at.as_second()));
+            }
+            keep
+        });
+        if self.recent.len() < before {
+            self.first = None;
+            self.recent.shrink_to(2 * self.recent.len().max(LEAST));
         }
     }
 }
@@ -165,11 +225,10 @@ mod tests {
     struct Node(Vec<(Timestamp, String)>);
 
     impl Node {
-        fn since(&self, since: Option<Timestamp>, rotated: usize, end: usize) -> &[(Timestamp, String)] {
-            // The kubelet drops single lines before `sinceTime`; times only grow here.
-            let from = since.map_or(0, |since| self.0.partition_point(|(at, _)| *at < since));
-            let from = from.max(rotated).min(end);
-            &self.0[from..end]
+        fn since(&self, since: Option<Timestamp>, rotated: usize, end: usize) -> Vec<(Timestamp, String)> {
+            // The kubelet drops single lines before `sinceTime`.
+            let kept = self.0[rotated.min(end)..end].iter().filter(|(at, _)| since.is_none_or(|since| *at >= since));
+            kept.cloned().collect()
         }
     }
 
@@ -197,9 +256,9 @@ mod tests {
             match resume.since() {
                 Some(since) => {
                     resume.reopened();
-                    feed(&mut resume, node.since(Some(since), 0, end), &mut seen);
+                    feed(&mut resume, &node.since(Some(since), 0, end), &mut seen);
                 }
-                None => feed(&mut resume, node.since(None, 0, end), &mut seen),
+                None => feed(&mut resume, &node.since(None, 0, end), &mut seen),
             }
         }
         seen
@@ -227,10 +286,10 @@ mod tests {
         let node = numbered(&[1, 2, 3, 3, 3, 4, 5, 6]);
         let mut resume = Resume::default();
         let mut seen = Vec::new();
-        feed(&mut resume, node.since(None, 0, 6), &mut seen);
+        feed(&mut resume, &node.since(None, 0, 6), &mut seen);
         resume.reopened();
         let since = resume.since();
-        feed(&mut resume, node.since(since, 4, 8), &mut seen);
+        feed(&mut resume, &node.since(since, 4, 8), &mut seen);
         assert_eq!(seen, node.0.iter().map(|(_, text)| text.clone()).collect::<Vec<_>>());
     }
 
@@ -239,7 +298,7 @@ mod tests {
         let node = numbered(&[1, 2, 3, 3_000_000_000, 3_000_000_001]);
         let mut resume = Resume::default();
         let mut seen = Vec::new();
-        feed(&mut resume, node.since(None, 0, 3), &mut seen);
+        feed(&mut resume, &node.since(None, 0, 3), &mut seen);
         resume.reopened();
         let since = resume.since();
         let rest = node.since(since, 3, 5);
@@ -275,7 +334,49 @@ mod tests {
                 resume.admit(at(second * 1_000_000_000 + line), b"x");
             }
         }
-        assert_eq!(resume.recent.len(), 20);
+        assert!(resume.recent.len() <= LEAST + 10, "{}", resume.recent.len());
+        for _ in 0..100_000 {
+            resume.admit(at(1_000_000_000_000), b"y");
+        }
+        resume.admit(at(1_002_000_000_000), b"z");
+        assert!(resume.recent.capacity() <= 4 * LEAST, "{}", resume.recent.capacity());
+    }
+
+    #[test]
+    fn lines_of_one_moment_that_were_rotated_away_are_a_gap() {
+        let mut resume = Resume::default();
+        resume.admit(at(1), b"x");
+        resume.admit(at(5), b"a");
+        resume.reopened();
+        assert_eq!(resume.admit(at(5), b"k"), Line::AfterGap(at(5)));
+    }
+
+    #[test]
+    fn a_time_from_the_future_hides_nothing_of_the_present() {
+        let node = numbered(&[1, 2, 3_600_000_000_000, 3, 4, 2_000_000_000]);
+        assert_eq!(follow(&node, 100, &[4, 5]).len(), 6);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_further_than_is_remembered_is_told() {
+        let second = 1_000_000_000;
+        let mut times: Vec<i64> = (0..3_000).map(|line| line * second / 10).collect();
+        times.extend([10 * second, 11 * second]);
+        let node = numbered(&times);
+        let mut resume = Resume::default();
+        let mut seen = Vec::new();
+        feed(&mut resume, &node.since(None, 0, 3_001), &mut seen);
+        for round in 0..2 {
+            let since = resume.since();
+            resume.reopened();
+            let again = node.since(since, 0, 3_002);
+            let first = resume.admit(again[0].0, again[0].1.as_bytes());
+            assert_eq!(matches!(first, Line::AfterJump(_)), round == 0, "told, and once: {first:?}");
+            let mut new = Vec::new();
+            feed(&mut resume, &again[1..], &mut new);
+            assert_eq!(new.last().is_some_and(|line| line == "line 3001"), round == 0, "nothing is lost");
+            assert!(round == 0 || new.is_empty(), "nothing comes a third time: {}", new.len());
+        }
     }
 
     proptest! {
