@@ -60,7 +60,7 @@ struct Secrets {
 enum Reach {
     /// Made, or not to be had.
     Made(Box<Result<Kubernetes, Trouble>>),
-    /// Made beside the screen: a credential plugin takes its time.
+    /// Made beside the screen: certificates are read and a credential plugin takes its time.
     Beside(Deferred<Kubernetes>),
 }
 
@@ -144,13 +144,16 @@ async fn reach(environment: &Environment, chosen: &Chosen, errands: Option<Erran
         namespace: Some(cluster.namespace.clone()),
         kubeconfig: cluster.kubeconfig.as_ref().map(|path| resolve_path(chosen.folder(), path)),
     };
-    match (errands, Kubernetes::plugin(&options, gate).await) {
-        (Some(errands), Ok(Some(plugin))) => {
-            let errands = (plugin == Plugin::MayAsk).then_some(errands);
+    let Some(errands) = errands else {
+        return Reach::Made(Box::new(Kubernetes::connect(options, gate.clone()).await));
+    };
+    match Kubernetes::plugin(&options, gate).await {
+        Ok(plugin) => {
+            let errands = (plugin == Some(Plugin::MayAsk)).then_some(errands);
             Reach::Beside(login::beside_the_screen(options, errands, gate.clone()))
         }
         // A kubeconfig that cannot be used says so here.
-        _ => Reach::Made(Box::new(Kubernetes::connect(options, gate.clone()).await)),
+        Err(why) => Reach::Made(Box::new(Err(why))),
     }
 }
 

@@ -113,10 +113,22 @@ async fn configuration(options: &ConnectOptions, gate: &Gate) -> Result<(kube::C
     let context = options.context.as_ref().map(ToString::to_string).or_else(|| file.current_context.clone());
     let named = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
     let config = kube::Config::from_custom_kubeconfig(file, &named).await.map_err(|why| bad_kubeconfig(gate, &why))?;
+    let config = without_idle_certificates(config);
     let context = context.map(|name| name.parse::<ContextName>()).transpose().map_err(|why| {
         Trouble::new(TroubleKind::Invalid, say!("the current context of the kubeconfig is {}: {}", why.what, why.rule))
     })?;
     Ok((config, context))
+}
+
+/// kube 5 reads every certificate authority of the machine for each client of an entry that names
+/// none, a tenth of a second each, and fails where there are none. Without TLS nobody asks them.
+fn without_idle_certificates(mut config: kube::Config) -> kube::Config {
+    let tls = |url: &http::Uri| url.scheme() != Some(&http::uri::Scheme::HTTP);
+    let anybody = tls(&config.cluster_url) || config.proxy_url.as_ref().is_some_and(tls);
+    if !anybody && config.root_cert.is_none() {
+        config.root_cert = Some(Vec::new());
+    }
+    config
 }
 
 fn is_absent(why: &KubeconfigError) -> bool {
