@@ -116,7 +116,7 @@ pub fn seen(state: &mut State, result: Result<Box<Listing>, Trouble>) -> Vec<Eff
             let told = Told::new(*listing, &state.setting.catalog);
             let words = words(&told);
             state.tell(if told.agreement.whole() { Tone::Good } else { Tone::Warn }, words.clone());
-            Arc::make_mut(&mut Arc::make_mut(&mut state.setting).catalog).learn(told.clone());
+            Arc::make_mut(&mut state.setting).catalog.learn(told.clone());
             state.learnt.add(told);
             migrations::compare(state);
             // A process was started in a pod: whoever reads the journal later wants to know.

@@ -1,8 +1,6 @@
 //! What the console was opened on.
 
-use std::sync::Arc;
-
-use crate::domain::catalog::{Catalog, Origin};
+use crate::domain::catalog::{Consulted, Origin};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::environment::Kind;
 use crate::domain::name::{CacheNamespace, ContextName, DataKey, EnvName, ModelName, Name, Slug};
@@ -56,7 +54,7 @@ pub struct Setting {
     /// Folder of the dumps, for people.
     pub folder: Clean,
     /// What is known of the versions of LiteLLM.
-    pub catalog: Arc<Catalog>,
+    pub catalog: Consulted,
     /// Where that comes from.
     pub catalog_from: Origin,
     /// The first drill on this machine: the console explains itself.
@@ -82,7 +80,7 @@ impl Setting {
             database_secret: None,
             gateway: None,
             folder: Clean::default(),
-            catalog: Arc::default(),
+            catalog: Consulted::default(),
             catalog_from: Origin::Embedded,
             newcomer: false,
         }

@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use etcetera::BaseStrategy as _;
 
-use crate::domain::catalog::{Catalog, Origin};
+use crate::domain::catalog::{Catalog, Consulted, Origin};
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Gate};
 
@@ -18,7 +18,7 @@ const LARGEST: u64 = 16 << 20;
 #[derive(Clone, Debug)]
 pub struct Current {
     /// What is known.
-    pub catalog: Arc<Catalog>,
+    pub catalog: Consulted,
     /// Where from.
     pub origin: Origin,
 }
@@ -56,7 +56,7 @@ pub fn current(gate: &Gate) -> Current {
 }
 
 fn embedded(origin: Origin) -> Current {
-    Current { catalog: Arc::clone(Catalog::embedded()), origin }
+    Current { catalog: Consulted::Embedded, origin }
 }
 
 fn chosen(path: &Path, gate: &Gate) -> Current {
@@ -69,10 +69,10 @@ fn chosen(path: &Path, gate: &Gate) -> Current {
     };
     match Catalog::from_bytes(&bytes) {
         Err(why) => instead(say!("it is {}", why)),
-        Ok(catalog) if catalog.made() < Catalog::embedded().made() => {
+        Ok(catalog) if catalog.made() < Consulted::Embedded.made() => {
             embedded(Origin::NewerThanRefreshed { refreshed: catalog.made(), file })
         }
-        Ok(catalog) => Current { catalog: Arc::new(catalog), origin: Origin::Refreshed { file } },
+        Ok(catalog) => Current { catalog: catalog.into(), origin: Origin::Refreshed { file } },
     }
 }
 
@@ -146,7 +146,7 @@ mod tests {
             let current = chosen(&file, &gate);
             let Origin::InPlaceOf { why, .. } = &current.origin else { panic!("{:?}", current.origin) };
             assert_eq!(why.as_str(), "it is not packed with gzip, cut off, or changed");
-            assert_eq!(current.catalog, *Catalog::embedded());
+            assert!(matches!(current.catalog, Consulted::Embedded));
         }
         std::fs::remove_file(&file).unwrap();
         std::fs::create_dir(&file).unwrap();

@@ -12,7 +12,7 @@ use crate::cli::catalog_file::{self, Current};
 use crate::cli::config_file::Chosen;
 use crate::cli::secret::resolve_path;
 use crate::cli::wiring::{self, Live};
-use crate::domain::catalog::{Catalog, Origin};
+use crate::domain::catalog::{Consulted, Origin};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::document::{Fault, Source};
 use crate::domain::environment::{Kind, SecretSource};
@@ -154,7 +154,7 @@ impl Scene {
             billing: scenario.gateway.billing,
             database: Some(Clean::ours("the sandbox's database")),
             gateway: Some(Clean::ours("the sandbox's gateway")),
-            catalog: Arc::clone(Catalog::embedded()),
+            catalog: Consulted::Embedded,
             newcomer: !folder.knows_drills(),
             ..Setting::bare(place.environment.clone(), Kind::Drill)
         };

@@ -7,6 +7,7 @@
 
 mod asset;
 pub mod bisect;
+mod consulted;
 mod described;
 pub mod draft;
 mod listing;
@@ -30,6 +31,7 @@ use crate::domain::schema::Schema;
 use crate::text::Safe;
 
 pub use asset::Malformed;
+pub use consulted::Consulted;
 pub use described::Described;
 pub use listing::{Agreement, Checksum, Found, Listing, SCRIPT, Told};
 pub use origin::Origin;
@@ -274,12 +276,15 @@ impl Catalog {
         Self { made, absent, ..self }
     }
 
+    /// The file of the catalog that comes with this program.
+    const EMBEDDED: &'static [u8] = include_bytes!("../../assets/catalog.json.gz");
+
     /// The catalog that comes with this program.
     ///
     /// A test proves that it can be read; were it not, it would know nothing.
     pub fn embedded() -> &'static Arc<Catalog> {
         static EMBEDDED: OnceLock<Arc<Catalog>> = OnceLock::new();
-        let read = || Catalog::from_bytes(include_bytes!("../../assets/catalog.json.gz")).unwrap_or_default();
+        let read = || Catalog::from_bytes(Catalog::EMBEDDED).unwrap_or_default();
         EMBEDDED.get_or_init(|| Arc::new(read()))
     }
 

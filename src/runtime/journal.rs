@@ -53,9 +53,6 @@ impl Journal {
         let file = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path);
         let file = file.map_err(|why| disk("start the journal", &path, &why, gate))?;
         lock(&file, &path, gate)?;
-        if let Ok(folder) = File::open(folder) {
-            folder.sync_all().map_err(|why| disk("sync the folder of", &path, &why, gate))?;
-        }
         Ok(Self { sink: Sink::File { file, path }, next: 0, prev: String::new(), host: host(), gate: gate.clone() })
     }
 
@@ -114,6 +111,10 @@ impl Journal {
         if let Sink::File { file, path } = &mut self.sink {
             let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_data());
             written.map_err(|why| disk("write the journal", path, &why, &self.gate))?;
+            // Before the first entry is told to be on disk, so is the file's name.
+            if let (0, Some(Ok(folder))) = (seq, path.parent().map(File::open)) {
+                folder.sync_all().map_err(|why| disk("sync the folder of", path, &why, &self.gate))?;
+            }
         }
         self.next += 1;
         self.prev = hash;

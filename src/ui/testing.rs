@@ -71,7 +71,7 @@ pub fn empty(kind: Kind) -> State {
         database: Some(words("db.internal:5432/litellm, schema public")),
         gateway: Some(words("http://litellm.llm:4000")),
         folder: words("~/.local/state/lastgood/prod-eu"),
-        catalog: Arc::new(Catalog::default().on(jiff::civil::date(2026, 3, 1), Vec::new())),
+        catalog: Catalog::default().on(jiff::civil::date(2026, 3, 1), Vec::new()).into(),
         ..Setting::bare(environment, kind)
     };
     let keymap = Keymap::parse(keymap::DEFAULT).unwrap();

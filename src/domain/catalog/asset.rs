@@ -9,7 +9,9 @@ use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
 use flate2::{Compression, GzBuilder, read::GzDecoder};
+use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::described::{Described, Objects};
@@ -63,7 +65,7 @@ impl Safe for Malformed {}
 /// Positions in the list of packages, both included.
 type Ranges = Vec<(usize, usize)>;
 
-/// Read before the rest, so that another format is told as such.
+/// Read of what is no catalog, so that another format is told as such.
 #[derive(Deserialize)]
 struct Head {
     format: u32,
@@ -112,6 +114,19 @@ fn positions<'a>(
     stands.then_some(positions).ok_or_else(|| Malformed::Range(of.to_string()))
 }
 
+/// The beginning of a day in UTC, as gzip tells times (MTIME, RFC 1952): seconds since 1970, and 0 for
+/// days that it cannot tell.
+fn seconds(day: Date) -> u32 {
+    day.to_zoned(TimeZone::UTC).map_or(0, |day| u32::try_from(day.timestamp().as_second()).unwrap_or_default())
+}
+
+/// The day on which a catalog was made, by the header of its file; `None` where that does not tell.
+pub(super) fn made(file: &[u8]) -> Option<Date> {
+    let seconds = u32::from_le_bytes(*file.get(4..)?.first_chunk()?);
+    let day = Timestamp::from_second(seconds.into()).ok()?.to_zoned(TimeZone::UTC).date();
+    (seconds > 0).then_some(day)
+}
+
 impl Catalog {
     /// The catalog as a file.
     ///
@@ -147,8 +162,8 @@ impl Catalog {
             migrations: migrations.collect(),
             objects: objects.into_iter().map(|(object, at)| (object.clone(), ranges(at.into_iter()))).collect(),
         };
-        // No time and no file name in the header: the same content gives the same bytes.
-        let mut packed = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
+        // Its day and no file name in the header: the same content gives the same bytes.
+        let mut packed = GzBuilder::new().mtime(seconds(self.made)).write(Vec::new(), Compression::best());
         packed.write_all(&serde_json::to_vec(&asset)?)?;
         packed.finish()
     }
@@ -165,11 +180,14 @@ impl Catalog {
             return Err(Malformed::TooLarge);
         }
         let shape = |why: serde_json::Error| Malformed::Shape { line: why.line(), column: why.column() };
-        let Head { format } = serde_json::from_slice(&text).map_err(shape)?;
-        if format != FORMAT {
-            return Err(Malformed::Format(format));
+        match serde_json::from_slice::<Asset>(&text) {
+            Ok(asset) if asset.format == FORMAT => asset.catalog(),
+            Ok(Asset { format, .. }) => Err(Malformed::Format(format)),
+            Err(why) => match serde_json::from_slice(&text) {
+                Ok(Head { format }) if format != FORMAT => Err(Malformed::Format(format)),
+                _ => Err(shape(why)),
+            },
         }
-        serde_json::from_slice::<Asset>(&text).map_err(shape)?.catalog()
     }
 }
 
@@ -218,7 +236,7 @@ mod tests {
 
     #[test]
     fn the_embedded_catalog_is_read_and_written_again_as_it_is() {
-        let bytes = include_bytes!("../../../assets/catalog.json.gz");
+        let bytes = Catalog::EMBEDDED;
         let read = Catalog::from_bytes(bytes).unwrap();
         assert_eq!(read, **Catalog::embedded());
         assert!(read.to_bytes().unwrap() == bytes, "the same catalog gives other bytes");
