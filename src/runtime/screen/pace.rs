@@ -22,6 +22,8 @@ const AT_ONCE: u32 = 2;
 /// at once, keys that come a little faster than frames wait a little each, and somebody who leans on a
 /// key gets as many frames as everybody.
 const PART: u32 = 6;
+/// How long everything counts as asked for: whoever starts the console asks for what it shows first.
+const OPENING: Duration = Duration::from_millis(500);
 
 /// Two leaky buckets, one of frames and one of bytes (the generic cell rate algorithm of ITU-T
 /// I.371). Frames that were asked for come early and do not wait for bytes; what they take is missing
@@ -29,6 +31,7 @@ const PART: u32 = 6;
 pub(super) struct Pace {
     every: Duration,
     bytes: Option<u32>,
+    opened: Instant,
     frame: Instant,
     room: Instant,
     /// When the frame that is wanted may be drawn.
@@ -39,15 +42,15 @@ impl Pace {
     pub fn new(manners: Manners) -> Self {
         let now = Instant::now();
         let every = Duration::from_secs(1) / manners.frames.max(1);
-        Self { every, bytes: manners.bytes, frame: now, room: now, due: None }
+        Self { every, bytes: manners.bytes, opened: now, frame: now, room: now, due: None }
     }
 
     /// A frame is wanted.
     pub fn want(&mut self, cause: Cause) {
         let now = Instant::now();
         let at = match cause {
-            Cause::Fed => self.frame.max(self.room),
-            Cause::Asked => {
+            Cause::Fed if now >= self.opened + OPENING => self.frame.max(self.room),
+            Cause::Fed | Cause::Asked => {
                 let early = self.frame.saturating_duration_since(now).saturating_sub(self.every * AT_ONCE);
                 now + early / PART
             }
@@ -127,6 +130,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn keys_that_come_faster_than_frames_wait_a_little_each() {
         let (mut pace, mut random) = (far(), fastrand::Rng::with_seed(4711));
+        tokio::time::advance(OPENING).await;
         let (begin, mut frames, mut waits) = (Instant::now(), 0_u32, Vec::new());
         while waits.len() < 1_000 {
             let key = Instant::now() + Duration::from_millis(random.u64(30..130));
@@ -143,6 +147,16 @@ mod tests {
         assert!(*longest < Duration::from_millis(45), "{longest:?}");
         let rate = f64::from(frames) / begin.elapsed().as_secs_f64();
         assert!(rate < 10.2, "{rate}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_answers_do_not_wait_for_the_frame_that_says_they_are_waited_for() {
+        let mut pace = far();
+        for _ in 0..=AT_ONCE {
+            assert_eq!(drawn(&mut pace, Cause::Fed, 4096).await, Duration::ZERO);
+        }
+        tokio::time::advance(OPENING).await;
+        assert!(drawn(&mut pace, Cause::Fed, 100).await > Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
