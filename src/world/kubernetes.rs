@@ -9,6 +9,7 @@ mod forward;
 mod identity;
 mod logs;
 mod objects;
+mod page;
 mod patch;
 mod pods;
 mod record;
@@ -25,12 +26,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures::FutureExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1 as core;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
-use kube::core::ObjectList;
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 
@@ -49,6 +49,9 @@ use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::domain::workload::{Discovered, Workload};
 use crate::text::{Clean, Gate, Secret};
 use crate::world::{Cluster, Feed, Reply, Workloads};
+
+/// Permissions asked for at a time: each takes a connection, and the pods come first.
+const QUESTIONS: usize = 4;
 
 /// One cluster, one context, one namespace, fixed when it was connected. Cheap to clone.
 #[derive(Clone)]
@@ -147,7 +150,8 @@ impl Cluster for Kubernetes {
 
     fn permissions(&self, asks: Vec<Ask>) -> Reply<Vec<Permission>> {
         let link = self.link.clone();
-        async move { Ok(futures::future::join_all(asks.into_iter().map(|ask| link.permission(ask))).await) }.boxed()
+        let answers = futures::stream::iter(asks).map(move |ask| link.clone().permission(ask)).buffered(QUESTIONS);
+        answers.collect().map(Ok).boxed()
     }
 
     fn discover(&self) -> Reply<Vec<Discovered>> {
@@ -251,7 +255,7 @@ impl Link {
     /// Every object of a kind that carries these labels, page by page.
     async fn list<K>(&self, attempt: &Clean, api: &Api<K>, labels: Option<&str>) -> Result<Vec<K>, Trouble>
     where
-        K: Clone + DeserializeOwned + std::fmt::Debug,
+        K: Resource + Clone + DeserializeOwned,
     {
         self.list_kept(attempt, api, labels, Some).await
     }
@@ -266,14 +270,14 @@ impl Link {
         keep: impl Fn(K) -> Option<T>,
     ) -> Result<Vec<T>, Trouble>
     where
-        K: Clone + DeserializeOwned + std::fmt::Debug,
+        K: Resource + Clone + DeserializeOwned,
     {
-        let mut params = ListParams::default().limit(watch::PAGE);
+        let mut params = ListParams::default().limit(page::PAGE);
         params.label_selector = labels.map(ToOwned::to_owned);
         let mut all = Vec::new();
         loop {
-            let page: ObjectList<K> = self.ask(attempt, api.list(&params)).await?;
-            all.extend(page.items.into_iter().filter_map(&keep));
+            let page = self.ask(attempt, page::page(api, &params)).await?;
+            all.extend(page.items.into_iter().flatten().filter_map(&keep));
             params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
             if params.continue_token.is_none() {
                 return Ok(all);

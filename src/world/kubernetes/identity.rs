@@ -81,7 +81,7 @@ impl Link {
 
     /// One SelfSubjectAccessReview. SelfSubjectRulesReview is not used: it is incomplete under
     /// webhook authorizers.
-    pub(super) async fn permission(&self, ask: Ask) -> Permission {
+    pub(super) async fn permission(self, ask: Ask) -> Permission {
         let (verb, group, resource, subresource) = ask.attributes();
         let attributes = ResourceAttributes {
             namespace: Some(self.namespace.to_string()),

@@ -11,18 +11,16 @@ use std::time::{Duration, Instant};
 use futures::stream::{BoxStream, StreamExt as _};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use kube::api::{Api, DynamicObject, ListParams, WatchEvent, WatchParams};
-use kube::core::ObjectList;
 use serde::de::DeserializeOwned;
 
 use super::backoff::Backoff;
 use super::connect::READ_TIMEOUT;
+use super::page::{PAGE, Page, page};
 use super::{Link, errors};
 use crate::domain::cluster::WorkloadRef;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Gate};
 
-/// Objects asked for at a time.
-pub(super) const PAGE: u32 = 500;
 /// How long one watch request lasts at least. A connection that died without a word is noticed
 /// soon after this.
 const WATCH_SECONDS: u32 = 60;
@@ -146,12 +144,12 @@ where
         .boxed()
     }
 
-    async fn page(&self, next: Option<String>) -> Result<ObjectList<K>, Failure> {
+    async fn page(&self, next: Option<String>) -> Result<Page<K>, Failure> {
         let mut params = ListParams::default().limit(PAGE);
         params.label_selector.clone_from(&self.labels);
         params.field_selector.clone_from(&self.fields);
         params.continue_token = next;
-        limited(self.requests.list(&params)).await
+        limited(page(&self.requests, &params)).await
     }
 
     async fn open(&self, version: &str) -> Result<BoxStream<'static, kube::Result<WatchEvent<K>>>, Failure> {
@@ -193,7 +191,7 @@ where
             // A page that fails begins the list anew: its token may be what was wrong.
             State::Listing { mut kept, next } => {
                 let page = self.watch.page(next).await?;
-                kept.extend(page.items.into_iter().filter_map(&self.watch.keep));
+                kept.extend(page.items.into_iter().flatten().filter_map(&self.watch.keep));
                 let next = page.metadata.continue_.filter(|token| !token.is_empty());
                 if next.is_some() {
                     let count = kept.len();
