@@ -23,7 +23,7 @@ use color_eyre::eyre;
 use crate::cli::command::{Command, Invocation};
 use crate::cli::config_file::{Choice, Chosen, ConfigError};
 use crate::cli::exit::Exit;
-use crate::domain::catalog::Catalog;
+use crate::domain::catalog::Consulted;
 use crate::text::{Clean, Gate};
 
 /// What the engine starts from.
@@ -57,17 +57,17 @@ pub fn main(engine: impl FnOnce(Start) -> eyre::Result<Exit>) -> ExitCode {
     }
 }
 
-/// Begins to read the catalogs beside the start of a command that goes by them: milliseconds that
-/// the first screen does not wait for. A drill goes by the embedded one alone.
+/// Begins to read the catalog beside the start of a command that goes by it. A drill goes by the
+/// embedded one.
 fn read_ahead(command: &Command, gate: &Gate) {
     let real = command.wants_environment() || matches!(command, Command::Resume(_));
     if real || matches!(command, Command::Drill(_)) {
-        // Whoever needs it before it is there waits for the rest.
-        std::thread::spawn(Catalog::embedded);
-    }
-    if real {
         let gate = gate.clone();
-        std::thread::spawn(move || drop(catalog_file::current(&gate)));
+        std::thread::spawn(move || {
+            let catalog = if real { catalog_file::current(&gate).catalog } else { Consulted::Embedded };
+            // Whoever needs it before it is there waits for the rest.
+            catalog.releases().len()
+        });
     }
 }
 

@@ -11,6 +11,7 @@ use axum::extract::FromRequestParts;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::http::{Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::serve::ListenerExt as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -132,7 +133,9 @@ impl KubeServer {
         let app = axum::Router::new().fallback(move |request: Request<Body>| answer(Arc::clone(&state), request));
         let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let task = tokio::spawn(async move {
+            axum::serve(listener.tap_io(|stream| stream.set_nodelay(true).unwrap()), app).await.unwrap()
+        });
         let server = Self { address, shared, task };
         for name in ["kube-system", "llm"] {
             server.put("namespaces", "", json!({"metadata": {"name": name}}));
@@ -445,6 +448,16 @@ fn selected(object: &Value, asked: &BTreeMap<String, String>) -> bool {
     by_label && by_name
 }
 
+/// A list of objects that are not copied for it: there may be thousands.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct List<'a> {
+    kind: &'static str,
+    api_version: &'static str,
+    metadata: Value,
+    items: Vec<&'a Value>,
+}
+
 fn list(shared: &Shared, at: &Target, asked: &BTreeMap<String, String>) -> Response {
     let store = shared.store.lock().unwrap();
     let all: Vec<&Value> = store
@@ -462,7 +475,7 @@ fn list(shared: &Shared, at: &Target, asked: &BTreeMap<String, String>) -> Respo
         metadata["continue"] = json!((from + page.len()).to_string());
     }
     let kind = if at.resource == "pods" { "PodList" } else { "List" };
-    axum::Json(json!({"kind": kind, "apiVersion": "v1", "metadata": metadata, "items": page})).into_response()
+    axum::Json(List { kind, api_version: "v1", metadata, items: page }).into_response()
 }
 
 fn get(shared: &Shared, at: &Target) -> Response {
