@@ -16,7 +16,7 @@ pub(in crate::cli::engine) async fn refresh(gate: &Gate) -> Outcome {
     let file = catalog_file::refreshed()?;
     let Current { catalog: known, origin } = catalog_file::current(gate);
     complain(&say!("the catalog of {}, {}", known.made(), origin.words()));
-    let fetched = whole(fetched(Draft::from(&*known), gate).await?, gate)?;
+    let fetched = whole(fetched(Draft::from(&known), gate).await?, gate)?;
     let catalog = dated(fetched.draft, fetched.absent, &known);
     let added = added(&known, &catalog);
     added.iter().for_each(|line| complain(&say!("added {}", line)));
