@@ -20,7 +20,7 @@ use lastgood::text::Gate;
 /// Pods that write.
 const PODS: usize = 20;
 /// Lines that come together, as the feeds hand them on.
-const BATCH: usize = 1_000;
+const BATCH: usize = 200;
 /// Sizes that are measured, in lines.
 const SIZES: [usize; 3] = [200_000, 500_000, 1_000_000];
 /// More than any of the sizes takes: what is measured is the filter, not the eviction.
@@ -70,7 +70,7 @@ fn fill(ring: &mut Ring, lines: usize) -> Duration {
     let mut took = Duration::ZERO;
     for batch in 0..lines / BATCH {
         let of = batch % PODS;
-        let at = begin + Duration::from_millis(batch as u64 * 20);
+        let at = begin + Duration::from_millis(batch as u64 * 4);
         let texts: Vec<String> = (0..BATCH).map(|i| raw(batch / PODS * BATCH + i, &mut random)).collect();
         let started = Instant::now();
         let lines: Vec<LogLine> =

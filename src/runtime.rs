@@ -34,7 +34,7 @@ use crate::world::clock::Clock;
 
 /// How often the time is told when nothing else happens.
 const TICK: Duration = Duration::from_secs(1);
-/// Messages that wait before feeds are held up. Each may bring a thousand log lines.
+/// Messages that wait before feeds are held up. Each may bring two hundred log lines.
 const QUEUE: usize = 16;
 /// How long an act may take to end after the console was left.
 const LAST_CALL: Duration = Duration::from_secs(30);

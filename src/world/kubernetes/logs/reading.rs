@@ -15,10 +15,11 @@ use crate::domain::span::short;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::Clean;
 
-/// Lines are handed on together when they came within this time,
-const BATCH_TIME: Duration = Duration::from_millis(50);
-/// or when there are this many,
-const BATCH_LINES: usize = 1_000;
+/// Lines are handed on together when they came within this time: they wait for it on their way to
+/// the screen,
+const BATCH_TIME: Duration = Duration::from_millis(20);
+/// or when there are this many: batches of many streams are in memory beside what is kept,
+const BATCH_LINES: usize = 200;
 /// or this many bytes of them.
 const BATCH_BYTES: usize = 1024 * 1024;
 /// Lines that were written this long before the log was opened again did not come in time.
