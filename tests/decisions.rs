@@ -409,6 +409,45 @@ fn a_stream_that_falls_out_of_the_limit_is_not_said_to_be_followed() {
 }
 
 #[test]
+fn what_the_database_says_again_is_not_worked_out_again() {
+    let mut desk = Desk::seeing("litellm-rollback:preflight");
+    let read = |desk: &mut Desk| {
+        desk.send(Msg::Feed(Feed::Schema, Item::Schema(Ok(LiveSchema::default()))));
+        desk.rows(vec![row("r1", "20260101000000_a", RowState::Applied)]);
+    };
+    read(&mut desk);
+    desk.tick(1);
+    drop(findings(&desk.state));
+    let (compared, forecast) = (desk.state.ledger.rows.as_ptr(), desk.state.forecasts.len());
+    assert!(forecast > 0);
+    read(&mut desk);
+    desk.tick(2);
+    assert_eq!(desk.state.ledger.rows.as_ptr(), compared, "nothing is different, so nothing is compared");
+    assert_eq!(desk.state.forecasts.len(), forecast);
+    // Another row, another version, or none of it any more: everything is looked at anew.
+    std::sync::Arc::make_mut(&mut desk.state.setting).catalog = lastgood::domain::catalog::Catalog::embedded().clone();
+    desk.rows(vec![row("r1", "20260101000000_a", RowState::Applied), row("r2", "20260102000000_b", RowState::Applied)]);
+    assert_eq!(desk.state.ledger.rows.len(), 2);
+    let compared = desk.state.ledger.rows.as_ptr();
+    let mut other = workload(8);
+    other.template = template("ghcr.io/berriai/litellm:v1.80.0", false);
+    desk.see(other);
+    let rows = desk.state.migrations.last().unwrap().rows.clone();
+    desk.rows(rows);
+    assert_ne!(desk.state.ledger.rows.as_ptr(), compared);
+    assert_eq!(desk.state.ledger.target.as_ref().map(ToString::to_string).as_deref(), Some("1.80.0"));
+    let old = template("ghcr.io/berriai/litellm:v1.74.0", false);
+    let before = lastgood::app::forecast::of(&desk.state, &old);
+    desk.send(Msg::Feed(Feed::Schema, Item::Schema(Err(away()))));
+    let after = lastgood::app::forecast::of(&desk.state, &old);
+    assert_ne!(after, before, "what is not seen any more is not forecast from");
+}
+
+fn away() -> Trouble {
+    Trouble::new(TroubleKind::Unreachable, Clean::ours("the database is away"))
+}
+
+#[test]
 fn the_chart_of_an_error_shows_where_it_began() {
     use lastgood::app::feeds::followed;
     use lastgood::app::logs::chart::{Event, chart};

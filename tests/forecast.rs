@@ -61,6 +61,7 @@ impl Seen {
             rows: Ok(&self.table),
             live: Ok(&self.live.objects),
             newer: &[],
+            memo: None,
         }
     }
 

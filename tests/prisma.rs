@@ -121,6 +121,7 @@ impl Case {
             rows: Ok(&table),
             live: Ok(&live.objects),
             newer: &[],
+            memo: None,
         };
         let container = Container {
             name: "litellm".parse().unwrap(),

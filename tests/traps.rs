@@ -457,7 +457,7 @@ fn tables_of_other_programs_are_at_stake_too() {
     let rows = MigrationTable { exists: true, ..MigrationTable::default() };
     let live = [Object::Table("invoices".parse().unwrap())].into_iter().collect();
     let newest = Newest::Known("ghcr.io/berriai/litellm:v1.81.0".parse().unwrap());
-    let facts = Facts { newest, catalog, rows: Ok(&rows), live: Ok(&live), newer: &[] };
+    let facts = Facts { newest, catalog, rows: Ok(&rows), live: Ok(&live), newer: &[], memo: None };
     let forecast = forecast(&template("ghcr.io/berriai/litellm:main-v1.74.7-stable", false), &facts);
     let Forecast::MayDrop { stake, why, .. } = &forecast else { panic!("{forecast:?}") };
     assert_eq!(stake.objects().map(ToString::to_string).collect::<Vec<_>>(), ["invoices"]);

@@ -25,6 +25,7 @@ pub fn facts(state: &State) -> Facts<'_> {
             hidden => Err(say!("the database has {} with a name that cannot be shown", Many(hidden, "object"))),
         }),
         newer: state.newer.last().map(Vec::as_slice).unwrap_or_default(),
+        memo: Some(&state.forecasts),
     }
 }
 

@@ -51,21 +51,32 @@ pub fn filter(state: &mut State) {
 /// The table was read, or could not be.
 pub fn seen(state: &mut State, result: Result<MigrationTable, Trouble>) {
     let now = state.now;
+    let same = matches!(&result, Ok(table) if state.migrations.fresh() == Some(table));
     match result {
         Ok(table) => state.migrations.see(table, now),
         Err(why) => state.migrations.lose(why, now),
     }
-    compare(state);
+    compare_unless(state, same);
 }
 
 /// What the database holds was read, or could not be.
 pub fn seen_schema(state: &mut State, result: Result<LiveSchema, Trouble>) {
     let now = state.now;
+    let same = matches!(&result, Ok(schema) if state.schema.fresh() == Some(schema));
     match result {
         Ok(schema) => state.schema.see(schema, now),
         Err(why) => state.schema.lose(why, now),
     }
-    compare(state);
+    compare_unless(state, same);
+}
+
+/// Compares again where something is different: it was read again every few seconds, and comparing
+/// two hundred rows takes longer than all else that a console does while nothing happens.
+fn compare_unless(state: &mut State, same: bool) {
+    let image = learn::next(state).and_then(|listing| listing.digest.as_ref());
+    if !same || state.ledger.target != target(state) || state.ledger.image.as_ref() != image {
+        compare(state);
+    }
 }
 
 /// Compares the table with the database again.

@@ -24,6 +24,7 @@ use crate::domain::change::{ChangeKind, Cleared};
 use crate::domain::cluster::{Identity, Permission, Pod, WorkloadRef};
 use crate::domain::confirm::Confirmed;
 use crate::domain::encrypted::Newer;
+use crate::domain::forecast::Memo;
 use crate::domain::headway::Headway;
 use crate::domain::incident::{ActRecord, Goal, Incident};
 use crate::domain::ledger::Ledger;
@@ -228,6 +229,8 @@ pub struct State {
     pub newer: Live<Vec<Newer>>,
     /// How those two agree, as they were last seen.
     pub ledger: Ledger,
+    /// What was forecast from what the database says now.
+    pub forecasts: Memo,
     /// What running pods told of the migrations in their images.
     pub learnt: Learnt,
     /// What the targets lean on.
@@ -312,6 +315,7 @@ impl State {
             server: live(missing.backup.as_ref()),
             newer: live(missing.database.as_ref()),
             ledger: Ledger::default(),
+            forecasts: Memo::default(),
             setting: Arc::new(setting),
             runbooks: library,
             signatures,

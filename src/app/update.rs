@@ -18,6 +18,7 @@ use crate::app::{
     releases, restore, runbook, status, target,
 };
 use crate::domain::cluster::{Ask, Pod, PodsItem, WorkloadRef};
+use crate::domain::forecast::Memo;
 use crate::domain::live::Live;
 use crate::domain::name::Uid;
 use crate::domain::record::Entry;
@@ -33,6 +34,9 @@ const QUESTIONS_RETRY: SignedDuration = SignedDuration::from_secs(5);
 /// Decides. Takes no time, reads no file, cannot fail.
 pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
     let logs_only = msg.is_log_lines();
+    if !keeps_database(state, &msg) {
+        state.forecasts = Memo::default();
+    }
     let mut effects = match msg {
         Msg::Key(key) => press(state, key),
         Msg::Paste(text) => {
@@ -109,6 +113,21 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         state.exit = Some(*exit);
     }
     effects
+}
+
+/// Whether the database and the catalog say after this message what they said before it: what was
+/// forecast from them holds.
+fn keeps_database(state: &State, msg: &Msg) -> bool {
+    match msg {
+        Msg::Feed(_, Item::Migrations(Ok(table))) => state.migrations.fresh() == Some(table),
+        Msg::Feed(_, Item::Schema(Ok(schema))) => state.schema.fresh() == Some(schema),
+        Msg::Feed(_, Item::Newer(Ok(newer))) => state.newer.fresh() == Some(newer),
+        Msg::Feed(_, Item::Workload(_) | Item::Pods(_) | Item::Releases(_) | Item::Logs(_)) => true,
+        Msg::Tick(_) | Msg::Size(..) | Msg::Key(_) | Msg::Progress(..) | Msg::Sifted(_) | Msg::Saved(_) => true,
+        Msg::Copied(_) | Msg::Journal(_) | Msg::Locked(_) => true,
+        Msg::Looked(_, sight) => !matches!(sight, Sight::Migrations(_) | Sight::Schema(_) | Sight::Listing(_)),
+        _ => false,
+    }
 }
 
 /// What a fresh state asks for first.

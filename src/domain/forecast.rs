@@ -8,12 +8,14 @@
 //! speak, an image that is older than the newest on record is taken for dangerous.
 
 mod age;
+mod memo;
 mod stake;
 mod start;
 
 use serde::Serialize;
 
 pub use age::{Newest, unordered};
+pub use memo::Memo;
 pub use stake::{Pending, Stake, ahead};
 pub use start::{DISABLE_SCHEMA_UPDATE, gateway_containers};
 
@@ -40,13 +42,15 @@ pub struct Facts<'a> {
     pub live: Result<&'a Schema, Clean>,
     /// Stored values that only newer versions can read; empty where nobody could count them.
     pub newer: &'a [Newer],
+    /// What was worked out from this same table, schema and catalog before.
+    pub memo: Option<&'a Memo>,
 }
 
 impl<'a> Facts<'a> {
     /// What is known where there is no database: the age of the images.
     pub fn without_database(newest: Newest, catalog: &'a Catalog) -> Self {
         let none = || Clean::ours("there is no database to ask");
-        Self { newest, catalog, rows: Err(none()), live: Err(none()), newer: &[] }
+        Self { newest, catalog, rows: Err(none()), live: Err(none()), newer: &[], memo: None }
     }
 }
 
@@ -213,8 +217,22 @@ fn of_container(container: &Container, switch: &SchemaSwitch, claim: Option<&Ver
     }
 }
 
-/// What an image does when it starts in this way: by the catalog where it can speak, else by age.
+/// What an image does when it starts in this way; worked out once for each memo.
 fn of_image(image: &Image, claim: Option<&Version>, how: How, open: Clean, way: Way, facts: &Facts<'_>) -> Forecast {
+    let Some(memo) = facts.memo else { return judged(image, claim, how, open, way, facts) };
+    let asked = memo::Asked {
+        image: image.clone(),
+        claim: claim.cloned(),
+        how,
+        open: open.clone(),
+        way: way.clone(),
+        newest: facts.newest.clone(),
+    };
+    memo.answer(asked, || judged(image, claim, how, open, way, facts))
+}
+
+/// What an image does when it starts in this way: by the catalog where it can speak, else by age.
+fn judged(image: &Image, claim: Option<&Version>, how: How, open: Clean, way: Way, facts: &Facts<'_>) -> Forecast {
     let told = age::told_version(image);
     let computed = match &told {
         Some(version) => stake::computed(version, image, how, &open, &way, facts),

@@ -217,6 +217,9 @@ pub struct Ledger {
     /// The version that will run next, as far as it is known.
     #[serde(skip)]
     pub target: Option<Version>,
+    /// The digest of the image that told what that version brings, where a pod of it was asked.
+    #[serde(skip)]
+    pub image: Option<Clean>,
     /// What deleting every applied row that the target does not know leads to.
     pub all_deleted: Setback,
 }
@@ -299,7 +302,8 @@ impl<'a> Comparison<'a> {
         let rows: Vec<_> = findings.map(|(at, (reality, advice))| self.finding(at, reality, advice)).collect();
         let ahead = rows.iter().enumerate().filter(|(_, row)| row.target_knows == Some(false));
         let all_deleted = self.all_deleted(ahead.filter(|(_, row)| row.state == RowState::Applied).map(|(at, _)| at));
-        Ledger { rows, pending: self.pending(), target: self.sources.target.cloned(), all_deleted }
+        let image = self.sources.image.and_then(|listing| listing.digest.clone());
+        Ledger { rows, pending: self.pending(), target: self.sources.target.cloned(), image, all_deleted }
     }
 
     fn row(&self, at: usize) -> &'a Row {

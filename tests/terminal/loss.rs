@@ -32,24 +32,56 @@ fn a_terminal_that_goes_away_without_a_word_ends_it_and_what_runs_is_on_record()
     let journal = || std::fs::read_to_string(folder.join("journal.jsonl")).unwrap();
     session.send("y");
     wait_until("the restart on record", SOON, || journal().contains("\"started\""));
+    let took = gone_without_a_word(&mut session);
+    assert!(took < LOST, "{took:?}");
+    let journal = journal();
+    let count = |word: &str| journal.matches(word).count();
+    assert_eq!(count("\"started\""), count("\"finished\""), "{journal}");
+}
+
+/// How long a console may take to see that its terminal is gone, and to end.
+const LOST: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// The terminal goes away and no signal comes. A loop that spins takes all of a processor; this must
+/// end in a fraction of that. How long it took.
+fn gone_without_a_word(session: &mut Session) -> std::time::Duration {
     let before = processor(session.process()).unwrap();
     session.hang_up();
     let mut last = before;
     let begin = std::time::Instant::now();
     wait_until("the end", SOON, || match processor(session.process()) {
-        Some(now) if !is_over(&session) => {
+        Some(now) if !is_over(session) => {
             last = now;
             false
         }
         _ => true,
     });
+    let took = begin.elapsed();
     session.wait_end(SOON);
-    // A loop that spins takes all of a processor; it ends in a fraction of that.
-    let (used, took) = ((last - before).as_secs_f64(), begin.elapsed().as_secs_f64());
-    assert!(used <= 0.2 + took / 2.0, "{used:.2} of {took:.2} s of processor");
+    let (used, allowed) = ((last - before).as_secs_f64(), 0.2 + took.as_secs_f64() / 2.0);
+    assert!(used <= allowed, "{used:.2} of {took:.2?} of processor");
+    took
+}
+
+/// A dump takes minutes: it does not go on without anybody who could stop it, and leaves no half file.
+#[test]
+fn a_backup_whose_terminal_goes_away_is_cancelled_and_on_record() {
+    let home = home();
+    let blocked = ["--block-signal=HUP", env!("CARGO_BIN_EXE_lastgood"), "drill", "bad-image"];
+    let mut session = opened(Start { program: "/usr/bin/env", ..Start::lastgood(home.path(), &blocked) });
+    session.send("B");
+    session.wait_for("with or without the spend log", SOON);
+    let folder = only_drill(home.path());
+    let journal = || std::fs::read_to_string(folder.join("journal.jsonl")).unwrap();
+    session.send("\r");
+    wait_until("the backup on record", SOON, || journal().contains("\"started\""));
+    let took = gone_without_a_word(&mut session);
+    assert!(took < LOST, "{took:?}");
     let journal = journal();
-    let count = |word: &str| journal.matches(word).count();
-    assert_eq!(count("\"started\""), count("\"finished\""), "{journal}");
+    assert_eq!(journal.matches("\"finished\"").count(), 1, "{journal}");
+    assert!(journal.contains("cancelled"), "{journal}");
+    let again = Start::lastgood(home.path(), &["resume"]).open();
+    again.wait_for(QUESTION, SOON);
 }
 
 /// Ended, and not waited for yet.

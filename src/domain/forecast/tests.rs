@@ -123,7 +123,7 @@ fn container(version: &str, env: &[(&str, &str)], words: &[&'static str]) -> Con
 
 fn with<'a>(catalog: &'a Catalog, rows: &'a MigrationTable, live: &'a Schema) -> Facts<'a> {
     let newest = Newest::Known("ghcr.io/berriai/litellm:v1.108.10".parse().unwrap());
-    Facts { newest, catalog, rows: Ok(rows), live: Ok(live), newer: &[] }
+    Facts { newest, catalog, rows: Ok(rows), live: Ok(live), newer: &[], memo: None }
 }
 
 fn of(container: Container, facts: &Facts<'_>) -> Forecast {

@@ -161,7 +161,8 @@ fn a_loss_passes_only_when_each_object_was_typed_for_this_change_and_nothing_cam
     };
     let (then, now) = (held(&["x", "y"]), held(&["x", "y", "z"]));
     let newest = || Newest::of([&NEW.parse::<Image>().unwrap()]);
-    let facts = |live| Facts { newest: newest(), catalog: &catalog, rows: Ok(&rows), live: Ok(live), newer: &[] };
+    let facts =
+        |live| Facts { newest: newest(), catalog: &catalog, rows: Ok(&rows), live: Ok(live), newer: &[], memo: None };
     let preview = preview(container(OLD, &[], &[]), Some(vec![]));
 
     let refusal = clear(&preview, &facts(&then), None).unwrap_err();
