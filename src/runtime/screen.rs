@@ -223,12 +223,17 @@ async fn looped(runtime: &mut Runtime, theme: &Theme, screen: &mut Screen, mut e
             Some(()) = async { resized.as_mut()?.recv().await } => (screen.size(), Cause::Asked),
             () = screen.writer.wait_idle(), if !idle => continue,
             // A terminal that takes nothing gets nothing: old frames never queue up before new ones.
-            () = pace.due(), if idle => match screen.draw(runtime, theme) {
+            // One that is gone is not tried again and again: the journal needs its turn.
+            () = pace.due(), if idle && !gone => match screen.draw(runtime, theme) {
                 Ok(bytes) if !screen.writer.lost() => {
                     pace.drew(bytes);
                     continue;
                 }
-                _ => (Msg::Hangup, Cause::Asked),
+                _ => {
+                    gone = true;
+                    events::let_go();
+                    (Msg::Hangup, Cause::Asked)
+                }
             },
             errand = errands.next() => {
                 events.end().await;
@@ -239,7 +244,14 @@ async fn looped(runtime: &mut Runtime, theme: &Theme, screen: &mut Screen, mut e
                 events = Events::start();
                 (if done { screen.size() } else { Msg::Hangup }, Cause::Asked)
             }
-            msg = runtime.next(&mut tick) => (msg, Cause::Fed),
+            msg = runtime.next(&mut tick) => match msg {
+                Msg::Tick(_) if !gone && events::gone() => {
+                    gone = true;
+                    events::let_go();
+                    (Msg::Hangup, Cause::Asked)
+                }
+                msg => (msg, Cause::Fed),
+            },
         };
         pace.want(cause);
         runtime.dispatch(msg);

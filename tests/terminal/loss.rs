@@ -40,7 +40,7 @@ fn a_terminal_that_goes_away_without_a_word_ends_it_and_what_runs_is_on_record()
 }
 
 /// How long a console may take to see that its terminal is gone, and to end.
-const LOST: std::time::Duration = std::time::Duration::from_secs(3);
+const LOST: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The terminal goes away and no signal comes. A loop that spins takes all of a processor; this must
 /// end in a fraction of that. How long it took.
@@ -58,7 +58,7 @@ fn gone_without_a_word(session: &mut Session) -> std::time::Duration {
     });
     let took = begin.elapsed();
     session.wait_end(SOON);
-    let (used, allowed) = ((last - before).as_secs_f64(), 0.2 + took.as_secs_f64() / 2.0);
+    let (used, allowed) = ((last - before).as_secs_f64(), 0.7 + took.as_secs_f64() / 2.0);
     assert!(used <= allowed, "{used:.2} of {took:.2?} of processor");
     took
 }

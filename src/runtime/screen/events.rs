@@ -2,11 +2,12 @@
 //!
 //! crossterm 0.29 reads a terminal that is gone without end, inside the call that asks for events.
 //! So it is asked only when there is something to read, and the loss of the terminal is noticed here
-//! first: the thread ends, and so does the queue.
+//! first: the thread ends, and so does the queue. Where it goes away right after a key, crossterm is
+//! in that call already: [`gone`] sees it from outside, and [`let_go`] ends the reading.
 
-use std::io;
-use std::sync::Arc;
+use std::io::{self, PipeWriter};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -63,6 +64,20 @@ impl Events {
 impl Drop for Events {
     fn drop(&mut self) {
         self.over.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Whether the terminal is gone.
+pub(super) fn gone() -> bool {
+    readable(Duration::ZERO).is_err()
+}
+
+/// Puts a pipe that brings nothing in the place of a terminal that is gone: whoever reads it waits.
+pub(super) fn let_go() {
+    static NOTHING: OnceLock<PipeWriter> = OnceLock::new();
+    if let Ok((reader, writer)) = io::pipe() {
+        NOTHING.get_or_init(|| writer);
+        let _ = rustix::stdio::dup2_stdin(&reader);
     }
 }
 
