@@ -425,7 +425,8 @@ fn what_the_database_says_again_is_not_worked_out_again() {
     assert_eq!(desk.state.ledger.rows.as_ptr(), compared, "nothing is different, so nothing is compared");
     assert_eq!(desk.state.forecasts.len(), forecast);
     // Another row, another version, or none of it any more: everything is looked at anew.
-    std::sync::Arc::make_mut(&mut desk.state.setting).catalog = lastgood::domain::catalog::Catalog::embedded().clone();
+    std::sync::Arc::make_mut(&mut desk.state.setting).catalog =
+        lastgood::domain::catalog::Consulted::Other(lastgood::domain::catalog::Catalog::embedded().clone());
     desk.rows(vec![row("r1", "20260101000000_a", RowState::Applied), row("r2", "20260102000000_b", RowState::Applied)]);
     assert_eq!(desk.state.ledger.rows.len(), 2);
     let compared = desk.state.ledger.rows.as_ptr();
