@@ -542,11 +542,11 @@ async fn the_log_is_filtered_searched_and_saved_by_keys() {
     assert_eq!(c.state().logs.ring.found(Sieve::Filter), 400);
     c.shows("400 of ");
     c.press("k k").await;
-    let held = c.state().logs.held;
+    let held = c.state().logs.held();
     assert!(held.is_some());
     c.press("/").await;
     c.enter("\"flood 177 \"").await;
-    c.wait("the match", |state| state.logs.held != held).await;
+    c.wait("the match", |state| state.logs.held() != held).await;
     assert_eq!(c.state().logs.ring.found(Sieve::Search), 1);
     c.press("S").await;
     c.press("<ctrl-u>").await;
@@ -567,12 +567,12 @@ async fn the_log_is_filtered_searched_and_saved_by_keys() {
     .await;
     assert_eq!(std::fs::read_to_string(&file).unwrap(), text, "it is as it was");
     // A filter that is not understood stays to be corrected; the empty one shows all at the same place.
-    let held = c.state().logs.held;
+    let held = c.state().logs.held();
     c.press("f <ctrl-u>").await;
     c.enter("/(/").await;
     assert!(matches!(c.top(), Some(Overlay::Text { .. })) && c.notice().contains("unclosed group"), "{}", c.notice());
     c.press("<ctrl-u> <enter>").await;
-    assert_eq!(c.state().logs.held, held);
+    assert_eq!(c.state().logs.held(), held);
     c.shows("flood 177 ");
 }
 

@@ -1,6 +1,7 @@
 //! The log: one ring of shared segments, and a view over it that never fetches anything again.
 
 pub mod chart;
+pub mod page;
 pub mod query;
 pub mod ring;
 pub mod saving;
@@ -12,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::app::action::Action;
 use crate::app::effect::Effect;
+use crate::app::logs::page::Page;
 use crate::app::logs::query::Query;
 use crate::app::logs::ring::{Pick, Place, Ring, Sieve, Sifted};
 use crate::app::state::{State, Tone};
@@ -68,8 +70,8 @@ pub struct Logs {
     lago: [Option<(Name, Timestamp)>; 2],
     /// How many migrations each pod said last that it has, by its UID.
     counted: BTreeMap<Uid, u32>,
-    /// The bottom line while held; `None` follows the end.
-    pub held: Option<Place>,
+    /// The page around the bottom line while held; `None` follows the end.
+    held: Option<Page>,
     /// A jump that waits for the search to find something.
     seeking: bool,
     /// Times are shown.
@@ -167,15 +169,56 @@ impl Logs {
         self.counted.get(pod).copied()
     }
 
+    /// The bottom line while held; `None` follows the end.
+    pub fn held(&self) -> Option<Place> {
+        self.held.as_ref().map(Page::at)
+    }
+
+    /// The page that is held and has lines that the ring let go.
+    pub fn outlived(&self) -> Option<&Page> {
+        self.held.as_ref().filter(|page| page.outlived(&self.ring))
+    }
+
+    fn hold(&mut self, at: Option<Place>) {
+        let Some(at) = at else {
+            self.held = None;
+            return;
+        };
+        let page = self.outlived().cloned().and_then(|page| page.moved(at));
+        self.held = Some(page.unwrap_or_else(|| Page::around(&self.ring, at)));
+    }
+
+    /// Takes the page anew: other lines of the ring pass the filter.
+    fn take_page(&mut self) {
+        self.held = self.held().map(|at| Page::around(&self.ring, at));
+    }
+
     /// Just after the bottom line in view.
     pub fn below(&self) -> Place {
-        self.held.map_or(Place::END, Place::next)
+        self.held().map_or(Place::END, Place::next)
+    }
+
+    /// The lines above a place that are shown, newest first: of the page that is held, once some of
+    /// it made room, else of all.
+    pub fn backwards(&self, from: Place) -> Box<dyn Iterator<Item = (Place, &LogLine)> + '_> {
+        match self.outlived() {
+            Some(page) => Box::new(page.backwards(from)),
+            None => Box::new(self.ring.backwards(from, Pick::Shown)),
+        }
+    }
+
+    /// The lines from a place on that are shown, oldest first.
+    pub fn forwards(&self, from: Place) -> Box<dyn Iterator<Item = (Place, &LogLine)> + '_> {
+        match self.outlived() {
+            Some(page) => Box::new(page.forwards(from)),
+            None => Box::new(self.ring.forwards(from, Pick::Shown)),
+        }
     }
 
     /// The line at the bottom of the view, and its place: the one that copy and remedy are about.
     pub fn selected(&self) -> Option<(Place, &LogLine)> {
-        let above = self.ring.backwards(self.below(), Pick::Shown).next();
-        above.or_else(|| self.ring.forwards(self.below(), Pick::Shown).next())
+        let above = self.backwards(self.below()).next();
+        above.or_else(|| self.forwards(self.below()).next())
     }
 
     fn push(&mut self, segment: Segment) {
@@ -243,6 +286,9 @@ pub fn search(state: &mut State, typed: &str) -> Result<Vec<Effect>, Clean> {
 fn ask(state: &mut State, sieve: Sieve, typed: &str) -> Result<Vec<Effect>, Clean> {
     let query = Query::parse(typed, state.now, &state.gate)?;
     let rest = state.logs.ring.ask(sieve, query);
+    if sieve == Sieve::Filter {
+        state.logs.take_page();
+    }
     // Whatever was wrong with the one before does not matter any more.
     state.notice = None;
     Ok(rest.map(|rest| Effect::Sift(Box::new(rest))).into_iter().collect())
@@ -251,6 +297,9 @@ fn ask(state: &mut State, sieve: Sieve, typed: &str) -> Result<Vec<Effect>, Clea
 /// More of the ring was looked through.
 pub fn sifted(state: &mut State, sifted: Sifted) {
     state.logs.ring.sifted(sifted);
+    if state.logs.outlived().is_none() {
+        state.logs.take_page();
+    }
     seek(state);
 }
 
@@ -263,7 +312,7 @@ fn seek(state: &mut State) {
     let last = logs.ring.backwards(logs.below(), Pick::Found).next().map(|(place, _)| place);
     logs.seeking = last.is_none() && logs.ring.waiting(Sieve::Search) > 0;
     match last {
-        Some(place) => logs.held = Some(place),
+        Some(place) => logs.hold(Some(place)),
         None if logs.seeking => {}
         None => state.tell(Tone::Plain, Clean::ours("no line above matches")),
     }
@@ -273,10 +322,11 @@ fn seek(state: &mut State) {
 pub fn act(state: &mut State, action: Action) {
     let page = usize::from(state.view.size.1 / 2).max(1);
     let logs = &mut state.logs;
+    let outlived = logs.outlived().is_some();
     logs.seeking = false;
     match action {
-        Action::Follow if logs.held.is_some() => logs.held = None,
-        Action::Follow => logs.held = logs.selected().map(|(place, _)| place),
+        Action::Follow if logs.held.is_some() => logs.hold(None),
+        Action::Follow => logs.hold(logs.selected().map(|(place, _)| place)),
         Action::Timestamps => logs.timestamps = !logs.timestamps,
         Action::Wrap => logs.wrap = !logs.wrap,
         Action::Unfold => logs.unfold = !logs.unfold,
@@ -285,25 +335,35 @@ pub fn act(state: &mut State, action: Action) {
         Action::Down => down(logs, 1),
         Action::PageUp => up(logs, page),
         Action::PageDown => down(logs, page),
-        Action::Top => logs.held = logs.ring.forwards(Place::START, Pick::Shown).next().map(|(place, _)| place),
-        Action::Bottom => logs.held = None,
+        Action::Top => {
+            let first = logs.ring.forwards(Place::START, Pick::Shown).next().map(|(place, _)| place);
+            logs.hold(first);
+        }
+        Action::Bottom => logs.hold(None),
         Action::SearchNext => find(state, Pick::Found, true),
         Action::SearchBack => find(state, Pick::Found, false),
         Action::ErrorNext => find(state, Pick::Errors, true),
         Action::ErrorBack => find(state, Pick::Errors, false),
         _ => {}
     }
+    if outlived && state.logs.held.is_some() && state.logs.outlived().is_none() {
+        state.tell(Tone::Plain, Clean::ours("the lines in between have made room for newer ones"));
+    }
 }
 
 /// Moves up by lines that pass the filter, at most to the first.
 fn up(logs: &mut Logs, by: usize) {
-    let above = logs.ring.backwards(logs.below(), Pick::Shown).take(by + 1).last();
-    logs.held = above.or_else(|| logs.selected()).map(|(place, _)| place);
+    let above = logs.backwards(logs.below()).take(by + 1).last();
+    logs.hold(above.or_else(|| logs.selected()).map(|(place, _)| place));
 }
 
-/// Moves down by lines that pass the filter; past the end it follows again.
+/// Moves down by lines that pass the filter, past the end of a page to the oldest that is kept; past
+/// the end of all it follows again.
 fn down(logs: &mut Logs, by: usize) {
-    logs.held = logs.ring.forwards(logs.below(), Pick::Shown).nth(by - 1).map(|(place, _)| place);
+    let below = logs.below();
+    let on_page = logs.forwards(below).nth(by - 1);
+    let next = on_page.or_else(|| logs.ring.forwards(below, Pick::Shown).nth(by - 1));
+    logs.hold(next.map(|(place, _)| place));
 }
 
 fn find(state: &mut State, pick: Pick, forwards: bool) {
@@ -316,11 +376,11 @@ fn find(state: &mut State, pick: Pick, forwards: bool) {
         logs.ring.forwards(from, pick).next()
     } else {
         // Following, the bottom line itself may be the one; held, it is the one that was found.
-        let from = logs.held.unwrap_or(from);
+        let from = logs.held().unwrap_or(from);
         logs.ring.backwards(from, pick).next()
     };
     match found.map(|(place, _)| place) {
-        Some(place) => logs.held = Some(place),
+        Some(place) => logs.hold(Some(place)),
         None if pick == Pick::Found && logs.ring.waiting(Sieve::Search) > 0 => {
             state.tell(Tone::Plain, Clean::ours("no match so far; the search goes on"));
         }

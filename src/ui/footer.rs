@@ -207,7 +207,7 @@ fn short(scene: &Scene<'_>, action: Action) -> &'static str {
         Action::Consent => "allow model calls",
         Action::Filter | Action::FilterRows => "filter",
         Action::Search => "search",
-        Action::Follow if state.logs.held.is_some() => "follow",
+        Action::Follow if state.logs.held().is_some() => "follow",
         Action::Follow => "hold",
         Action::Previous => "previous container",
         Action::Wrap => "wrap",

@@ -9,7 +9,7 @@ use ratatui::text::{Line, Span};
 use crate::app::action::{Action, Pane};
 use crate::app::feeds;
 use crate::app::logs::query::Query;
-use crate::app::logs::ring::{Pick, Sieve};
+use crate::app::logs::ring::Sieve;
 use crate::app::logs::{Logs, Stream, telling};
 use crate::domain::log::LogLine;
 use crate::domain::signature::{Severity, Signature};
@@ -69,7 +69,7 @@ fn streams(scene: &Scene<'_>) -> Span<'static> {
                 format!("{sign} {} of {} lost, {pod} {ago} ago: {}", lost.len(), logs.streams().len(), why.what);
             Span::styled(words, scene.style(Role::Danger))
         }
-        None if logs.held.is_some() => {
+        None if logs.held().is_some() => {
             Span::styled(format!("held, {following} streams go on"), scene.style(Role::Warn))
         }
         None => match feeds::beyond(scene.state, scene.pods()) {
@@ -104,10 +104,10 @@ fn window<'a>(scene: &Scene<'a>, room: Room, height: usize) -> Vec<Line<'a>> {
     let logs = &scene.state.logs;
     let below = logs.below();
     // The line that the keys are about, while the log is held: the first one that is met.
-    let mut selected = logs.held.is_some();
+    let mut selected = logs.held().is_some();
     let mut upwards: Vec<Vec<Line<'a>>> = Vec::new();
     let mut taken = 0;
-    for (_, line) in logs.ring.backwards(below, Pick::Shown) {
+    for (_, line) in logs.backwards(below) {
         if taken >= height {
             break;
         }
@@ -118,7 +118,7 @@ fn window<'a>(scene: &Scene<'a>, room: Room, height: usize) -> Vec<Line<'a>> {
     let mut lines: Vec<Line<'a>> = upwards.into_iter().rev().flatten().collect();
     lines.drain(..lines.len().saturating_sub(height));
     if lines.len() < height {
-        for (_, line) in logs.ring.forwards(below, Pick::Shown) {
+        for (_, line) in logs.forwards(below) {
             if lines.len() >= height {
                 break;
             }
@@ -259,7 +259,7 @@ fn meaning<'a>(scene: &Scene<'a>, room: Room) -> Vec<Line<'a>> {
     }
     let Some((index, at)) = telling(state) else { return Vec::new() };
     let signature = state.signatures.get(index);
-    let ago = if state.logs.held.is_some() {
+    let ago = if state.logs.held().is_some() {
         String::new()
     } else {
         match scene.age(at) {
@@ -294,9 +294,10 @@ fn view<'a>(scene: &Scene<'a>, room: Room) -> Line<'a> {
     let logs = &scene.state.logs;
     let dot = scene.sign(Sign::Dot);
     let mut row = Row::plain(scene, room.width);
-    row = match logs.held {
-        Some(_) => row.words("held", Role::Warn),
-        None => row.words("following", Role::Good),
+    row = match (logs.held(), logs.outlived()) {
+        (Some(_), Some(_)) => row.words("held, older than what is kept", Role::Warn),
+        (Some(_), None) => row.words("held", Role::Warn),
+        (None, _) => row.words("following", Role::Good),
     };
     let ring = &logs.ring;
     let dropped = ring.dropped();
@@ -328,4 +329,67 @@ fn view<'a>(scene: &Scene<'a>, room: Room) -> Line<'a> {
         row = row.words(&format!("{dot} {} older lines made room", ring.evicted()), Role::Muted);
     }
     row.line()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::app::logs::act;
+    use crate::app::logs::ring::{Pick, Place, Ring};
+    use crate::app::state::State;
+    use crate::domain::log::{LogSource, Segment};
+    use crate::ui::testing;
+
+    /// A hundred lines of one second.
+    fn second(number: i64) -> Segment {
+        let source = LogSource {
+            uid: "u".parse().unwrap(),
+            pod: "litellm-proxy-7f9c-x7k2p".parse().unwrap(),
+            container: "litellm".parse().unwrap(),
+            previous: false,
+        };
+        let (at, source) = (Timestamp::from_second(number).unwrap(), Arc::new(source));
+        let line = |row: i64| LogLine::new(at, &source, say!("line {} of second {}", row, number));
+        (0..100).map(line).collect::<Vec<_>>().into()
+    }
+
+    fn flood(state: &mut State, seconds: std::ops::Range<i64>) {
+        seconds.for_each(|number| state.logs.ring.push(second(number)));
+    }
+
+    /// The part of the screen that shows lines.
+    fn lines(state: &State) -> Vec<String> {
+        let screen = testing::screen(state, Pane::Logs, 80, 24);
+        screen.lines().filter(|line| line.contains("of second")).map(ToOwned::to_owned).collect()
+    }
+
+    #[test]
+    fn what_is_held_stays_while_it_makes_room() {
+        let mut state = testing::normal();
+        state.view.focus = Pane::Logs;
+        state.logs.ring = Ring::bounded(100 * 1024);
+        flood(&mut state, 0..5);
+        act(&mut state, Action::Follow);
+        let held = lines(&state);
+        assert!(held.last().unwrap().contains("line 99 of second 4"), "{held:#?}");
+        flood(&mut state, 5..100);
+        assert!(state.logs.ring.evicted() > 500);
+        assert_eq!(lines(&state), held, "it stays");
+        let screen = testing::screen(&state, Pane::Logs, 80, 24);
+        assert!(screen.contains("held, older than what is kept"), "{screen}");
+        act(&mut state, Action::Up);
+        assert!(lines(&state).last().unwrap().contains("line 98 of second 4"), "one moves on it");
+        act(&mut state, Action::Down);
+        act(&mut state, Action::Down);
+        let oldest = state.logs.ring.forwards(Place::START, Pick::Shown).next().unwrap().0;
+        assert_eq!(state.logs.held(), Some(oldest), "past its end one comes to what is kept");
+        let told = state.notice.as_ref().map(|notice| notice.words.to_string());
+        assert_eq!(told.as_deref(), Some("the lines in between have made room for newer ones"));
+        act(&mut state, Action::Follow);
+        assert!(lines(&state).last().unwrap().contains("line 99 of second 99"));
+    }
 }

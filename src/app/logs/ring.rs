@@ -273,6 +273,11 @@ impl Ring {
         self.evicted
     }
 
+    /// Whether the line of a place is kept.
+    pub fn keeps(&self, place: Place) -> bool {
+        self.lanes.values().any(|lane| lane.id == place.lane && lane.at(place.number).is_some())
+    }
+
     /// Lines that came and are neither kept nor evicted: a loss of ours, which must stay 0.
     pub fn dropped(&self) -> u64 {
         self.received.saturating_sub(self.evicted + self.lines as u64)

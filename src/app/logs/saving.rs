@@ -13,6 +13,8 @@ use crate::text::Clean;
 pub struct Saving {
     /// The file as it was typed.
     pub path: String,
+    /// Lines of the page that is held, where the ring let them go.
+    page: Vec<LogLine>,
     ring: Arc<Ring>,
 }
 
@@ -26,7 +28,8 @@ impl PartialEq for Saving {
 impl Saving {
     /// The lines in the order of time, each as it is written: time, pod, container, text.
     pub fn lines(&self) -> impl Iterator<Item = Clean> {
-        self.ring.forwards(Place::START, Pick::Shown).map(|(_, line)| written(line))
+        let kept = self.ring.forwards(Place::START, Pick::Shown).map(|(_, line)| line);
+        self.page.iter().chain(kept).map(written)
     }
 }
 
@@ -53,5 +56,6 @@ pub fn save(state: &mut State, path: &str, all: bool) -> Vec<Effect> {
         state.tell(Tone::Warn, Clean::ours("not saved: the filter has not seen every line yet; try again in a moment"));
         return Vec::new();
     }
-    vec![Effect::Save(Box::new(Saving { path: path.to_owned(), ring: Arc::new(ring) }))]
+    let page = state.logs.outlived().into_iter().flat_map(|page| page.gone(&ring)).cloned().collect();
+    vec![Effect::Save(Box::new(Saving { path: path.to_owned(), page, ring: Arc::new(ring) }))]
 }
