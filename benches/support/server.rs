@@ -198,6 +198,7 @@ fn fill(server: &KubeServer, flow: Flow) {
                     "conditions": [{"type": "Ready", "status": "True"}],
                     "containerStatuses": [{
                         "name": "litellm", "image": IMAGE, "imageID": "", "ready": true, "restartCount": 0,
+                        "containerID": format!("containerd://{}", source.pod),
                         "state": {"running": {"startedAt": "2026-11-20T10:00:00Z"}}, "lastState": {},
                     }],
                 },

@@ -390,7 +390,10 @@ async fn carry_out(shared: &Arc<Shared>, request: Request<Body>) -> Response {
         ("get", Some("exec")) => exec(shared, &at, request).await,
         ("get", Some("portforward")) => portforward(request, &asked).await,
         ("watch", _) => watch_objects(shared, &at, &asked),
-        ("list", _) => list(shared, &at, &asked),
+        ("list", _) => {
+            let accept = request.headers().get("accept").and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+            list(shared, &at, &asked, accept.contains("as=Table"))
+        }
         ("get", _) => get(shared, &at),
         ("create" | "patch" | "delete", _) => write(shared, verb, &at, &asked, request).await,
         _ => failure(405, "MethodNotAllowed", "not replayed", None),
@@ -458,7 +461,7 @@ struct List<'a> {
     items: Vec<&'a Value>,
 }
 
-fn list(shared: &Shared, at: &Target, asked: &BTreeMap<String, String>) -> Response {
+fn list(shared: &Shared, at: &Target, asked: &BTreeMap<String, String>, as_table: bool) -> Response {
     let store = shared.store.lock().unwrap();
     let all: Vec<&Value> = store
         .objects
@@ -474,8 +477,27 @@ fn list(shared: &Shared, at: &Target, asked: &BTreeMap<String, String>) -> Respo
     if from + page.len() < all.len() {
         metadata["continue"] = json!((from + page.len()).to_string());
     }
+    if as_table {
+        return axum::Json(table(&page, &metadata)).into_response();
+    }
     let kind = if at.resource == "pods" { "PodList" } else { "List" };
     axum::Json(List { kind, api_version: "v1", metadata, items: page }).into_response()
+}
+
+/// Objects as lines of a table (`meta.k8s.io/v1`, kind `Table`), with the first columns that pods have.
+fn table(objects: &[&Value], metadata: &Value) -> Value {
+    let column = |name: &str| json!({"name": name, "type": "string", "format": "", "description": "", "priority": 0});
+    let columns = ["Name", "Ready", "Status", "Restarts", "Age"].map(column);
+    let row = |object: &&Value| {
+        let name = object["metadata"]["name"].clone();
+        let phase = object["status"]["phase"].clone();
+        json!({"cells": [name, "1/1", phase, "0", "6d"], "object": {"metadata": object["metadata"]}})
+    };
+    json!({
+        "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+        "columnDefinitions": columns,
+        "rows": objects.iter().map(row).collect::<Vec<_>>(),
+    })
 }
 
 fn get(shared: &Shared, at: &Target) -> Response {
