@@ -56,7 +56,8 @@ pub(crate) struct Page<'a> {
     /// The file's name, for messages.
     pub(crate) file: Clean,
     gate: &'a Gate,
-    text: &'a str,
+    /// Where its lines end.
+    ends: Vec<usize>,
     faults: RefCell<Vec<Fault>>,
 }
 
@@ -64,7 +65,8 @@ impl<'a> Page<'a> {
     /// Opens a document and parses its syntax. What cannot be read at all is a fault, and the
     /// rest of the document is read nevertheless.
     pub(crate) fn open(source: Source<'a>, gate: &'a Gate) -> (Self, Spanned<DeTable<'a>>) {
-        let page = Self { file: gate.clean(source.file), gate, text: source.text, faults: RefCell::default() };
+        let ends = memchr::memchr_iter(b'\n', source.text.as_bytes()).collect();
+        let page = Self { file: gate.clean(source.file), gate, ends, faults: RefCell::default() };
         let (table, errors) = DeTable::parse_recoverable(source.text);
         for error in errors {
             page.fault(
@@ -79,7 +81,7 @@ impl<'a> Page<'a> {
 
     /// The line of a place in the text, from 1.
     pub(crate) fn line(&self, at: &Range<usize>) -> usize {
-        self.text.as_bytes().iter().take(at.start).filter(|byte| **byte == b'\n').count() + 1
+        self.ends.partition_point(|end| *end < at.start) + 1
     }
 
     /// Text from the document, through the gate.
