@@ -20,7 +20,7 @@ use crate::text::{Clean, Gate, Secret};
 /// The longest silence of a request.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest a credential plugin may take without a terminal. Some wait for a browser for ever.
 const PLUGIN_LIMIT: Duration = Duration::from_secs(30);
 
@@ -244,4 +244,23 @@ pub(super) fn random_key() -> Result<Arc<[u8; 32]>, Trouble> {
         Trouble::new(TroubleKind::Program, Clean::ours("this machine's random number generator gave nothing"))
     })?;
     Ok(Arc::new(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_never_says_a_word_is_told_as_such() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut config = kube::Config::new(format!("https://{}", silent.local_addr().unwrap()).parse().unwrap());
+        config.root_cert = Some(Vec::new());
+        let client = build(for_requests(config), &Gate::default()).await.unwrap();
+        let why = client.apiserver_version().await.unwrap_err();
+        let trouble = errors::trouble(&Gate::default(), &Clean::ours("read the server's version"), &why);
+        assert_eq!(
+            trouble.what.as_str(),
+            "could not read the server's version: no connection to the API server within 5 s"
+        );
+    }
 }

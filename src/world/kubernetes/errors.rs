@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kube::core::Status;
 
+use super::connect::CONNECT_TIMEOUT;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::{Clean, Gate};
 
@@ -32,6 +33,11 @@ pub(super) fn trouble(gate: &Gate, attempt: &Clean, error: &kube::Error) -> Trou
         _ if distrusts(error) => unreachable_server(attempt, &chain(gate, error)).remedy(Clean::ours(
             "check the server's address and the certificate-authority of the kubeconfig; a proxy may stand in between",
         )),
+        _ if never_sent(error) && took_too_long(error) => {
+            let why = say!("no connection to the API server within {} s", CONNECT_TIMEOUT.as_secs());
+            unreachable_server(attempt, &why)
+                .remedy(Clean::ours("check the network, the VPN, and whether the server's name can be looked up"))
+        }
         _ => unreachable_server(attempt, &chain(gate, error)),
     }
 }
@@ -131,18 +137,24 @@ fn auth_words(gate: &Gate, error: &kube::client::AuthError) -> Clean {
     }
 }
 
+/// What led to an error, innermost last.
+fn causes(error: &kube::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(error.source(), |&why| why.source())
+}
+
 /// Whether the server was reached and showed a certificate that is not to be trusted.
 fn distrusts(error: &kube::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(why) = cause {
+    causes(error).any(|why| {
         let wrapped = why.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         let tls = wrapped.and_then(|inner| inner.downcast_ref()).or_else(|| why.downcast_ref());
-        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
-            return true;
-        }
-        cause = why.source();
-    }
-    false
+        matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+    })
+}
+
+/// Whether it was given up: looking the name up, reaching the server, greeting it.
+fn took_too_long(error: &kube::Error) -> bool {
+    let timed_out = |why: &std::io::Error| why.kind() == std::io::ErrorKind::TimedOut;
+    causes(error).any(|why| why.downcast_ref().is_some_and(timed_out))
 }
 
 /// An error with its causes, innermost last, without repeating what the outer one says already.
@@ -151,8 +163,7 @@ fn chain(gate: &Gate, error: &kube::Error) -> Clean {
         kube::Error::Service(_) | kube::Error::HyperError(_) => String::new(),
         other => other.to_string(),
     };
-    let mut cause = error.source();
-    while let Some(why) = cause {
+    for why in causes(error) {
         let said = why.to_string();
         if !words.contains(&said) {
             if !words.is_empty() {
@@ -160,7 +171,6 @@ fn chain(gate: &Gate, error: &kube::Error) -> Clean {
             }
             words.push_str(&said);
         }
-        cause = why.source();
     }
     gate.clean(shortened(&words))
 }
