@@ -58,7 +58,7 @@ impl Coupling {
 /// The candidates for last good of a workload, the best first. One whose configuration changed
 /// since it ran loses against one that finds everything as it was.
 pub fn ranked(state: &State, workload: &Workload) -> Vec<Candidate> {
-    let mut ranked = candidate::rank(workload, &forecast::facts(state), state.now);
+    let mut ranked = candidate::rank(workload, &forecast::shown(state), state.now);
     for candidate in &mut ranked {
         let Some(target) = workload.revision(&candidate.uid).map(|revision| Aim::template(workload, revision)) else {
             continue;

@@ -14,7 +14,8 @@ use crate::domain::settings::SchemaSwitch;
 use crate::domain::workload::{Revision, Template, Workload};
 use crate::text::{Clean, Many};
 
-/// What is known now. What is not fresh is not known.
+/// What is known now, for whatever judges a change: everything is worked out anew. What is not fresh
+/// is not known.
 pub fn facts(state: &State) -> Facts<'_> {
     Facts {
         newest: change::newest(state),
@@ -25,8 +26,14 @@ pub fn facts(state: &State) -> Facts<'_> {
             hidden => Err(say!("the database has {} with a name that cannot be shown", Many(hidden, "object"))),
         }),
         newer: state.newer.last().map(Vec::as_slice).unwrap_or_default(),
-        memo: Some(&state.forecasts),
+        memo: None,
     }
+}
+
+/// The same for what is only shown: the screen asks for the same answers many times a second, and
+/// takes those that were worked out before.
+pub fn shown(state: &State) -> Facts<'_> {
+    Facts { memo: Some(&state.forecasts), ..facts(state) }
 }
 
 fn fresh<'a, T>(live: &'a Live<T>, what: &'static str) -> Result<&'a T, Clean> {
@@ -51,7 +58,7 @@ pub fn waits(state: &State) -> Option<Clean> {
 
 /// What pods of the live template would do.
 pub fn of(state: &State, template: &Template) -> Forecast {
-    forecast(template, &facts(state))
+    forecast(template, &shown(state))
 }
 
 /// What pods of a revision would do, with the configuration file that they would find now.
@@ -76,7 +83,7 @@ pub fn switch(state: &State, workload: &WorkloadRef, goal: &Goal) -> SchemaSwitc
 
 /// What a migration Job beside a workload would do, each with its name.
 pub fn of_jobs(state: &State, workload: &Workload) -> Vec<(Clean, Forecast)> {
-    let facts = facts(state);
+    let facts = shown(state);
     let jobs = workload.jobs.iter().flatten();
     jobs.filter_map(|job| Some((say!("{}", job.name), forecast_job(job.image.as_ref()?, &facts)))).collect()
 }
@@ -84,7 +91,7 @@ pub fn of_jobs(state: &State, workload: &Workload) -> Vec<(Clean, Forecast)> {
 /// What to do about a forecast that stops a workload's change. A Helm release is not patched, and
 /// a rollback of it cannot set a variable, so there it is an upgrade.
 pub fn remedy(state: &State, workload: &Workload, goal: &Goal, way: &Way) -> Clean {
-    let facts = facts(state);
+    let facts = shown(state);
     match goal {
         Goal::Release(_, to) => match releases::facts(state, workload, *to, &facts) {
             Ok(facts) => pods_way(&facts, way),

@@ -222,7 +222,7 @@ fn release_goal(state: &State, workload: &Workload) -> Option<ReleaseRevision> {
 
 /// The rollback of the release that owns a workload: what it does, what must be known, its command.
 fn rollback(state: &State, workload: &Workload, to: ReleaseRevision, does: &mut Vec<Clean>, commands: &mut Vec<Clean>) {
-    let forecast = forecast::facts(state);
+    let forecast = forecast::shown(state);
     let facts = match releases::facts(state, workload, to, &forecast) {
         Ok(facts) => facts,
         Err(why) => return does.push(why),

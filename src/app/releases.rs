@@ -184,7 +184,7 @@ pub fn ranked(state: &State, workload: &Workload) -> Vec<ReleaseCandidate> {
     let Some(history) = known.history.last() else { return Vec::new() };
     let reference = &workload.reference;
     let switch = |revision| forecast::switch(state, reference, &Goal::Release(known.release.clone(), revision));
-    rank(history, &known.records, reference, &forecast::facts(state), switch, state.now)
+    rank(history, &known.records, reference, &forecast::shown(state), switch, state.now)
 }
 
 /// The best revision to go back to, once every record that decides it was read.
@@ -270,7 +270,7 @@ pub fn planned(state: &State, reference: &WorkloadRef, goal: &Goal) -> Option<Ro
 /// # Errors
 /// What is not known yet, or cannot be.
 pub fn against(state: &State, workload: &Workload, to: ReleaseRevision) -> Result<Vec<Concern>, Clean> {
-    let forecast = forecast::facts(state);
+    let forecast = forecast::shown(state);
     facts(state, workload, to, &forecast).map(|facts| concerns(&facts))
 }
 
@@ -300,7 +300,7 @@ pub fn diff(
     workload: &Workload,
     to: ReleaseRevision,
 ) -> Result<(ReleaseRevision, Vec<FieldChange>), Clean> {
-    let forecast = forecast::facts(state);
+    let forecast = forecast::shown(state);
     let facts = facts(state, workload, to, &forecast)?;
     Ok((facts.current.revision, review_lines(facts.current, facts.target)))
 }
