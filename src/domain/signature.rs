@@ -322,6 +322,8 @@ mod tests {
             ("prisma.errors.X: ... 'error_code': 'P2022', 'meta'", "column-missing-code"),
             ("cached plan must not change result type", "stale-plan"),
             ("ERROR: deadlock detected", "deadlock"),
+            ("ERROR: canceling statement due to lock timeout", "lock-timeout"),
+            ("2026-11-20 11:49:18,208 - litellm_proxy_extras - INFO - Attempt 2 timed out", "migration-timeout"),
             ("ERROR: must be owner of table LiteLLM_TeamTable", "not-owner"),
             ("FATAL: sorry, too many clients already", "too-many-clients"),
             ("Error decrypting value for key: api_key, Did your master_key/salt key change recently? ", "salt-key"),
