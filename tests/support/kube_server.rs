@@ -579,7 +579,9 @@ fn watch_objects(shared: &Arc<Shared>, at: &Target, asked: &BTreeMap<String, Str
     let (shared, asked) = (Arc::clone(shared), asked.clone());
     let (resource, namespace) = (at.resource.clone(), at.namespace.clone());
     let (mut changed, mut cut) = (shared.changed.subscribe(), shared.cut.subscribe());
-    let mut version: u64 = asked["resourceVersion"].parse().unwrap();
+    // Without a version, a watch begins with what there is.
+    let mut version: u64 = asked.get("resourceVersion").map_or(0, |version| version.parse().unwrap());
+    let bookmarks = asked.contains_key("allowWatchBookmarks");
     let (tx, rx) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(16);
     tokio::spawn(async move {
         loop {
@@ -589,6 +591,7 @@ fn watch_objects(shared: &Arc<Shared>, at: &Target, asked: &BTreeMap<String, Str
                 let from = version;
                 for (at, kind, of, within, object) in store.events.iter().filter(|event| event.0 > from) {
                     if *of == resource && *within == namespace && selected(object, &asked) {
+                        let object = if resource == "pods" { named(object) } else { object.clone() };
                         lines.push_str(&format!("{}\n", json!({"type": kind, "object": object})));
                     }
                     version = *at;
@@ -596,7 +599,9 @@ fn watch_objects(shared: &Arc<Shared>, at: &Target, asked: &BTreeMap<String, Str
             }
             let bookmark =
                 json!({"apiVersion": "v1", "kind": "X", "metadata": {"resourceVersion": version.to_string()}});
-            lines.push_str(&format!("{}\n", json!({"type": "BOOKMARK", "object": bookmark})));
+            if bookmarks {
+                lines.push_str(&format!("{}\n", json!({"type": "BOOKMARK", "object": bookmark})));
+            }
             if tx.send(Ok(lines.into())).await.is_err() {
                 return;
             }
@@ -611,6 +616,13 @@ fn watch_objects(shared: &Arc<Shared>, at: &Target, asked: &BTreeMap<String, Str
         }
     });
     Response::new(Body::from_stream(tokio_stream(rx)))
+}
+
+/// The object with its kind, without which kubectl and its kin do not read it.
+fn named(pod: &Value) -> Value {
+    let mut named = pod.clone();
+    (named["kind"], named["apiVersion"]) = (json!("Pod"), json!("v1"));
+    named
 }
 
 fn tokio_stream<T: Send + 'static>(rx: tokio::sync::mpsc::Receiver<T>) -> impl futures::Stream<Item = T> + Send {
