@@ -47,6 +47,8 @@ pub struct Viewer {
     arguments: &'static [&'static str],
     /// What it shows, and what is typed then.
     keys: &'static [(&'static str, &'static str)],
+    /// How many lines it says that it has.
+    lines: fn(&str) -> Option<u64>,
 }
 
 /// kubetui, with a query for all pods.
@@ -54,10 +56,15 @@ pub const KUBETUI: Viewer = Viewer {
     program: "kubetui",
     arguments: &["-n", NAMESPACE],
     keys: &[("p0000", "\t"), ("+ Log Query", "label:app=litellm"), ("label:app=litellm", "\r")],
+    lines: |screen| screen.split_once("Log [")?.1.split_once(']')?.0.split_once('/')?.1.parse().ok(),
 };
 /// kdash, with the log of all pods of the Deployment.
-pub const KDASH: Viewer =
-    Viewer { program: "kdash", arguments: &["-n", NAMESPACE], keys: &[("Deployments", "7"), ("litellm", "L")] };
+pub const KDASH: Viewer = Viewer {
+    program: "kdash",
+    arguments: &["-n", NAMESPACE],
+    keys: &[("Deployments", "7"), ("litellm", "L")],
+    lines: |_| None,
+};
 
 impl Tailer {
     /// Lets it follow to nowhere, until nothing is left to follow.
@@ -110,13 +117,17 @@ impl Viewer {
         let home = server.home();
         let terminal = Terminal::other(path.to_str().unwrap(), self.arguments, home.path(), server.flow);
         for (shown, keys) in self.keys {
-            terminal.wait(shown, READY, |screen| screen.contains(shown));
+            terminal.comes(READY, |screen| screen.contains(shown));
             terminal.send(keys);
         }
         std::thread::sleep(opens(server.flow));
         let (bytes, begin) = (terminal.with(|seen| seen.bytes), Instant::now());
         std::thread::sleep(left(server.flow));
         let bytes = (terminal.with(|seen| seen.bytes) - bytes) as f64 / begin.elapsed().as_secs_f64();
+        if terminal.with(|seen| seen.newest).is_none() {
+            eprintln!("\n{} SHOWS NO LINE AND IS NOT MEASURED\n{}", self.program, terminal.screen());
+            return report.absent(self.program);
+        }
         let last = server.flow.count - 1;
         let (mut news, mut newest) = (Instant::now(), None);
         while newest != Some(last) && news.elapsed() < PATIENCE {
@@ -128,13 +139,15 @@ impl Viewer {
         }
         let taken = process::taken(terminal.pid()).expect("it runs until it is ended");
         let lines = server.flow.count * PODS as u64;
+        let has = (self.lines)(&terminal.screen());
         report.raw(&json!({
-            "part": self.program, "lines": lines, "cpu_seconds": taken.cpu.as_secs_f64(), "peak_mib": taken.peak,
+            "part": self.program, "lines": lines, "has": has, "cpu_seconds": taken.cpu.as_secs_f64(), "peak_mib": taken.peak,
             "bytes_per_second": bytes, "last": last, "newest": newest, "screen": terminal.screen(),
         }));
         report.row(Row {
             what: format!("{}, its screen, local, 80x24", self.program),
             lines,
+            lost: has.map(|has| lines.saturating_sub(has)),
             cpu: Some(taken.cpu),
             peak: Some(taken.peak),
             bytes: Some(bytes),

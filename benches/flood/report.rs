@@ -57,9 +57,9 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// A program that is not installed.
+    /// A program that is not installed, or did not come to its log.
     pub fn absent(&mut self, program: &str) {
-        self.raw(&json!({"part": program, "installed": false}));
+        self.raw(&json!({"part": program, "measured": false}));
         self.absent.push(program.to_owned());
     }
 
@@ -112,7 +112,7 @@ impl Report {
             );
         }
         if !self.absent.is_empty() {
-            println!("\nNot measured, because not installed: {}.", self.absent.join(", "));
+            println!("\nNot measured, because not installed or not at its log in time: {}.", self.absent.join(", "));
         }
         println!("\n| figure | found | goal | |\n|---|---|---|---|");
         self.goals.iter().for_each(|goal| println!("{goal}"));
