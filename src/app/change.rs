@@ -1,5 +1,7 @@
 //! Changing Deployments: dry run, schema guard, review, and the act.
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 use tui_input::Input;
 
@@ -227,8 +229,10 @@ pub fn newest(state: &State) -> Newest {
         };
         let templates = workload.revisions.iter().map(|revision| &revision.template).chain([&workload.template]);
         images.extend(templates.flat_map(gateway_containers).map(|container| &container.image));
-        let running = pods.values().flat_map(|pod| pod.containers.iter()).map(|container| &container.image);
-        images.extend(running.filter(|image| image.is_litellm()));
+        // Thousands of pods run two or three images.
+        let running: BTreeSet<&Image> =
+            pods.values().flat_map(|pod| &pod.containers).map(|container| &container.image).collect();
+        images.extend(running.into_iter().filter(|image| image.is_litellm()));
         images.extend(workload.jobs.iter().flatten().filter_map(|job| job.image.as_ref()));
     }
     Newest::of(images)
