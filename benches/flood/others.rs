@@ -62,7 +62,7 @@ pub const KUBETUI: Viewer = Viewer {
 pub const KDASH: Viewer = Viewer {
     program: "kdash",
     arguments: &["-n", NAMESPACE],
-    keys: &[("Deployments", "7"), ("litellm", "L")],
+    keys: &[("Pods [20]", "7"), ("20/20", "L")],
     lines: |_| None,
 };
 
