@@ -182,6 +182,19 @@ async fn the_end_of_a_run_that_nobody_serves_is_a_gap_with_its_length() {
     assert_eq!(shown[2], "two");
 }
 
+/// Rotated between two lines of one moment: nobody knows whether there were more of them.
+#[tokio::test]
+async fn a_log_that_was_rotated_within_a_moment_has_a_short_gap() {
+    let talk = Talk::start(&[(1, "a"), (2, "b")]).await;
+    let mut feed = talk.follow();
+    assert_eq!(lines(&mut feed, 2).await, ["a", "b"]);
+    talk.log(|log| log.lines = stamped(&[(2, "k"), (3, "l")]));
+    talk.server.cut_streams();
+    let shown = lines(&mut feed, 3).await;
+    assert!(shown[0].starts_with("-- a gap of less than 1s: the log of container litellm was rotated"), "{shown:?}");
+    assert_eq!(shown[1..], ["k", "l"]);
+}
+
 /// A node that has no inotify watches left ends every followed log at once, with these words.
 #[tokio::test]
 async fn a_node_that_cannot_follow_is_asked_less_often_and_its_remark_is_shown_once() {

@@ -182,8 +182,8 @@ impl Follower {
     /// The mark before a line that the delivered ones do not lead up to.
     fn rotated(&self, since: Timestamp, until: Timestamp) -> LogLine {
         let text = say!(
-            "a gap of up to {}: the log of container {} was rotated before it was read; lines between {} and here may be missing",
-            short(until.duration_since(since).max(SignedDuration::ZERO)),
+            "a gap of {}: the log of container {} was rotated before it was read; lines between {} and here may be missing",
+            bounded(until.duration_since(since)),
             self.source.container,
             since
         );
@@ -205,8 +205,8 @@ impl Follower {
     fn missing(&self, why: &Clean, until: Timestamp) -> LogLine {
         let text = match self.last {
             Some(last) => {
-                let length = until.duration_since(last).max(SignedDuration::ZERO);
-                say!("a gap of up to {}: {}; lines between {} and here are missing", short(length), why, last)
+                let length = bounded(until.duration_since(last));
+                say!("a gap of {}: {}; lines between {} and here are missing", length, why, last)
             }
             None => say!("a gap: {}", why),
         };
@@ -278,4 +278,9 @@ impl Follower {
             self.hand_on();
         }
     }
+}
+
+/// How long a gap is at most.
+fn bounded(length: SignedDuration) -> Clean {
+    if length < SignedDuration::from_secs(1) { Clean::ours("less than 1s") } else { say!("up to {}", short(length)) }
 }
