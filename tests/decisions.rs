@@ -409,6 +409,35 @@ fn a_stream_that_falls_out_of_the_limit_is_not_said_to_be_followed() {
 }
 
 #[test]
+fn a_gap_in_a_log_is_no_proof_of_silence() {
+    use lastgood::app::feeds::followed;
+    use lastgood::domain::checklist::{CheckId, Mark};
+    use lastgood::domain::log::{LogItem, LogLine, Ours, Segment};
+
+    let mut desk = Desk::seeing("litellm-rollback:verify");
+    desk.pods(vec![pod("a", NEW, true)]);
+    let source = followed(&desk.state).into_iter().next().unwrap();
+    desk.send(Msg::Feed(Feed::Logs(source.clone()), Item::Logs(LogItem::Following)));
+    desk.tick(60);
+    let mark = |desk: &Desk| desk.state.checks.list.get(CheckId::Logs).verdict.mark;
+    assert_eq!(mark(&desk), Mark::Ticked);
+    for (second, ours, expected) in [(61, Ours::Remark, Mark::Ticked), (62, Ours::Gap, Mark::Unknown)] {
+        let now = desk.state.now;
+        let line = LogLine::mark(now, &source.clone().into(), ours, Clean::ours("between the lines"));
+        let lines = Segment::from(vec![line]).matched(&desk.state.signatures);
+        desk.send(Msg::Feed(Feed::Logs(source.clone()), Item::Logs(LogItem::Lines(lines))));
+        desk.tick(second);
+        assert_eq!(mark(&desk), expected);
+    }
+    // A pod in its place has a log of its own.
+    desk.pods(vec![pod("b", NEW, true)]);
+    let source = followed(&desk.state).into_iter().next().unwrap();
+    desk.send(Msg::Feed(Feed::Logs(source), Item::Logs(LogItem::Following)));
+    desk.tick(120);
+    assert_eq!(mark(&desk), Mark::Ticked);
+}
+
+#[test]
 fn what_the_database_says_again_is_not_worked_out_again() {
     let mut desk = Desk::seeing("litellm-rollback:preflight");
     let read = |desk: &mut Desk| {

@@ -11,7 +11,7 @@ use lastgood::domain::catalog::Catalog;
 use lastgood::domain::change::{Change, ChangeKind, clear};
 use lastgood::domain::cluster::PodsItem;
 use lastgood::domain::forecast::{Facts, Newest};
-use lastgood::domain::log::{LogItem, LogLine, LogSource};
+use lastgood::domain::log::{LogItem, LogLine, LogSource, Ours};
 use lastgood::domain::trouble::TroubleKind;
 use lastgood::text::Gate;
 use lastgood::world::kubernetes::{ConnectOptions, ForwardTarget, Kubernetes};
@@ -431,7 +431,7 @@ async fn a_server_that_dies_and_comes_back_costs_no_line() {
     while next < LINES {
         for line in lines(&mut feed, 1).await {
             let text = line.text.as_str();
-            assert!(!line.ours, "nothing is missing, so nothing is marked: {text}");
+            assert!(line.ours.is_none(), "nothing is missing, so nothing is marked: {text}");
             let (_, number) = text.split_once('#').unwrap();
             let digits = number.bytes().take_while(u8::is_ascii_digit).count();
             assert_eq!(number[..digits].parse::<u64>().unwrap(), next, "in order, each once");
@@ -457,7 +457,11 @@ async fn what_was_rotated_away_is_a_gap_with_its_length() {
     replay.server.log("talk", "litellm", false, |log| log.lines = stamped(&numbered(7..9, 12_500_000_000)));
     replay.server.cut_streams();
     let shown = lines(&mut feed, 3).await;
-    assert!(shown[0].ours && shown[0].text.as_str().starts_with("a gap of up to 12s:"), "{}", shown[0].text);
+    assert!(
+        shown[0].ours == Some(Ours::Gap) && shown[0].text.as_str().starts_with("a gap of up to 12s:"),
+        "{}",
+        shown[0].text
+    );
     assert_eq!(texts(&shown[1..]), ["line 7", "line 8"]);
 }
 
@@ -478,7 +482,11 @@ async fn a_stream_that_went_silent_while_the_pod_writes_is_opened_again() {
     tokio::time::advance(Duration::from_secs(31)).await;
     tokio::time::resume();
     let shown = lines(&mut feed, 3).await;
-    assert!(shown[0].ours && shown[0].text.as_str().contains("had gone silent"), "{}", shown[0].text);
+    assert!(
+        shown[0].ours == Some(Ours::Remark) && shown[0].text.as_str().contains("had gone silent"),
+        "{}",
+        shown[0].text
+    );
     assert_eq!(texts(&shown[1..]), ["line 2", "line 3"]);
 }
 
@@ -529,7 +537,7 @@ async fn a_restarted_container_is_followed_into_its_next_run() {
     replay.server.cut_streams();
     let shown = lines(&mut feed, 3).await;
     assert_eq!(texts(&shown), ["line 2", "container litellm was restarted", "run two"]);
-    assert_eq!(shown.iter().map(|line| line.ours).collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(shown.iter().map(|line| line.ours.is_some()).collect::<Vec<_>>(), [false, true, false]);
     // It ends, and the pod goes.
     replay.stage.pod_status("talk", state(1, false)).await;
     replay.server.log("talk", "litellm", false, |log| log.ended = true);

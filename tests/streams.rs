@@ -104,7 +104,7 @@ async fn lines(feed: &mut Feed<LogItem>, count: usize) -> Vec<String> {
         let LogItem::Lines(segment) = next_that(feed, &what, |item| matches!(item, LogItem::Lines(_))).await else {
             unreachable!()
         };
-        all.extend(segment.iter().map(|line| format!("{}{}", if line.ours { "-- " } else { "" }, line.text)));
+        all.extend(segment.iter().map(|line| format!("{}{}", if line.ours.is_some() { "-- " } else { "" }, line.text)));
     }
     all
 }

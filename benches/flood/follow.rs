@@ -42,7 +42,7 @@ struct Account {
 impl Account {
     fn take(&mut self, lines: &Segment, now: Instant) {
         for line in lines.iter() {
-            if line.ours {
+            if line.ours.is_some() {
                 self.marks += 1;
                 continue;
             }

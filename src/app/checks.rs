@@ -472,6 +472,7 @@ fn logs(state: &State) -> Verdict {
     let pods = current.into_iter().map(|pod| PodLog {
         pod: pod.name.clone(),
         stream: stream_of(state, pod, followed.get(&pod.uid).map_or(&[], Vec::as_slice)),
+        gap: state.logs.gap(&pod.uid).filter(|until| *until >= from),
         hits: hits_of(state, &pod.uid, from),
     });
     judge::logs(&LogFindings { since, pods: pods.collect(), now: state.now })

@@ -70,6 +70,8 @@ pub struct Logs {
     lago: [Option<(Name, Timestamp)>; 2],
     /// How many migrations each pod said last that it has, by its UID.
     counted: BTreeMap<Uid, u32>,
+    /// Until when lines of each pod are missing, by its UID.
+    gaps: BTreeMap<Uid, Timestamp>,
     /// The page around the bottom line while held; `None` follows the end.
     held: Option<Page>,
     /// A jump that waits for the search to find something.
@@ -95,6 +97,7 @@ impl Default for Logs {
             tally: Tally::default(),
             lago: [None, None],
             counted: BTreeMap::new(),
+            gaps: BTreeMap::new(),
             held: None,
             seeking: false,
             timestamps: true,
@@ -174,6 +177,11 @@ impl Logs {
         self.held.as_ref().map(Page::at)
     }
 
+    /// The end of the last gap in the logs of a pod.
+    pub fn gap(&self, pod: &Uid) -> Option<Timestamp> {
+        self.gaps.get(pod).copied()
+    }
+
     /// The page that is held and has lines that the ring let go.
     pub fn outlived(&self) -> Option<&Page> {
         self.held.as_ref().filter(|page| page.outlived(&self.ring))
@@ -235,6 +243,9 @@ impl Logs {
         }
         if let Some((line, count)) = segment.counted() {
             self.counted.insert(line.source.uid.clone(), count);
+        }
+        if let Some(line) = segment.gap() {
+            self.gaps.insert(line.source.uid.clone(), line.at);
         }
         self.ring.push(segment);
     }

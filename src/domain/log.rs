@@ -105,20 +105,29 @@ pub struct LogLine {
     pub level: Option<Level>,
     /// Index of the signature that matched, in the table in force.
     pub signature: Option<u16>,
-    /// True for a mark of the console itself (reconnected, gap), which is no line of the pod.
-    pub ours: bool,
+    /// Set for a mark of the console itself, which is no line of the pod.
+    pub ours: Option<Ours>,
+}
+
+/// What a mark of the console between lines says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ours {
+    /// Something about the stream; every line is there.
+    Remark,
+    /// Lines of the pod are missing before it, and nobody saw them.
+    Gap,
 }
 
 impl LogLine {
     /// A line of a pod. No signature was looked for yet.
     pub fn new(at: Timestamp, source: &Arc<LogSource>, text: Clean) -> Self {
         let level = Level::of(text.as_str());
-        Self { at, source: Arc::clone(source), text: text.into(), level, signature: None, ours: false }
+        Self { at, source: Arc::clone(source), text: text.into(), level, signature: None, ours: None }
     }
 
     /// A mark of ours between the lines.
-    pub fn mark(at: Timestamp, source: &Arc<LogSource>, text: Clean) -> Self {
-        Self { at, source: Arc::clone(source), text: text.into(), level: None, signature: None, ours: true }
+    pub fn mark(at: Timestamp, source: &Arc<LogSource>, ours: Ours, text: Clean) -> Self {
+        Self { at, source: Arc::clone(source), text: text.into(), level: None, signature: None, ours: Some(ours) }
     }
 
     /// Bytes of memory that it takes: itself and its text.
@@ -143,6 +152,8 @@ struct Lines {
     lago: [Option<u32>; 2],
     /// The last row that says how many migrations there are.
     counted: Option<u32>,
+    /// The last row that marks a gap.
+    gap: Option<u32>,
     weight: usize,
 }
 
@@ -160,6 +171,7 @@ impl From<Vec<LogLine>> for Segment {
             errors: Box::default(),
             lago: [None; 2],
             counted: None,
+            gap: None,
             weight,
         }))
     }
@@ -170,7 +182,7 @@ impl Segment {
     #[must_use]
     pub fn matched(self, signatures: &Signatures) -> Self {
         let Lines { mut all, weight, .. } = Arc::try_unwrap(self.0).unwrap_or_else(|shared| shared.copy());
-        let (mut hits, mut errors, mut lago, mut counted) = (Vec::new(), Vec::new(), [None; 2], None);
+        let (mut hits, mut errors, mut lago, mut counted, mut gap) = (Vec::new(), Vec::new(), [None; 2], None, None);
         for (row, line) in (0..).zip(&mut all) {
             line.signature = signatures.find(line.text.as_str());
             if let Some(signature) = line.signature {
@@ -185,8 +197,11 @@ impl Segment {
             if migrations_counted(line.text.as_str()).is_some() {
                 counted = Some(row);
             }
+            if line.ours == Some(Ours::Gap) {
+                gap = Some(row);
+            }
         }
-        Self(Arc::new(Lines { all, hits: hits.into(), errors: errors.into(), lago, counted, weight }))
+        Self(Arc::new(Lines { all, hits: hits.into(), errors: errors.into(), lago, counted, gap, weight }))
     }
 
     /// These lines and those that came after them, as one segment.
@@ -201,6 +216,7 @@ impl Segment {
             errors: both(&a.errors, &b.errors),
             lago: [0, 1].map(|kind| b.lago[kind].map(|row| row + rows).or(a.lago[kind])),
             counted: b.counted.map(|row| row + rows).or(a.counted),
+            gap: b.gap.map(|row| row + rows).or(a.gap),
             weight: a.weight + b.weight,
         }))
     }
@@ -226,6 +242,11 @@ impl Segment {
         Some((line, migrations_counted(line.text.as_str())?))
     }
 
+    /// The last mark of a gap.
+    pub fn gap(&self) -> Option<&LogLine> {
+        self.0.all.get(self.0.gap? as usize)
+    }
+
     /// Bytes of memory that it takes.
     pub fn weight(&self) -> usize {
         self.0.weight
@@ -240,6 +261,7 @@ impl Lines {
             errors: self.errors.clone(),
             lago: self.lago,
             counted: self.counted,
+            gap: self.gap,
             weight: self.weight,
         }
     }

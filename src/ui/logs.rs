@@ -155,7 +155,7 @@ fn shown<'a>(scene: &Scene<'a>, room: Room, line: &'a LogLine, (selected, most):
     let signature = line.signature.map(|index| scene.state.signatures.get(index));
     let (sign, role) = match signature {
         Some(signature) => severity(signature),
-        None if line.ours => (Sign::Dot, Role::Unknown),
+        None if line.ours.is_some() => (Sign::Dot, Role::Unknown),
         None => (Sign::Dot, Role::Text),
     };
     let over = if selected { Role::Selected } else { Role::Text };
@@ -170,7 +170,7 @@ fn shown<'a>(scene: &Scene<'a>, room: Room, line: &'a LogLine, (selected, most):
         source.push_str(" prev");
     }
     head.push(Span::styled(format!("{source} "), scene.style(Role::Command)));
-    let plain = signature.is_none() && !line.ours;
+    let plain = signature.is_none() && line.ours.is_none();
     head.push(Span::styled(if plain { "  ".to_owned() } else { format!("{} ", scene.sign(sign)) }, scene.style(role)));
     if signature.is_some_and(|signature| signature.severity == Severity::Expected) {
         head.push(Span::styled("(expected) ", scene.style(Role::Muted)));

@@ -35,7 +35,7 @@ impl Saving {
 
 fn written(line: &LogLine) -> Clean {
     let previous = if line.source.previous { " (previous)" } else { "" };
-    let mark = if line.ours { "-- " } else { "" };
+    let mark = if line.ours.is_some() { "-- " } else { "" };
     say!("{} {}/{}{} {}{}", line.at, line.source.pod, line.source.container, previous, mark, line.text)
 }
 

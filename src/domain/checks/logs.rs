@@ -67,6 +67,8 @@ pub struct PodLog<'a> {
     pub pod: Name,
     /// Its stream.
     pub stream: Stream,
+    /// Until when lines of it are missing, where some are since [`LogFindings::since`].
+    pub gap: Option<Timestamp>,
     /// What was seen in it.
     pub hits: Vec<Hits<'a>>,
 }
@@ -83,11 +85,12 @@ pub struct LogFindings<'a> {
 }
 
 /// Judges the logs. An error that was seen is a failure whatever else is unknown; a pod that is
-/// not followed makes everything else unknown.
+/// not followed, and one whose log has a gap, makes everything else unknown.
 pub fn logs(findings: &LogFindings<'_>) -> Verdict {
     let mut evidence: Vec<Clean> = errors(findings).collect();
     let failed = !evidence.is_empty();
     let mut blind: Vec<Clean> = findings.pods.iter().filter_map(blind).collect();
+    blind.extend(findings.pods.iter().filter_map(gap));
     blind.extend(beyond(findings));
     let unknown = !blind.is_empty() || findings.pods.is_empty();
     evidence.extend(blind);
@@ -145,6 +148,15 @@ fn blind(pod: &PodLog<'_>) -> Option<Clean> {
     }
 }
 
+/// Lines that nobody serves any more: they may have been errors.
+fn gap(pod: &PodLog<'_>) -> Option<Clean> {
+    Some(say!(
+        "lines of {} are missing until {}, and nobody knows what they said: read them where logs are collected, or restart the pod and look again",
+        pod.pod,
+        pod.gap?.round(Unit::Second).ok()?
+    ))
+}
+
 /// Pods that there are too many of: one line for all of them.
 fn beyond(findings: &LogFindings<'_>) -> Option<Clean> {
     let limits = findings.pods.iter().filter_map(|pod| match pod.stream {
@@ -191,7 +203,7 @@ mod tests {
     }
 
     fn pod<'a>(name: &str, stream: Stream, hits: Vec<Hits<'a>>) -> PodLog<'a> {
-        PodLog { pod: name.parse().unwrap(), stream, hits }
+        PodLog { pod: name.parse().unwrap(), stream, gap: None, hits }
     }
 
     #[test]
@@ -235,6 +247,13 @@ mod tests {
                 vec![quiet("a"), pod("b", Stream::Beyond(1), vec![]), pod("c", Stream::Beyond(1), vec![])],
                 Mark::Unknown,
                 "2 of 3 pods are not followed: at most 1 logs are followed at once",
+            ),
+            (
+                "a gap",
+                30,
+                vec![quiet("a"), PodLog { gap: Some(at(7)), ..quiet("b") }],
+                Mark::Unknown,
+                "lines of b are missing until 2027-01-15T08:00:07Z, and nobody knows what they said",
             ),
             ("no pods", 30, vec![], Mark::Unknown, "no pod of the workload is known"),
             (

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::lines::{self, Splitter};
 use super::resume::Line;
 use super::{Follower, LOOK_AGAIN, Purpose, Reader, SILENCE, State};
-use crate::domain::log::{LogItem, LogLine};
+use crate::domain::log::{LogItem, LogLine, Ours};
 use crate::domain::span::short;
 use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::text::Clean;
@@ -175,7 +175,7 @@ impl Follower {
     /// A mark of ours between the lines.
     pub(super) fn mark(&mut self, text: Clean) {
         let at = self.last.unwrap_or_else(Timestamp::now);
-        self.batch.push(LogLine::mark(at, &self.source, text));
+        self.batch.push(LogLine::mark(at, &self.source, Ours::Remark, text));
         self.hand_on();
     }
 
@@ -187,7 +187,7 @@ impl Follower {
             self.source.container,
             since
         );
-        LogLine::mark(until, &self.source, text)
+        LogLine::mark(until, &self.source, Ours::Gap, text)
     }
 
     /// The mark before lines that a clock which was set back keeps from being told from old ones.
@@ -198,7 +198,7 @@ impl Follower {
             until,
             since
         );
-        LogLine::mark(until, &self.source, text)
+        LogLine::mark(until, &self.source, Ours::Remark, text)
     }
 
     /// The mark before the first line after some that nobody serves any more.
@@ -210,7 +210,7 @@ impl Follower {
             }
             None => say!("a gap: {}", why),
         };
-        LogLine::mark(until, &self.source, text)
+        LogLine::mark(until, &self.source, Ours::Gap, text)
     }
 
     /// The mark before lines that a stream which went silent did not bring.
@@ -220,7 +220,7 @@ impl Follower {
             self.source.container,
             short(late)
         );
-        LogLine::mark(self.last.unwrap_or_else(Timestamp::now), &self.source, text)
+        LogLine::mark(self.last.unwrap_or_else(Timestamp::now), &self.source, Ours::Remark, text)
     }
 
     /// Hands on what was read so far.
