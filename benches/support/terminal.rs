@@ -17,6 +17,10 @@ use crate::server::{PODS, Server};
 
 /// The end of a synchronized update (DEC private mode 2026), which is the end of a frame.
 const END: &[u8] = b"\x1b[?2026l";
+/// A program asks where the cursor is (DSR 6),
+const WHERE: &[u8] = b"\x1b[6n";
+/// and is told: at the top.
+const HERE: &str = "\x1b[1;1R";
 pub const SIZE: (u16, u16) = (80, 24);
 /// What the environment of a terminal over SSH says.
 pub const FAR: [(&str, &str); 1] = [("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22")];
@@ -127,10 +131,15 @@ impl Terminal {
         let (mut reader, mut writer) = (master.try_clone_reader().unwrap(), master.take_writer().unwrap());
         let shared: Shared = Arc::new((Mutex::new(seen), Condvar::new()));
         let way = line.map(|shape| Arc::new(Way::new(shape)));
-        let (to, into) = (Arc::clone(&shared), way.clone());
+        let (keys, typed) = std::sync::mpsc::channel::<(Instant, String)>();
+        let (to, into, answers) = (Arc::clone(&shared), way.clone(), keys.clone());
         std::thread::spawn(move || {
             let mut bytes = vec![0; 1 << 16];
             while let Ok(count @ 1..) = reader.read(&mut bytes) {
+                // kdash asks where the cursor is before it draws anything.
+                if bytes[..count].windows(WHERE.len()).any(|part| part == WHERE) {
+                    let _ = answers.send((Instant::now(), HERE.to_owned()));
+                }
                 match &into {
                     Some(way) => way.put(&bytes[..count]),
                     None => arrived(&to, &bytes[..count]),
@@ -149,7 +158,6 @@ impl Terminal {
             });
         }
         let half = line.map_or(Duration::ZERO, |shape| shape.half);
-        let (keys, typed) = std::sync::mpsc::channel::<(Instant, String)>();
         std::thread::spawn(move || {
             while let Ok((at, text)) = typed.recv() {
                 std::thread::sleep((at + half).saturating_duration_since(Instant::now()));
