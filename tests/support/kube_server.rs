@@ -732,8 +732,9 @@ async fn ran(mut socket: WebSocket, command: Vec<String>, exec: Exec) {
             (Vec::new(), Vec::new(), Some(why))
         }
         Exec::Runs(program, packages) => {
-            // The console's own working folder is no part of the pod.
-            let mut run = tokio::process::Command::new(program);
+            // The console's own working folder is no part of the pod; its interpreter stands for the
+            // pod's, whatever that is called there.
+            let mut run = tokio::process::Command::new("python3");
             run.args(&command[1..]).current_dir("/").env("PYTHONPATH", packages);
             let output = run.output().await.unwrap();
             let code = output.status.code().unwrap();
