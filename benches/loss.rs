@@ -13,7 +13,7 @@ use rustix::process::Signal;
 #[path = "../tests/support/pty.rs"]
 mod pty;
 
-use pty::{SOON, Start, find};
+use pty::{SOON, Start, find, wait_until};
 
 /// The end of a synchronized update (DEC private mode 2026), which is the end of a frame.
 const END: &[u8] = b"\x1b[?2026l";
@@ -49,6 +49,13 @@ fn killed(home: &Path) -> Duration {
     let question = "Is this a production emergency?";
     let mut session = Start::lastgood(home, &["drill", "bad-image"]).open();
     session.wait_for("DRILL", SOON);
+    // What is on the screen is not always on the disk yet; only acts wait for it.
+    let drills = home.join(".local/state/lastgood/drills");
+    wait_until("the first entry of the journal", SOON, || {
+        let journals = std::fs::read_dir(&drills).into_iter().flatten().flatten();
+        let mut sizes = journals.filter_map(|drill| std::fs::metadata(drill.path().join("journal.jsonl")).ok());
+        sizes.any(|file| file.len() > 0)
+    });
     session.signal(Signal::KILL);
     session.wait_end(SOON);
     let began = Instant::now();
