@@ -70,8 +70,8 @@ pub struct Log {
 /// What there is to run in a container.
 #[derive(Clone)]
 pub enum Exec {
-    /// The command itself, on this machine, with the Python packages of this folder; only the
-    /// program of this name is there.
+    /// The command itself, by the `python3` of this machine with the packages of this folder; only
+    /// the program of this name is there.
     Runs(&'static str, PathBuf),
     /// Whatever is run prints this, complains so, and fails for this reason.
     Says(String, String, Option<&'static str>),
@@ -731,7 +731,7 @@ async fn ran(mut socket: WebSocket, command: Vec<String>, exec: Exec) {
             let why = format!("exec: \"{}\": executable file not found in $PATH", command[0]);
             (Vec::new(), Vec::new(), Some(why))
         }
-        Exec::Runs(program, packages) => {
+        Exec::Runs(_, packages) => {
             // The console's own working folder is no part of the pod; its interpreter stands for the
             // pod's, whatever that is called there.
             let mut run = tokio::process::Command::new("python3");
